@@ -1,0 +1,77 @@
+# Everything is installed into this folder: .venv (Python packages), .meltano (Meltano's plugins),
+# .demo (the demo's PostgreSQL). Needed beforehand: Python 3.11 or newer, git, make.
+
+# Commands such as `make PYTHON=/opt/python3.12/bin/python3 test` choose another Python.
+PYTHON ?=
+VENV := .venv
+BIN := $(VENV)/bin
+# What an installation depends on; a newer file means: install again.
+DEMO_READY := $(VENV)/.demo-installed
+TOOLS_READY := $(VENV)/.tools-installed
+PLUGINS_READY := .meltano/.plugins-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+MELTANO := MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo psql test lint types docs-check check soak lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(PLUGINS_READY) ## Sync a simulated Rutter into an embedded PostgreSQL, twice (with keys in .env: the real one)
+	@$(BIN)/rutterctl demo
+
+psql: $(DEMO_READY) ## Look at what the demo landed; make psql SQL='select …' prints one answer
+	@$(BIN)/rutterctl demo --psql -- $(if $(SQL),--command "$$SQL")
+
+test: $(TOOLS_READY) $(PLUGINS_READY) ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(TOOLS_READY) ## Check style and formatting
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(TOOLS_READY) ## Check types
+	@$(BIN)/mypy
+
+docs-check: $(TOOLS_READY) ## Check the links in the documentation
+	@$(BIN)/python scripts/check_links.py
+
+check: lint types docs-check test ## All of the checks above
+
+lock: $(TOOLS_READY) ## Bring uv.lock up to date with pyproject.toml
+	@$(BIN)/uv lock --default-index https://pypi.org/simple
+
+clean: ## Remove everything that make and the demo have made
+	rm -rf $(VENV) .meltano .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@python='$(PYTHON)'; \
+	for candidate in $${python:-python3.14 python3.13 python3.12 python3.11 python3 python}; do \
+	  if "$$candidate" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' \
+	    >/dev/null 2>&1; then \
+	    echo "Making $(VENV) with $$("$$candidate" --version)"; \
+	    "$$candidate" -m venv $(VENV) && exit 0; \
+	  fi; \
+	done; \
+	echo "No Python 3.11 or newer with the venv module was found." >&2; \
+	echo "Install one (Debian and Ubuntu: apt install python3 python3-venv), or name it:" >&2; \
+	echo "  make PYTHON=/path/to/python3.12 …" >&2; \
+	exit 1
+
+$(DEMO_READY): pyproject.toml | $(BIN)/python
+	@echo "Installing tap-rutter, Meltano and PostgreSQL into $(VENV); a minute or so, once"
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --editable '.[demo]'
+	@touch $@
+
+$(TOOLS_READY): $(DEMO_READY)
+	@echo "Installing the tools for tests and checks into $(VENV)"
+	@$(PIP) install --group dev
+	@touch $@
+
+$(PLUGINS_READY): meltano.yml $(DEMO_READY)
+	@echo "Installing Meltano's plugins, as meltano.yml defines them"
+	@$(MELTANO) install
+	@touch $@
