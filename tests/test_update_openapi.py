@@ -1,0 +1,778 @@
+"""The API description documents, and the script that makes them from published descriptions."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ROOT / "tap_rutter" / "openapi"
+SMALL = Path(__file__).parent / "data" / "openapi_small.yaml"
+REDUCED = SMALL.with_suffix(".json")
+ENDPOINTS = {"2024-08-31": 134, "2024-04-30": 138, "2023-03-14": 101, "2023-02-07": 101}
+DERIVED = ("2024-04-30", "2023-02-07")
+REF = "#/components/schemas/"
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module", name="tool")
+def _tool() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))
+        yield importlib.import_module("update_openapi")
+
+
+class Ran(NamedTuple):
+    """How a run of the script ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Workshop:
+    """The script with a directory and a fixes file of its own."""
+
+    def __init__(
+        self, tool: ModuleType, directory: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.tool = tool
+        self.directory = directory
+        self.capsys = capsys
+        self.fixes: Json = {
+            "title": "A small API",
+            "servers": [{"url": "https://api.example.com"}],
+            "names": {
+                "*.connection": "ConnectionEnvelope",
+                "/accounting/customers.customers[]": "AccountingCustomer",
+                "/balances.async_response": "AsyncResponse",
+                "/categories.categories[]": "ProductCategory",
+                "/customers.customers[]": "CommerceCustomer",
+                "AccountingCustomer.address": "Address",
+                "BillLineItem.account": "LedgerAccount",
+            },
+            "versions": {"2024-08-31": {"source": {"made_from": "a test", "date": "2024-09"}}},
+        }
+
+    def run(self, *arguments: str | Path, version: str = "2024-08-31") -> Ran:
+        fixes = self.directory / "fixes.json"
+        fixes.write_text(json.dumps(self.fixes))
+        places = ["--fixes", str(fixes), "--directory", str(self.directory)]
+        code = self.tool.main(["--version", version, *map(str, arguments), *places])
+        captured = self.capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    def source(self, content: object) -> Path:
+        path = self.directory / "source.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def document(self, version: str = "2024-08-31") -> Json:
+        document: Json = json.loads((self.directory / f"{version}.json").read_text())
+        return document
+
+
+@pytest.fixture(name="workshop")
+def _workshop(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Workshop:
+    return Workshop(tool, tmp_path, capsys)
+
+
+@cache
+def _small_as_json(tool: ModuleType) -> str:
+    return json.dumps(tool.load(str(SMALL)))
+
+
+def small(tool: ModuleType) -> Json:
+    """The small description, to be changed at will."""
+    source: Json = json.loads(_small_as_json(tool))
+    return source
+
+
+def ref(name: str) -> Json:
+    return {"$ref": REF + name}
+
+
+def objects(required: str = "", **properties: Json) -> Json:
+    schema: Json = {"type": "object", "properties": properties}
+    return schema | {"required": required.split()} if required else schema
+
+
+def query(name: str, required: bool = False, deprecated: bool = False, **schema: object) -> Json:
+    param = {"name": name, "in": "query", "required": required, "schema": schema}
+    return param | {"deprecated": True} if deprecated else param
+
+
+def get(operation: str, schema: Json, *parameters: Json) -> Json:
+    return {
+        "get": {
+            "operationId": operation,
+            "parameters": list(parameters),
+            "responses": {"200": {"content": {"application/json": {"schema": schema}}}},
+        }
+    }
+
+
+STRING = {"type": "string"}
+NULLABLE = {"type": ["string", "null"]}
+NULL = {"type": "null"}
+TOKEN = query("access_token", True, type="string")
+
+
+def test_a_published_description_becomes_bare_facts(workshop: Workshop) -> None:
+    ran = workshop.run(SMALL)
+
+    assert (ran.code, ran.err) == (0, "")
+    # As text, so that the order of paths, components and fields counts too.
+    assert (workshop.directory / "2024-08-31.json").read_text() == REDUCED.read_text()
+
+
+def test_the_facts_form_gives_the_same_document(workshop: Workshop) -> None:
+    category = objects(
+        "id children",
+        id={"type": "string", "format": "uuid"},
+        children={"type": "array", "items": {"type": "object", "x-recursive": "Whatever"}},
+        parent={"type": ["object", "null"], "x-recursive": "Whatever"},
+    )
+    balance = objects(amount={"type": "number"})
+    answers = [
+        objects(
+            "balance",
+            balance={
+                "x-any-of": [balance, {"type": "array", "items": balance}, {"type": ["null"]}]
+            },
+        ),
+        objects(async_response=objects("id", id=STRING)),
+    ]
+    categories = {"type": "array", "items": category}
+    facts = {
+        "endpoints": {
+            "/categories": {
+                "operation": "ListCategories",
+                "query_params": {},
+                "path_params": {},
+                "response": objects("categories", categories=categories),
+            },
+            "/balances": {"response": {"x-any-of": answers}},
+            "/accounting/bills/{id}": {
+                "query_params": {"access_token": {"required": True, "type": "string"}},
+                "response": objects(code={"type": "string", "x-enum-size": 182}),
+            },
+        }
+    }
+
+    ran = workshop.run(workshop.source(facts))
+
+    assert ran.code == 0
+    document = workshop.document()
+    expected = json.loads(REDUCED.read_text())
+    for path in ("/balances", "/categories"):
+        assert document["paths"][path] == expected["paths"][path]
+    # A path parameter that the source forgets is still one.
+    assert document["paths"]["/accounting/bills/{id}"] == get(
+        "GetAccountingBillsId",
+        objects(code=STRING),
+        {"name": "id", "in": "path", "required": True, "schema": STRING},
+        TOKEN,
+    )
+    components = document["components"]["schemas"]
+    assert list(components) == ["AsyncResponse", "Balance", "ProductCategory"]
+    assert components.items() <= expected["components"]["schemas"].items()
+
+
+def test_the_report_says_what_changed_in_the_catalogue(
+    workshop: Workshop, tool: ModuleType
+) -> None:
+    workshop.run(SMALL)
+    source = small(tool)
+    schemas, paths = source["components"]["schemas"], source["paths"]
+    del paths["/customers"]
+    paths["/stores"] = paths["/categories"]
+    paths["/accounting/bills"]["get"]["parameters"][2]["schema"]["default"] = 100
+    paths["/accounting/bills"]["get"]["parameters"][3]["name"] = "sort"
+    bill = schemas["BillFacts"]
+    bill["properties"] |= {"memo": STRING, "issue_date": STRING, "id": {"type": "number"}}
+    bill["properties"]["status"]["enum"] = ["open", "void"]
+    bill["required"].remove("created_at")
+    del bill["properties"]["title"]
+    schemas["BillLineItem"]["properties"]["amount"]["nullable"] = True
+
+    ran = workshop.run(workshop.source(source))
+
+    assert ran.out.splitlines() == [
+        "2024-08-31: 6 endpoints, 9 components; 13 changes",
+        "  ~ /accounting/bills parameter limit: default 50 -> 100",
+        "  - /accounting/bills parameter sort_order",
+        "  + /accounting/bills parameter sort: string",
+        "  - endpoint /customers",
+        "  + endpoint /stores",
+        "  ~ Bill.id: string -> number",
+        "  ~ Bill.status: values +void, -paid",
+        "  - Bill.title",
+        "  ~ Bill.issue_date: date-time or null -> string",
+        "  ~ Bill.created_at: no longer required",
+        "  + Bill.memo: string",
+        "  ~ BillLineItem.amount: number -> number or null (may be null now)",
+        "  - component CommerceCustomer",
+    ]
+
+
+def test_check_writes_nothing_and_says_by_its_exit_code(
+    workshop: Workshop, tool: ModuleType
+) -> None:
+    assert workshop.run("--check", SMALL).code == 1
+    assert not (workshop.directory / "2024-08-31.json").exists()
+
+    workshop.run(SMALL)
+    ran = workshop.run("--check", SMALL)
+    assert (ran.code, ran.out) == (0, "2024-08-31: 6 endpoints, 10 components; no changes\n")
+
+    before = workshop.document()
+    source = small(tool)
+    del source["paths"]["/categories"]
+    ran = workshop.run("--check", workshop.source(source))
+    assert ran.code == 1
+    assert "- endpoint /categories" in ran.out
+    assert workshop.document() == before
+
+
+def test_fixes_change_the_document_and_idle_ones_are_named(workshop: Workshop) -> None:
+    workshop.fixes["versions"]["2024-08-31"]["fixes"] = [
+        {
+            "reason": "the balance is a text",
+            "components": ["Balance"],
+            "rename": {"amount": "total"},
+            "merge": {"properties": {"total": STRING}, "required": {"total": True}},
+        },
+        {
+            "reason": "bills can be filtered",
+            "endpoints": ["/accounting/bills"],
+            "merge": {"parameters": {"sort_order": None, "filter": query("filter", type="string")}},
+        },
+        {"reason": "there are no categories", "endpoints": ["/categories"], "merge": None},
+        {
+            "reason": "known already",
+            "components": ["Bill"],
+            "merge": {"properties": {"title": STRING}, "required": {"id": True}},
+        },
+    ]
+
+    ran = workshop.run(SMALL)
+
+    assert "fix that changed nothing: known already" in ran.out
+    assert ran.out.count("changed nothing") == 1
+    document = workshop.document()
+    schemas = document["components"]["schemas"]
+    assert schemas["Balance"] == objects("total", total=STRING)
+    parameters = document["paths"]["/accounting/bills"]["get"]["parameters"]
+    assert [param["name"] for param in parameters] == ["access_token", "limit", "filter"]
+    # What nothing refers to any more is gone too.
+    assert "/categories" not in document["paths"]
+    assert "ProductCategory" not in schemas
+
+
+def test_a_version_is_derived_from_its_neighbours(workshop: Workshop, tool: ModuleType) -> None:
+    workshop.run(SMALL)
+    workshop.fixes["versions"] |= {
+        "2023-03-14": {"source": {"made_from": "an older one", "date": "2023-12"}},
+        "2024-04-30": {
+            "base": "2023-03-14",
+            "source": {"made_from": "its neighbours", "date": "2024-09"},
+            "fixes": [
+                {
+                    "reason": "came to every version",
+                    "take": "2024-08-31",
+                    "endpoints": ["/categories"],
+                    "fields": {"Bill": ["title", "line_items"]},
+                },
+                {
+                    "reason": "so did these",
+                    "take": "2024-08-31",
+                    "of": ["/accounting/bills"],
+                    "parameters": ["limit"],
+                    "answer": ["connection"],
+                },
+            ],
+        },
+    }
+    older = small(tool)
+    older["paths"] = {"/accounting/bills": older["paths"]["/accounting/bills"]}
+    operation = older["paths"]["/accounting/bills"]["get"]
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    del operation["parameters"][2], answer["properties"]["connection"]
+    bill = older["components"]["schemas"]["BillFacts"]
+    del bill["properties"]["title"]
+    older["components"]["schemas"]["Bill20240831"] = bill
+    source = workshop.source(older)
+
+    ran = workshop.run(source, version="2023-03-14")
+    assert "make again, since they use this one: 2024-04-30" in ran.out
+    assert workshop.run(version="2024-04-30").code == 0
+
+    document, newer = workshop.document("2024-04-30"), workshop.document()
+    assert document["x-source"] == {
+        "made_from": "its neighbours",
+        "date": "2024-09",
+        "derived": True,
+        "derived_from": ["2023-03-14", "2024-08-31"],
+    }
+    assert document["paths"] == {
+        path: newer["paths"][path] for path in ("/accounting/bills", "/categories")
+    }
+    # Fields are put where the neighbour has them, and what they refer to comes with them.
+    bill = document["components"]["schemas"]["Bill"]
+    assert bill == newer["components"]["schemas"]["Bill"]
+    assert list(bill["properties"]) == list(newer["components"]["schemas"]["Bill"]["properties"])
+    assert "LedgerAccount" in document["components"]["schemas"]
+
+
+def _schema(schema: object) -> Json:
+    return {"openapi": "3.0.0", "paths": {"/a": get("A", objects(x=schema))}}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ([], "the source is not an object"),
+        ({"swagger": "2.0", "paths": {}}, "neither OpenAPI 3 (openapi is '2.0')"),
+        ({"openapi": "3.0.0"}, "paths: not an object with endpoints"),
+        ({"openapi": "3.0.0", "paths": {"/a": {"post": {}}}}, "paths: no GET endpoint"),
+        ({"openapi": "3.0.0", "paths": {"/a": {"get": []}}}, "GET /a: not an object"),
+        ({"openapi": "3.0.0", "paths": {"/a": {"get": {}}}}, "GET /a: no responses"),
+        ({"endpoints": {"/a": {}}}, "/a: no response"),
+        ({"endpoints": []}, "endpoints: not an object"),
+        (_schema("text"), "GET /a.x: a schema is not an object"),
+        (_schema({"type": "tuple"}), "GET /a.x: unknown type 'tuple'"),
+        (_schema({"type": "object", "properties": [1]}), "GET /a.x: properties are not an object"),
+        (_schema({"allOf": 3}), "GET /a: not the shape of OpenAPI"),
+        (_schema({"$ref": "#/components/schemas/Gone"}), "Gone is not in the document"),
+        (_schema({"$ref": "other.yaml#/Bill"}), "other.yaml#/Bill is not in the document"),
+        ("{ not JSON", "is not valid JSON"),
+        ("openapi: [3.0", "is not valid YAML"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_one_clear_line(
+    workshop: Workshop, source: object, complaint: str
+) -> None:
+    ran = workshop.run(workshop.source(source))
+
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
+    assert ran.err.startswith("update_openapi: ")
+    assert ran.err.count("\n") == 1
+    assert not (workshop.directory / "2024-08-31.json").exists()
+
+
+def test_a_component_that_is_only_itself_is_refused(workshop: Workshop) -> None:
+    source = _schema({"$ref": "#/components/schemas/Loop"})
+    source["components"] = {"schemas": {"Loop": {"allOf": [{"$ref": REF + "Loop"}]}}}
+
+    assert "Loop refers to itself" in workshop.run(workshop.source(source)).err
+
+
+def test_what_can_be_kept_only_in_part_is_said(workshop: Workshop) -> None:
+    source = _schema({"$ref": REF + "Anything"})
+    source["components"] = {
+        "schemas": {
+            "Anything": {"oneOf": [STRING, {"type": "array", "items": ref("Anything")}]},
+        }
+    }
+    source["paths"]["/file"] = {"get": {"responses": {"302": {"description": "Elsewhere."}}}}
+
+    ran = workshop.run(workshop.source(source))
+
+    answer = workshop.document()["paths"]["/a"]["get"]["responses"]["200"]["content"]
+    assert answer["application/json"]["schema"] == objects(
+        x={"anyOf": [STRING, {"type": "array", "items": {}}]}
+    )
+    assert "GET /a.x[]: comes round to #/components/schemas/Anything" in ran.out
+    assert "GET /file: no response 200, its answer is left open" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("version", "arguments", "complaint"),
+    [
+        ("2025-02-28", [SMALL], "version 2025-02-28 is not in the fixes file (it has 2024-08-31"),
+        ("2024-08-31", [], "2024-08-31 is not a derived version: give a SOURCE"),
+        ("2024-04-30", [SMALL], "2024-04-30 is derived from 2024-08-31: it takes no SOURCE"),
+        ("2024-04-30", [], "2024-08-31.json is needed for this: make it first"),
+        ("2024-08-31", ["no/such.yaml"], "no/such.yaml could not be read"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(
+    workshop: Workshop, version: str, arguments: list[str | Path], complaint: str
+) -> None:
+    workshop.fixes["versions"]["2024-04-30"] = {"base": "2024-08-31", "source": {}}
+
+    ran = workshop.run(*arguments, version=version)
+
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert complaint in ran.err
+
+
+@pytest.mark.parametrize(
+    ("fix", "complaint"),
+    [
+        ({"components": ["Bill"], "merge": {}}, "a fix has no reason"),
+        ({"reason": "r", "components": ["Gone"], "merge": {}}, "Gone is not in the document"),
+        ({"reason": "r", "endpoints": ["/gone"], "merge": {}}, "/gone is not in the document"),
+        ({"reason": "r", "components": ["Bill"], "rename": {"no": "new"}}, "no is not in the"),
+        ({"reason": "r", "components": ["Address"], "merge": None}, "Address is referred to"),
+    ],
+)
+def test_a_fix_that_does_not_fit_is_one_clear_line(
+    workshop: Workshop, fix: Json, complaint: str
+) -> None:
+    workshop.fixes["versions"]["2024-08-31"]["fixes"] = [fix]
+
+    ran = workshop.run(SMALL)
+
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert complaint in ran.err
+
+
+def test_yaml_without_its_package_names_what_to_install(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+
+    ran = workshop.run(SMALL)
+
+    assert ran.code == 2
+    assert "pip install PyYAML" in ran.err
+
+
+def test_two_shapes_under_one_name_are_numbered_and_named(workshop: Workshop) -> None:
+    del workshop.fixes["names"]["/customers.customers[]"]
+    del workshop.fixes["names"]["/accounting/customers.customers[]"]
+
+    ran = workshop.run(SMALL)
+
+    assert "/customers.customers[]: called Customer2, since Customer has another shape" in ran.out
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths to everything in a JSON value, itself left out."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    for key, inner in items:
+        yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from places(inner, (*path, key))
+
+
+JUNK: list[object] = [None, True, 0, "x", [], {}, [1], [None], [{}], {"a": 1}, {"$ref": 3}]
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_whatever_is_wrong_in_a_source_there_is_no_traceback(
+    tool: ModuleType, data: st.DataObject
+) -> None:
+    source = small(tool)
+    path = data.draw(st.sampled_from(list(places(source))))
+    spot: Any = source
+    for key in path[:-1]:
+        spot = spot[key]
+    spot[path[-1]] = data.draw(st.sampled_from(JUNK))
+    fixes = {"title": "", "servers": [], "names": {}, "versions": {"v": {"source": {}}}}
+    try:
+        document = tool.Maker(fixes, DOCUMENTS).make("v", source)
+    except (tool.UnreadableError, tool.UsageError) as error:
+        assert "\n" not in str(error)
+    else:
+        assert tool.written(document)
+
+
+def test_a_source_may_be_a_url(workshop: Workshop) -> None:
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/spec"
+            self.send_response(200 if found else 404)
+            self.end_headers()
+            self.wfile.write(SMALL.read_bytes() if found else b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing on stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        read = workshop.run(f"{url}/spec")
+        missing = workshop.run(f"{url}/gone")
+        server.shutdown()
+
+    assert (read.code, read.err) == (0, "")
+    assert (workshop.directory / "2024-08-31.json").read_text() == REDUCED.read_text()
+    assert missing.code == 2
+    assert "/gone could not be read: HTTP Error 404" in missing.err
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=30,
+    )
+)
+def test_a_written_document_reads_back_as_it_was(tool: ModuleType, value: object) -> None:
+    assert json.loads(tool.written(value)) == value
+
+
+# --- the documents in the package ---------------------------------------------------------------
+
+
+def committed(version: str) -> Json:
+    document: Json = json.loads((DOCUMENTS / f"{version}.json").read_text("utf-8"))
+    return document
+
+
+def schemas_within(schema: Json) -> Iterator[Json]:
+    """A schema and all those in it, so that a field named `description` is not taken for prose."""
+    yield schema
+    inner = [*schema.get("properties", {}).values(), *schema.get("anyOf", [])]
+    inner += [schema[key] for key in ("items", "additionalProperties") if key in schema]
+    for each in inner:
+        yield from schemas_within(each)
+
+
+def answer(operation: Json) -> Json:
+    schema: Json = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    return schema
+
+
+def all_schemas(document: Json) -> Iterator[Json]:
+    for item in document["paths"].values():
+        yield from schemas_within(answer(item["get"]))
+        for param in item["get"]["parameters"]:
+            yield from schemas_within(param["schema"])
+    for component in document["components"]["schemas"].values():
+        yield from schemas_within(component)
+
+
+@pytest.mark.parametrize("version", ENDPOINTS)
+def test_a_committed_document_is_whole(version: str) -> None:
+    document = committed(version)
+    components = document["components"]["schemas"]
+    found = list(all_schemas(document))
+
+    assert (document["openapi"], document["info"]["version"]) == ("3.1.0", version)
+    assert len(document["servers"]) == 2
+    assert document["x-source"]["derived"] == (version in DERIVED)
+    assert len(document["paths"]) == ENDPOINTS[version]
+    assert list(document["paths"]) == sorted(document["paths"])
+    assert list(components) == sorted(components)
+    referred = {schema["$ref"].removeprefix(REF) for schema in found if "$ref" in schema}
+    assert referred == set(components)
+    for schema in found:
+        assert set(schema) <= {
+            *("type", "format", "enum", "properties", "required"),
+            *("items", "additionalProperties", "anyOf", "$ref", "default"),
+        }
+        assert set(schema.get("required", [])) <= set(schema.get("properties", {}))
+        assert schema.get("format") in (None, "date-time")
+        assert "null" not in schema.get("enum", [])
+        # A nullable enum has to have null among its members, or it would not be nullable.
+        if "enum" in schema:
+            assert (None in schema["enum"]) == ("null" in schema["type"])
+
+
+@pytest.mark.parametrize("version", ENDPOINTS)
+def test_no_object_is_described_twice(version: str) -> None:
+    components = committed(version)["components"]["schemas"]
+    assert all(component["properties"] for component in components.values())
+    shapes = Counter(json.dumps(component) for component in components.values())
+    assert [shape for shape, times in shapes.items() if times > 1] == []
+    # Objects stand in components only: what is left in place is an answer, or free-form.
+    for component in components.values():
+        nested = [schema for schema in schemas_within(component) if schema is not component]
+        assert not any("properties" in schema for schema in nested)
+
+
+@pytest.mark.parametrize("version", ENDPOINTS)
+def test_every_list_has_records_of_a_named_object(version: str) -> None:
+    document = committed(version)
+    components = document["components"]["schemas"]
+    lists = 0
+    for path, item in document["paths"].items():
+        names = [param["name"] for param in item["get"]["parameters"]]
+        if "cursor" not in names or "aging_report" in path:
+            continue
+        lists += 1
+        schema = answer(item["get"])
+        envelope = schema.get("anyOf", [schema])[0]["properties"]
+        records = [key for key, value in envelope.items() if value.get("type") == "array"]
+        assert len(records) == 1, path
+        record = components[envelope[records[0]]["items"]["$ref"].removeprefix(REF)]
+        assert record["type"] == "object"
+        assert {"id", "last_synced_at", "start_date"} & set(record["properties"]), path
+        assert "next_cursor" in envelope, path
+    assert lists > 35
+
+
+@pytest.mark.parametrize("version", ENDPOINTS)
+def test_path_parameters_are_those_of_the_path(version: str) -> None:
+    for path, item in committed(version)["paths"].items():
+        parameters = item["get"]["parameters"]
+        in_path = {param["name"] for param in parameters if param["in"] == "path"}
+        assert in_path == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+        assert len({(param["in"], param["name"]) for param in parameters}) == len(parameters)
+        assert {param["in"] for param in parameters} <= {"path", "query"}
+
+
+def fields(version: str, component: str) -> Json:
+    properties: Json = committed(version)["components"]["schemas"][component]["properties"]
+    return properties
+
+
+@pytest.mark.parametrize("version", ENDPOINTS)
+def test_known_facts_hold_in_every_version(version: str) -> None:
+    document = committed(version)
+    components = document["components"]["schemas"]
+    assert fields(version, "CommerceTransaction")["gateway_data"] == {"type": ["object", "null"]}
+    assert fields(version, "Event")["data"] == {}
+    line = fields(version, "GeneralLedgerLineItem")
+    assert line["items"]["items"] == ref("GeneralLedgerLineItem")
+    assert fields(version, "ProductCategory")["children"]["items"] == ref("ProductCategory")
+    assert {"AccountingCustomer", "CommerceCustomer", "AdsAccount", "AccountingAccount"} <= {
+        *components
+    }
+    assert list(fields(version, "ConnectionEnvelope")) == ["id", "orgId", "platform"]
+    for path, item in document["paths"].items():
+        names = [param["name"] for param in item["get"]["parameters"]]
+        if path.startswith("/accounting/") and {"cursor", "updated_at_min"} <= set(names):
+            flat_attachments = path.endswith("/attachments")
+            assert flat_attachments or {"filter", "sort", "last_synced_at_min"} <= set(names), path
+
+
+@pytest.mark.parametrize(
+    ("component", "field", "versions"),
+    [
+        ("Bill", "currency", "2023-02-07"),
+        ("BillPayment", "txn_date", "2023-02-07"),
+        ("Expense", "expense_date", "2023-02-07"),
+        ("PurchaseOrder", "vendor_name", "2023-02-07"),
+        ("CompanyInfo", "base_currency_code", "2023-02-07"),
+        ("AccountingAccount", "current_balance", "2023-02-07"),
+        ("Vendor", "currency_code", "2023-03-14"),
+        ("Vendor", "currency_codes", "2024-04-30 2024-08-31"),
+        ("Invoice", "total_discount", "2023-02-07 2023-03-14"),
+        ("Invoice", "discount_amount", "2024-04-30 2024-08-31"),
+        ("BankFeedAccount", "country", "2023-02-07 2023-03-14"),
+        ("CompanyInfo", "platform_id", "2023-02-07 2024-04-30 2024-08-31"),
+        ("Bill", "platform_url", "2023-02-07 2023-03-14 2024-04-30 2024-08-31"),
+    ],
+)
+def test_fields_are_in_the_versions_that_have_them(
+    component: str, field: str, versions: str
+) -> None:
+    having = [version for version in sorted(ENDPOINTS) if field in fields(version, component)]
+    assert having == versions.split()
+
+
+@pytest.mark.parametrize("version", DERIVED)
+def test_a_derived_document_is_what_the_fixes_make_of_its_neighbours(
+    version: str, tool: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = tool.main(["--version", version, "--check"])
+    assert (code, capsys.readouterr().out.count("\n")) == (0, 1)
+
+
+# --- a published description of full size -------------------------------------------------------
+
+
+def published(document: Json) -> Json:
+    """A document as a generator would publish it: long-winded, and under names of its own.
+
+    Every second time an object is written out instead of referred to, unless it contains itself.
+    """
+    turns = Counter[str]()
+    components = document["components"]["schemas"]
+    recursive = {
+        name
+        for name, component in components.items()
+        if any(schema == ref(name) for schema in schemas_within(component))
+    }
+
+    def wordy(schema: Json, within: tuple[str, ...]) -> Json:
+        prose = {"description": "Some words.", "title": "T", "example": "e"}
+        null = NULL in schema.get("anyOf", [])
+        variants = [variant for variant in schema.get("anyOf", []) if variant != NULL]
+        if variants:
+            inner = [wordy(variant, within) for variant in variants]
+            if len(inner) == 1:
+                return prose | {"allOf": inner, "nullable": True}
+            return prose | {"oneOf": inner} | ({"nullable": True} if null else {})
+        if "$ref" in schema:
+            name = schema["$ref"].removeprefix(REF)
+            turns[name] += 1
+            if turns[name] % 2 == 0 and name not in recursive:
+                return wordy(components[name], (*within, name))
+            return prose | ref(f"{name}Dto_2024_08")
+        return prose | plain(schema, within)
+
+    def plain(schema: Json, within: tuple[str, ...]) -> Json:
+        result = dict(schema)
+        if isinstance(schema.get("type"), list) and len(schema["type"]) == 2:
+            result |= {"type": schema["type"][0], "nullable": True}
+        if None in schema.get("enum", []):
+            result["enum"] = [*schema["enum"][:-1], "null"]
+        if result.pop("format", None):
+            result["description"] = "A time in ISO 8601."
+        for key in ("items", "additionalProperties"):
+            if key in schema:
+                result[key] = wordy(schema[key], within)
+        if "properties" in schema:
+            halves = {name: wordy(value, within) for name, value in schema["properties"].items()}
+            first = dict(list(halves.items())[:1])
+            rest = {name: value for name, value in halves.items() if name not in first}
+            result["properties"] = rest
+            if within and len(rest) > 1:
+                part = {"type": "object", "properties": first}
+                null = {"nullable": True} if result.pop("nullable", False) else {}
+                return {"allOf": [part, result]} | null
+            result["properties"] = halves
+        return result
+
+    paths = {}
+    for path, item in reversed(document["paths"].items()):
+        operation = dict(item["get"])
+        operation["description"] = "What it does."
+        content = {"application/json": {"schema": wordy(answer(operation), ())}}
+        operation["responses"] = {"200": {"description": "Fine.", "content": content}}
+        paths[path] = {"get": operation, "post": {"responses": {}}}
+    generated = {
+        f"{name}Dto_2024_08": wordy(component, (name,)) for name, component in components.items()
+    }
+    return {"openapi": "3.0.3", "paths": paths, "components": {"schemas": generated}}
+
+
+@pytest.mark.parametrize("version", ["2024-08-31", "2023-03-14"])
+def test_a_published_description_of_full_size_gives_the_document_again(
+    version: str,
+    tool: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = tmp_path / "published.json"
+    source.write_text(json.dumps(published(committed(version))))
+    assert source.stat().st_size > 2 * (DOCUMENTS / f"{version}.json").stat().st_size
+
+    code = tool.main(["--version", version, str(source), "--check"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines[1:] if "changed nothing" not in line] == []
+    assert code == 0
