@@ -1,0 +1,70 @@
+"""Runs a script on PostgreSQL. psycopg is needed for this alone, so it is imported here alone."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+
+class DatabaseError(Exception):
+    """The script could not be run; the message is fit to show, and holds no password."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a script counted: the names of its columns, and a row per table, stream or view."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+def run(script: str, dsn: str) -> Outcome:
+    """Run a rendered script in the database; all of it is done, or nothing.
+
+    Args:
+        script: what ``render`` gave.
+        dsn: a libpq URI or connection string; the driver part of an SQLAlchemy URL is dropped,
+            so that the target's ``sqlalchemy_url`` serves as it is.
+
+    Raises:
+        DatabaseError: psycopg is missing, the database cannot be reached, or it refused.
+    """
+    try:
+        import psycopg
+        from psycopg.conninfo import make_conninfo
+    except ImportError as error:
+        message = "running SQL needs psycopg: pip install 'tap-rutter[warehouse]'"
+        raise DatabaseError(message) from error
+
+    target = None
+    with suppress(psycopg.ProgrammingError):
+        target = make_conninfo(
+            re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", dsn),
+            client_encoding="utf8",
+            fallback_application_name="rutterctl",
+        )
+    if target is None:
+        # libpq's own message quotes the string, and with it the password: not even as a context.
+        message = "the dsn is not a PostgreSQL URI or connection string"
+        raise DatabaseError(message)
+    try:
+        # The script holds its own transaction.
+        with psycopg.connect(target, autocommit=True) as connection:
+            cursor = connection.execute(script.encode())
+            outcome = Outcome((), ())
+            while True:
+                if cursor.description:
+                    columns = tuple(column.name for column in cursor.description)
+                    outcome = Outcome(columns, tuple(cursor.fetchall()))
+                if not cursor.nextset():
+                    return outcome
+    except psycopg.Error as error:
+        raise DatabaseError(_plainly(error)) from error
+
+
+def _plainly(error: Any) -> str:
+    """The server's message with its hint; without the statement, which holds the whole script."""
+    lines = [error.diag.message_primary or str(error).strip(), error.diag.message_hint]
+    return "\n".join(line for line in lines if line)
