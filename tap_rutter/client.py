@@ -1,0 +1,270 @@
+"""One request to Rutter: its address and headers, its retries, and the bytes of its answer.
+
+Only GET, only to the configured host, no redirect followed. Everything that passes by itself is
+tried again within ``max_retry_seconds`` of the request's whole life; what remains is an error of
+``errors.py``.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+
+from tap_rutter import times
+from tap_rutter.errors import PairFailed, Stopped, error_body, is_passing, refusal
+from tap_rutter.pace import Pace
+from tap_rutter.redact import redact
+from tap_rutter.settings import Settings
+
+_T = TypeVar("_T")
+Params = Mapping[str, str]
+
+_FIRST_WAIT = 1.0  # seconds; doubled at each further try
+_LONGEST_WAIT = 60.0
+_CHUNK = 1 << 18
+_LARGEST_BODY = 1 << 30
+
+_PASSING_ERRORS = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.HTTPError,
+)
+
+
+class UnreadableAnswer(Exception):
+    """A 200 whose body is not what was asked for: HTML, broken or cut JSON. It may pass."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A 200 from Rutter."""
+
+    content: bytes
+    received_ms: int
+    """When it had arrived whole, on the run's clock."""
+
+
+@dataclass
+class Counts:
+    """What one pair of stream and connection cost."""
+
+    requests: int = 0
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is to be fetched. The path is relative to the API's base address."""
+
+    path: str
+    params: Params
+    connection_id: str | None = None
+    """Whose access token goes with it; the token itself is looked up when the request is built."""
+    sorted_list: bool = False
+
+
+class Clock:
+    """The run's clock: this machine's, corrected by the server's where the two are apart."""
+
+    # The Date header has whole seconds and travels: a smaller difference says nothing.
+    _TOLERANCE = 2 * times.SECOND
+
+    def __init__(self) -> None:
+        self._offset = 0
+        self._set = False
+
+    def now(self) -> int:
+        """Unix milliseconds."""
+        return time.time_ns() // 1_000_000 + self._offset
+
+    def correct(self, date_header: str | None) -> None:
+        """Take the server's time from the first answer that bears one."""
+        if self._set:
+            return
+        server = times.from_http_date(date_header)
+        if server is None:
+            return
+        self._set = True
+        difference = server - self.now()
+        if abs(difference) > self._TOLERANCE:
+            self._offset = difference
+
+
+class Client:
+    """Sends requests; safe to use from many threads, each with a session of its own."""
+
+    def __init__(self, settings: Settings, clock: Clock, pace: Pace) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.pace = pace
+        self.tokens: dict[str, str] = {}
+        """Access tokens by connection id. They live here and nowhere else."""
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close all sessions of all threads."""
+        with self._lock:
+            for session in self._sessions:
+                session.close()
+            self._sessions.clear()
+
+    def get(self, call: Call, decode: Callable[[Answer], _T], counts: Counts) -> _T:
+        """Fetch and decode, trying again what passes by itself.
+
+        Decoding happens inside the retried part: an HTML page or a cut body with status 200 is as
+        passing a fault as a 502.
+
+        Args:
+            call: What to fetch.
+            decode: Makes the result; raises ``UnreadableAnswer`` for a body that may pass.
+            counts: Counted up as requests are made.
+
+        Raises:
+            RequestFailed: what the answer stands for (see ``errors.refusal``).
+            Stopped: when the run is being ended.
+        """
+        deadline = time.monotonic() + self.settings.max_retry_seconds
+        tries = 0
+        while True:
+            tries += 1
+            trouble, wait = self._attempt(call, decode, counts, deadline)
+            if not isinstance(trouble, _Trouble):
+                return trouble
+            if wait is None:
+                ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
+                wait = random.uniform(ceiling / 2, ceiling)
+            if time.monotonic() + wait > deadline:
+                raise PairFailed(
+                    f"{call.path} failed {tries} time{'s' if tries > 1 else ''},"
+                    f" last with {trouble.text}",
+                    reason=trouble.reason,
+                    status=trouble.status,
+                )
+            counts.retries += 1
+            self.pace.sleep(wait)
+
+    def _attempt(
+        self, call: Call, decode: Callable[[Answer], _T], counts: Counts, deadline: float
+    ) -> tuple[_T | _Trouble, float | None]:
+        """One try: its result, or what was wrong and how long the server asks to wait."""
+        with self.pace.turn():
+            counts.requests += 1
+            try:
+                status, headers, content = self._send(call, deadline)
+            except _PASSING_ERRORS as error:
+                if self.pace.stopped:
+                    raise Stopped("The run is being ended.") from None
+                return _Trouble(_describe(error)), None
+        self.clock.correct(headers.get("Date"))
+        if status == 429:
+            self.pace.too_fast()
+        else:
+            self.pace.answered()
+        if status == 200:
+            try:
+                return decode(Answer(content, self.clock.now())), None
+            except UnreadableAnswer as error:
+                return _Trouble(f"a 200 {error}", "bad_response", status), None
+        body = error_body(content)
+        if not is_passing(status, body):
+            raise refusal(status, body, where=call.path, sorted_list=call.sorted_list)
+        reason = "rate_limited" if status in {429, 452} else "retries_exhausted"
+        said = f": {body.error_message}" if body and body.error_message else ""
+        return _Trouble(f"status {status}{said[:200]}", reason, status), self._asked_wait(headers)
+
+    def _asked_wait(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds that a ``Retry-After`` asks for, in either of its forms."""
+        value = headers.get("Retry-After", "").strip()
+        if value.isdigit():
+            return min(float(value[:9]), 1e9)
+        moment = times.from_http_date(value)
+        if moment is None:
+            return None
+        return max(0.0, (moment - self.clock.now()) / 1000)
+
+    def _send(self, call: Call, deadline: float) -> tuple[int, Mapping[str, str], bytes]:
+        timeout = float(self.settings.request_timeout)
+        params = dict(call.params)
+        if call.connection_id is not None:
+            params["access_token"] = self.tokens[call.connection_id]
+        with self._session().get(
+            self.settings.api_url + call.path,
+            params=params,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            content = bytearray()
+            # A timeout bounds the wait for the next bytes only: a slow drip would go on for ever.
+            end = max(deadline, time.monotonic() + timeout)
+            for chunk in response.iter_content(_CHUNK):
+                content += chunk
+                if time.monotonic() > end or self.pace.stopped:
+                    raise requests.Timeout("the answer took longer than a request may live")
+                if len(content) > _LARGEST_BODY:
+                    raise requests.ConnectionError("the answer is larger than any page may be")
+            return response.status_code, response.headers, bytes(content)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
+            # An explicit auth also keeps requests from looking for one in ~/.netrc.
+            session.auth = HTTPBasicAuth(
+                self.settings.client_id.encode(),
+                self.settings.client_secret.encode(),
+            )
+            session.headers.update(
+                {
+                    "User-Agent": self.settings.user_agent,
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip",
+                    "X-Rutter-Version": self.settings.api_version,
+                }
+            )
+            self._local.session = session
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """Why a try did not count."""
+
+    text: str
+    reason: str = "retries_exhausted"
+    status: int | None = None
+
+
+def _describe(error: Exception) -> str:
+    """A connection-level fault in a few words; the exception's own text quotes the address."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "a TLS error: " + redact(error)[:200]
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "a proxy error"
+    if isinstance(error, requests.Timeout):
+        return "a timeout"
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return "a body that does not unpack"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "a body cut short"
+    if isinstance(error, requests.ConnectionError):
+        return "a connection refused, reset or closed"
+    return type(error).__name__

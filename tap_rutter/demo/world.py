@@ -1,0 +1,96 @@
+"""The simulated organisation of the demo: what its API shows, and what happens in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tap_rutter.simulator.connection import Connection
+from tap_rutter.simulator.platforms import entity_of, reports_deletions
+from tap_rutter.simulator.world import World
+
+HOUR = 3600
+# Not past midnight, UTC: commerce_balance keeps a row of each day.
+_HALF_A_DAY = 12 * HOUR
+
+# Lists in which something happens between the runs, each with a field that changes and its value.
+_BUSY = {
+    "/accounting/invoices": ("memo", "Customer asked for a copy"),
+    "/accounting/bills": ("memo", "Checked and approved"),
+    "/accounting/vendors": ("website", "https://vendor.example.com"),
+    "/orders": ("fulfillment_status", "fulfilled"),
+    "/products": ("description", "New season"),
+    "/banking/bank_transactions": ("description", "Card payment"),
+}
+_CREATED, _UPDATED, _DELETED = 3, 2, 1
+
+
+class Changes(NamedTuple):
+    """How many rows of a list were made, changed and deleted."""
+
+    created: int
+    updated: int
+    deleted: int
+
+
+def readable(world: World) -> list[Connection]:
+    """The connections whose data Rutter gives out."""
+    return [c for c in world.connections.values() if c.status in {"active", "unhealthy"}]
+
+
+def rows_shown(world: World, path: str) -> int:
+    """How many rows the API shows in a list, over all connections.
+
+    Not counted is a list that Rutter itself names as unavailable on a connection.
+    """
+    if path == "/connections":
+        return len(world.connections)
+    connections = readable(world)
+    if path == "/connections/status":
+        return len(connections)
+    return sum(
+        len(world.rows(connection.id, path))
+        for connection in connections
+        if entity_of(path) not in (connection.unavailable_objects or ())
+    )
+
+
+def let_things_happen(world: World) -> dict[str, Changes]:
+    """Half a day of business: in several lists rows are made, changed and deleted.
+
+    Rows are deleted only where the platform tells Rutter of deletions, since elsewhere nobody
+    could know of them.
+    """
+    changes = {}
+    world.advance(_HALF_A_DAY)
+    for path, (column, value) in _BUSY.items():
+        connection = _first_with_rows(world, path)
+        if connection is None:
+            continue
+        keys = world.keys(connection.id, path)
+        updated = keys[:_UPDATED]
+        deleted = keys[_UPDATED : _UPDATED + _DELETED] if _tells(connection) else []
+        fields: dict[str, Any] = {column: value}
+        for key in updated:
+            world.update(connection.id, path, key, **fields)
+        for key in deleted:
+            world.delete(connection.id, path, key)
+        for _ in range(_CREATED):
+            world.create(connection.id, path)
+        changes[path] = Changes(_CREATED, len(updated), len(deleted))
+    world.advance(HOUR)
+    return changes
+
+
+def _tells(connection: Connection) -> bool:
+    return reports_deletions(connection.platform)
+
+
+def _first_with_rows(world: World, path: str) -> Connection | None:
+    """A connection with enough rows in a list, rather one that tells of deletions."""
+    found: Iterable[Connection] = (
+        connection
+        for connection in readable(world)
+        if len(world.keys(connection.id, path)) > _UPDATED + _DELETED
+    )
+    return min(found, key=lambda connection: not _tells(connection), default=None)

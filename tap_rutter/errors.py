@@ -1,0 +1,163 @@
+"""What can go wrong, by how one recovers.
+
+::
+
+    TapError                    the message is safe to show and says what to do
+    ├── ConfigError             exit 2: bad settings, catalog or state; no request was made
+    ├── UnknownConnections      exit 2: after the listing, none of ``connection_ids`` exists
+    ├── CredentialsRefused      exit 3: Rutter refuses the organisation's client id and secret
+    ├── Stopped                 the run is being ended by a signal
+    └── RequestFailed           one request; costs at most its connection
+        ├── ConnectionUnusable  the rest of this connection is skipped
+        ├── Unsupported         a list answered 404: this pair is skipped
+        └── PairFailed          this (connection, stream) fails, everything else goes on
+            └── SortRefused     a sorted list answered 400: asked again without ``sort``
+
+The table of design section 7 is :func:`refusal`; what is tried again is :func:`is_passing`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tap_rutter.redact import redact
+
+# Answers that pass by themselves: overload, the platform's throttle (452), faults of Rutter or of
+# the platform (550), and the gateways before them.
+PASSING_STATUSES = frozenset({408, 425, 429, 452, 500, 502, 503, 504, 520, 521, 522, 524, 550})
+
+_CONNECTION_CODES = {
+    "PRODUCT_NOT_READY": "not_ready",
+    "CONNECTION_DISABLED": "disabled",
+    "NEEDS_UPDATE": "needs_reauth",
+    "INVALID_CREDENTIALS": "unauthorized",
+}
+_LONGEST_MESSAGE = 300
+
+
+class TapError(Exception):
+    """Anything that the tap itself raises; its message holds no secret."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do, in one line."""
+        return str(self.args[0])
+
+
+class ConfigError(TapError):
+    """Settings, catalog or state that cannot be used."""
+
+
+class UnknownConnections(TapError):
+    """Not one of the chosen connections is known to Rutter."""
+
+
+class CredentialsRefused(TapError):
+    """Rutter does not know the client id and secret in this environment."""
+
+
+class Stopped(TapError):
+    """A signal ends the run; whoever is waiting gives up."""
+
+
+class RequestFailed(TapError):
+    """A request that will not succeed in this run."""
+
+    def __init__(
+        self, message: str, *, reason: str, status: int | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        self.code = None if code is None else redact(code)
+
+
+class ConnectionUnusable(RequestFailed):
+    """Rutter refuses this connection as a whole: not ready, disabled, or to be signed in again."""
+
+
+class Unsupported(RequestFailed):
+    """The platform behind the connection has no such list.
+
+    ``own`` says whether the 404 came in Rutter's own form: only then does it tell something about
+    the platform, and not about a gateway that was astray for a moment.
+    """
+
+    own = False
+
+
+class PairFailed(RequestFailed):
+    """One (connection, stream) cannot be read to its end."""
+
+
+class SortRefused(PairFailed):
+    """A list that was asked for in an order was refused; the order may be why."""
+
+
+class ErrorBody(msgspec.Struct):
+    """Rutter's error body; every part may be missing, and a gateway sends none of it."""
+
+    error_type: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+_BODY = msgspec.json.Decoder(ErrorBody)
+
+
+def error_body(content: bytes) -> ErrorBody | None:
+    """Rutter's own error in an answer, or None where the answer is not of Rutter's making."""
+    try:
+        body = _BODY.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return body if body.error_type or body.error_code or body.error_message else None
+
+
+def is_passing(status: int, body: ErrorBody | None) -> bool:
+    """Whether the same request may succeed a little later.
+
+    The code is asked before the status, since the statuses of Rutter's connection errors are not
+    published.
+    """
+    if body is not None and body.error_code in _CONNECTION_CODES:
+        return False
+    return status in PASSING_STATUSES or (status >= 500 and status != 501)
+
+
+def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: bool) -> RequestFailed:
+    """The error that a final answer other than 200 stands for.
+
+    Args:
+        status: HTTP status.
+        body: Rutter's error body, where there was one.
+        where: The endpoint's path, for the message.
+        sorted_list: Whether the request asked for an order.
+    """
+    code = body.error_code if body else None
+    said = (body.error_message if body else None) or "no message"
+    said = said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "…"
+    message = f"{where} answered {status}{f' {code}' if code else ''}: {said}"
+    reason = _CONNECTION_CODES.get(code or "")
+    if reason is None and status == 451:
+        reason = "needs_reauth"
+    if reason is None and status == 401:
+        reason = "unauthorized"
+    if reason is not None:
+        return ConnectionUnusable(message, reason=reason, status=status, code=code)
+    if 300 <= status < 400:
+        return PairFailed(
+            f"{where} answered {status}, a redirect, which is not followed: check api_url",
+            reason="refused",
+            status=status,
+            code=code,
+        )
+    if status == 404:
+        unsupported = Unsupported(message, reason="unsupported", status=status, code=code)
+        unsupported.own = body is not None
+        return unsupported
+    kind = SortRefused if status == 400 and sorted_list else PairFailed
+    return kind(message, reason="refused", status=status, code=code)

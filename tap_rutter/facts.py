@@ -1,0 +1,217 @@
+"""How a connection stands at Rutter: read once a run, before its first stream.
+
+From ``/connections/status`` and ``/connections/access_token``: when Rutter last synced it, how
+much of its history is there, and which objects its platform cannot serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tap_rutter import times
+from tap_rutter.client import Answer, Call, Client, Counts
+from tap_rutter.errors import ConnectionUnusable, RequestFailed
+from tap_rutter.pages import decode_value, missing, open_body
+from tap_rutter.redact import SECRETS
+
+STATUS_PATH = "/connections/status"
+TOKEN_PATH = "/connections/access_token"
+
+_EARLIEST = 946_684_800_000  # 2000-01-01: an earlier sync time is no time
+_UNKNOWN_LAG = 7 * times.DAY
+
+
+@dataclass(frozen=True)
+class History:
+    """How far back a connection's data go, as Rutter tells it. It only ever grows.
+
+    ``ready`` and ``waiting`` hold, per entity, the Unix second of its oldest date, or None.
+    """
+
+    completed: bool | None = None
+    batches: int | None = None
+    ready: Mapping[str, int | None] = field(default_factory=dict)
+    waiting: Mapping[str, int | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, status: Mapping[str, Any]) -> History:
+        """The history in a ``/connections/status`` answer; what it does not say stays unknown."""
+        history = status.get("historical_sync_status")
+        if not isinstance(history, dict):
+            return cls()
+        completed, batches = (
+            history.get("historical_sync_completed"),
+            history.get("num_batches_completed"),
+        )
+        total = history.get("total")
+        ready: dict[str, int | None] = {}
+        waiting: dict[str, int | None] = {}
+        for name, entity in sorted(total.items()) if isinstance(total, dict) else ():
+            if not isinstance(entity, dict):
+                continue
+            oldest = times.parse(entity.get("oldest_entity_date"))
+            known = None if oldest is None else oldest // times.SECOND
+            if entity.get("ready") is True:
+                ready[name] = known
+            elif known is not None:
+                waiting[name] = known
+        return cls(
+            completed=completed if isinstance(completed, bool) else None,
+            batches=int(batches) if isinstance(batches, int | float) else None,
+            ready=ready,
+            waiting=waiting,
+        )
+
+    @classmethod
+    def from_state(cls, value: Mapping[str, Any]) -> History:
+        """The history that a state holds."""
+        return cls(
+            completed=value.get("completed"),
+            batches=value.get("batches"),
+            ready=value.get("ready") or {},
+            waiting=value.get("waiting") or {},
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        """The form in which a state holds it: nothing for what is unknown."""
+        parts = {
+            "completed": self.completed,
+            "batches": self.batches,
+            "ready": dict(self.ready) or None,
+            "waiting": dict(self.waiting) or None,
+        }
+        return {name: value for name, value in parts.items() if value is not None}
+
+    def has_grown(self, older: History) -> bool:
+        """Whether there may be old rows now that were not there under ``older``."""
+        if self.completed and older.completed is False:
+            return True
+        if self.batches is not None and older.batches is not None and self.batches > older.batches:
+            return True
+        for name, oldest in self.ready.items():
+            if name not in older.ready:
+                return True
+            if _is_older(oldest, older.ready[name]):
+                return True
+        return any(
+            _is_older(oldest, {**older.ready, **older.waiting}.get(name))
+            for name, oldest in self.waiting.items()
+        )
+
+    def merged(self, older: History) -> History:
+        """This history, with what it leaves unknown taken from an older one."""
+        entities = bool(self.ready or self.waiting)
+        return History(
+            completed=older.completed if self.completed is None else self.completed,
+            batches=older.batches if self.batches is None else self.batches,
+            ready=self.ready if entities else older.ready,
+            waiting=self.waiting if entities else older.waiting,
+        )
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """The oldest date of any entity, Unix milliseconds."""
+        known = [
+            second
+            for second in (*self.ready.values(), *self.waiting.values())
+            if second is not None
+        ]
+        return min(known) * times.SECOND if known else None
+
+
+def _is_older(date: int | None, than: int | None) -> bool:
+    return date is not None and than is not None and date < than
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a connection in this run."""
+
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """The status object as it came, without link addresses; empty where it could not be read."""
+    sync_started_ms: int | None = None
+    sync_completed_ms: int | None = None
+    history: History = field(default_factory=History)
+    unavailable: frozenset[str] = frozenset()
+    is_ready: bool | None = None
+    received_ms: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+    def horizon(self, cutoff: int) -> int:
+        """The time up to which rows of the platform's clock can be taken for complete.
+
+        Rutter shows a row only after a sync that began after it changed: nothing later than the
+        last sync's start can be relied on. A time that is unreadable, in the future or before
+        2000 is unknown; with neither known the platform may have stood still for a week.
+        """
+        known = [
+            moment
+            for moment in (self.sync_started_ms, self.sync_completed_ms)
+            if moment is not None and _EARLIEST <= moment <= cutoff
+        ]
+        return min([cutoff, *known]) if known else cutoff - _UNKNOWN_LAG
+
+    @property
+    def synced_at(self) -> int | None:
+        """When Rutter last completed a sync of the connection."""
+        return self.sync_completed_ms
+
+
+def read_facts(client: Client, connection_id: str, *, probing: bool = True) -> Facts:
+    """Read a connection's facts: two requests.
+
+    What cannot be read stays unknown, so that a fault of these endpoints costs no data.
+
+    Raises:
+        ConnectionUnusable: when Rutter refuses the connection as a whole.
+        Stopped: when the run is being ended.
+    """
+    counts = Counts()
+    status, received = _object(client, STATUS_PATH, "status", connection_id, counts)
+    details = _object(client, TOKEN_PATH, "connection", connection_id, counts)[0] if probing else {}
+    started = times.parse(details.get("last_sync_started_at"))
+    completed = [
+        moment
+        for moment in (
+            times.parse(status.get("last_sync_completed_at")),
+            times.parse(details.get("last_sync_completed_at")),
+        )
+        if moment is not None
+    ]
+    unavailable = details.get("unavailable_objects")
+    ready = status.get("is_ready")
+    return Facts(
+        status={**details, **status},
+        sync_started_ms=started,
+        # Two answers a moment apart: the older one is the safer.
+        sync_completed_ms=min(completed, default=None),
+        history=History.of(status),
+        unavailable=frozenset(name for name in unavailable if isinstance(name, str))
+        if isinstance(unavailable, list)
+        else frozenset(),
+        is_ready=ready if isinstance(ready, bool) else None,
+        received_ms=received,
+        counts=counts,
+    )
+
+
+def _object(
+    client: Client, path: str, key: str, connection_id: str, counts: Counts
+) -> tuple[dict[str, Any], int]:
+    def decode(answer: Answer) -> tuple[dict[str, Any], int]:
+        outer = open_body(answer.content)
+        value = decode_value(outer[key]) if key in outer else None
+        if not isinstance(value, dict):
+            raise missing(answer.content, key, path)
+        if isinstance(value.get("link_url"), str):
+            SECRETS.add(value.pop("link_url"))
+        return value, answer.received_ms
+
+    try:
+        return client.get(Call(path, {}, connection_id), decode, counts)
+    except ConnectionUnusable:
+        raise
+    except RequestFailed:
+        return {}, client.clock.now()

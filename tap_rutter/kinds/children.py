@@ -1,0 +1,152 @@
+"""Children: lists that must be asked for parent by parent.
+
+A child reads its parents' list itself, with its own bookmark, so the parent need not be selected.
+The bookmark moves once, when every list of the pair is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tap_rutter import times
+from tap_rutter.errors import SortRefused
+from tap_rutter.kinds.synced import (
+    MIN,
+    Ascent,
+    bookmark_of,
+    first_time,
+    read_from,
+    without_context,
+)
+from tap_rutter.pages import Page, decode_value
+from tap_rutter.reading import End, Item, Pair, inline
+from tap_rutter.state import KEY, VALUE
+
+_MARK = 8  # characters of a parent's mark: 48 bits, so that no two of a connection's are alike
+
+
+class SyncedChildren:
+    """Rows on Rutter's clock under each parent, such as the days of every ad campaign.
+
+    The partition remembers the parents by short marks: a parent that was not read before is read
+    from its start, whatever the bookmark of the others.
+    """
+
+    def __init__(self, *, parent_path: str, parent_key: str, parameter: str, column: str) -> None:
+        """
+        Args:
+            parent_path: The parents' list.
+            parent_key: What their rows stand under.
+            parameter: Query parameter that takes a parent's id.
+            column: Field of a child that holds it; filled where a row leaves it null.
+        """
+        self._parent_path = parent_path
+        self._parent_key = parent_key
+        self._parameter = parameter
+        self._column = column
+
+    def read(self, pair: Pair) -> Iterator[Item]:
+        """The children of all parents, in the order of the parents' list."""
+        start, known = first_time(pair), known_parents(pair)
+        seen: set[str] = set()
+        for page in self._parents(pair):
+            parents = [
+                parent
+                for parent in (decode_value(raw).get("id") for raw in page.raws)
+                if isinstance(parent, str) and parent and parent not in seen
+            ]
+            seen.update(parents)
+            if parents:
+                yield inline(
+                    pair,
+                    [
+                        self._children(pair, parent, start if mark_of(parent) in known else None)
+                        for parent in parents
+                    ],
+                )
+        yield End()
+
+    def _parents(self, pair: Pair) -> Iterator[Page]:
+        # In Rutter's own order where it can be had: a parent that changes while the list is read
+        # then moves to its end, and is not missed.
+        params = pair.params(self._parent_path)
+        request: dict[str, Any] = {
+            "path": self._parent_path,
+            "key": self._parent_key,
+            "time_field": "last_synced_at",
+        }
+        try:
+            yield from pair.pages({**params, "sort": "last_synced_at ASC"}, **request)
+        except SortRefused:
+            yield from pair.pages(params, **request)
+
+    def _children(self, pair: Pair, parent: str, start: int | None) -> Iterator[Item]:
+        params = {**pair.params(), self._parameter: parent}
+        if start is None:
+            start = pair.env.settings.start_ms
+        if start is not None:
+            params[MIN] = str(start)
+        yield from pair.pages(params, context={self._column: parent})
+        yield Parent(parent)
+
+    def progress(self, pair: Pair) -> ChildrenProgress:
+        """The bookkeeping of the pair's bookmark."""
+        return ChildrenProgress(pair)
+
+
+class Parent:
+    """All children of one parent have arrived."""
+
+    def __init__(self, identity: str) -> None:
+        self.id = identity
+
+
+class ChildrenProgress:
+    """A bookmark that moves once, past parents whose children all arrived."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self._ascent = Ascent(pair.env.cutoff, ordered=False)
+        self._parents: set[str] = set()
+        self._resumed = pair.resumes(bookmark_of(pair))
+        self._complete = False
+        self.full_read = self._resumed is None and pair.env.settings.start_ms is None
+
+    def see(self, item: Item) -> None:
+        """Take an item in, after its rows were delivered."""
+        if isinstance(item, Page):
+            self._ascent.see(item)
+        elif isinstance(item, Parent):
+            self._parents.add(mark_of(item.id))
+
+    def finish(self) -> None:
+        """All lists are complete: now the bookmark may move."""
+        self._complete = self._ascent.ended = True
+
+    def partition(self) -> Mapping[str, Any] | None:
+        """The partition's content."""
+        value = self._ascent.value if self._complete else None
+        if not self._complete or (value is None and self._resumed is None):
+            return without_context(self._pair.before)
+        moment = max(value or 0, self._resumed or 0)
+        return {
+            KEY: self._pair.endpoint.time_field,
+            VALUE: times.to_text(moment),
+            "parents": "".join(sorted(self._parents)),
+            **read_from(self._pair, resumed=self._resumed is not None),
+        }
+
+
+def mark_of(parent: str) -> str:
+    """A parent's mark in the state: short, so that a state with many parents stays small."""
+    digest = hashlib.sha256(parent.encode()).digest()
+    return urlsafe_b64encode(digest)[:_MARK].decode()
+
+
+def known_parents(pair: Pair) -> frozenset[str]:
+    """Marks of the parents that the last complete run read."""
+    marks = (pair.before or {}).get("parents") or ""
+    return frozenset(marks[at : at + _MARK] for at in range(0, len(marks), _MARK))

@@ -1,0 +1,100 @@
+"""Snapshot streams: read whole at each run, without a bookmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tap_rutter import times
+from tap_rutter.client import Answer, Call
+from tap_rutter.pages import ENCODER, Page, decode_value, missing, open_body
+from tap_rutter.reading import End, Item, Pair
+
+
+class NoBookmark:
+    """The progress of a pair that is read whole each time."""
+
+    full_read = True
+
+    def see(self, item: Item) -> None:
+        """Nothing: no bookmark depends on it."""
+
+    def finish(self) -> None:
+        """Nothing: no bookmark depends on it."""
+
+    def partition(self) -> Mapping[str, Any] | None:
+        """None: such a pair has no partition."""
+        return None
+
+
+class Snapshot:
+    """A list, or a single object, that is read whole."""
+
+    def __init__(self, *, single: bool = False) -> None:
+        """``single``: the answer holds one object (which may be null), not a list."""
+        self._single = single
+
+    def read(self, pair: Pair) -> Iterator[Item]:
+        """All of it."""
+        if self._single:
+            yield single_object(pair)
+        else:
+            yield from pair.pages(pair.params())
+        yield End()
+
+    def progress(self, pair: Pair) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
+        """None to keep."""
+        return NoBookmark()
+
+
+class Status:
+    """The connection's own status: what the run has read of it anyway, without a request more."""
+
+    def read(self, pair: Pair) -> Iterator[Item]:
+        """The one row."""
+        facts = pair.facts
+        if facts.status:
+            raw = ENCODER.encode(facts.status)
+            yield Page(raws=[raw], next_cursor=None, received_ms=facts.received_ms, size=len(raw))
+        yield End()
+
+    def progress(self, pair: Pair) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
+        """None to keep."""
+        return NoBookmark()
+
+
+def single_object(
+    pair: Pair,
+    *,
+    path: str | None = None,
+    key: str | None = None,
+    context: Mapping[str, Any] | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Page:
+    """One object under its key as a page of one row, or of none where it is null."""
+    path, key = path or pair.endpoint.path, key or pair.endpoint.records_key
+    query = {name: value for name, value in pair.params(path).items() if name != "limit"}
+
+    def decode(answer: Answer) -> Page:
+        outer = open_body(answer.content)
+        if key not in outer:
+            raise missing(answer.content, key, path)
+        value = decode_value(outer[key])
+        rows = value if isinstance(value, list) else [value]
+        if any(not isinstance(row, dict) for row in rows if row is not None):
+            raise missing(answer.content, key, path)
+        return Page(
+            raws=[ENCODER.encode(row) for row in rows if row is not None],
+            next_cursor=None,
+            received_ms=answer.received_ms,
+            size=len(answer.content),
+            context=dict(context or {}),
+        )
+
+    call = Call(path, {**query, **(params or {})}, pair.connection.id)
+    return pair.env.client.get(call, decode, pair.counts)
+
+
+def utc_day(ms: int) -> str:
+    """The UTC day of a time, as the midnight that it began with."""
+    return times.to_text(ms - ms % times.DAY)

@@ -1,0 +1,215 @@
+"""Updated streams: rows bear the platform's clock, newest first, in no order one could ask for.
+
+They are read in time windows, oldest first. No bookmark exceeds the connection's horizon: a row
+can become visible long after the time that it bears (design section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tap_rutter import times
+from tap_rutter.ahead import Instead
+from tap_rutter.kinds.synced import read_from, without_context
+from tap_rutter.pages import Page
+from tap_rutter.reading import End, Item, Pair, chain_of, inline
+from tap_rutter.state import KEY, VALUE
+from tap_rutter.windows import Window, cut, length_for
+
+_LONGEST_LAG = 7 * times.DAY
+_WHOLE_EVERY = 7 * times.DAY
+_WITHOUT_DATES = 3653 * times.DAY  # ten years: how far back windows begin when nothing tells
+_TOLERANCE = times.SECOND  # platforms compare whole seconds
+
+
+@dataclass(frozen=True)
+class WindowEnd:
+    """A window has been read to its end."""
+
+    high: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a pair is read: from where, and whether whole, without any bound."""
+
+    low: int | None
+    resumed: int | None
+    whole: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing of the pair is left out."""
+        return self.whole or self.low is None
+
+
+class Updated:
+    """Lists on the platform's clock.
+
+    Args:
+        low: Query parameter of the lower bound; ``high`` that of the upper.
+        again: Query parameters by each of which the trailing ``payout_days`` are read again, for a
+            stream whose rows change without their time moving.
+    """
+
+    def __init__(
+        self,
+        *,
+        low: str = "updated_at_min",
+        high: str = "updated_at_max",
+        again: tuple[str, ...] = (),
+    ) -> None:
+        self._low = low
+        self._high = high
+        self._again = again
+
+    def start(self, pair: Pair) -> Start:
+        """Where the pair begins.
+
+        Rows without a time are hidden by any bound: a list that may hold them is read whole at
+        first, at every run once it has shown one, and now and then otherwise.
+        """
+        resumed = None if pair.has_grown else pair.resumes((pair.before or {}).get(VALUE))
+        low = pair.env.settings.start_ms
+        if resumed is not None:
+            low = max(resumed - pair.env.settings.lookback_ms, 0)
+        if self._reads_whole(pair, resumed):
+            return Start(low, resumed, whole=True)
+        if self._low in self._again and low is not None:
+            low = max(min(low, pair.env.cutoff - pair.env.settings.payout_ms), 0)
+        return Start(low, resumed)
+
+    def _reads_whole(self, pair: Pair, resumed: int | None) -> bool:
+        partition = pair.before or {}
+        if partition.get("null_times"):
+            return True
+        if not pair.endpoint.time_may_be_null:
+            return False
+        if resumed is None:
+            return True
+        last = times.parse(partition.get("whole_read_at"))
+        return last is None or pair.env.cutoff - last >= _WHOLE_EVERY
+
+    def read(self, pair: Pair) -> Iterator[Item]:
+        """A probe; then the list as a whole where it is small, else window by window."""
+        start = self.start(pair)
+        if start.whole:
+            yield from pair.pages(pair.params())
+            yield End()
+            return
+        probe = self._pages(pair, Window(start.low, None))
+        first = next(probe)
+        if first.next_cursor is None:
+            yield first
+            yield End()
+        elif first.span.nulls or not Window(start.low, None).holds(
+            first.span.oldest, None, _TOLERANCE
+        ):
+            # Bounds are ignored, or would hide the rows without a time: one list, to its end.
+            yield first
+            yield from probe
+            yield End()
+        else:
+            yield inline(pair, self._windows(pair, start, first))
+            yield End()
+        # Rows that changed without their time moving; a read without a bound had them all.
+        for parameter in self._again if start.low is not None else ():
+            if parameter != self._low:
+                since = max(pair.env.cutoff - pair.env.settings.payout_ms, 0)
+                yield from pair.pages({**pair.params(), parameter: str(since)}, chain="again")
+
+    def _windows(self, pair: Pair, start: Start, probe: Page) -> list[Iterator[Item]]:
+        cutoff, span = pair.env.cutoff, probe.span
+        longest = pair.env.settings.window_ms
+        begin = start.low
+        if begin is None:
+            oldest = pair.facts.history.oldest_ms
+            begin = cutoff - _WITHOUT_DATES if oldest is None else min(oldest, cutoff)
+        length = length_for(span.oldest or cutoff, span.newest or cutoff, longest)
+        windows = cut(begin, cutoff, length, open_below=start.low is None)
+        return [self._window(pair, window) for window in windows]
+
+    def _window(self, pair: Pair, window: Window) -> Iterator[Item]:
+        """One window's pages; where its bounds are ignored, one unbounded list instead of all."""
+        for page in self._pages(pair, window):
+            if not window.holds(page.span.oldest, page.span.newest, _TOLERANCE):
+                yield Instead((chain_of(pair, pair.pages(pair.params())),))
+                return
+            yield page
+        if window.high is not None:
+            yield WindowEnd(window.high)
+
+    def _pages(self, pair: Pair, window: Window) -> Iterator[Page]:
+        params = pair.params()
+        if window.low is not None:
+            params[self._low] = str(window.low)
+        if window.high is not None:
+            params[self._high] = str(window.high)
+        return pair.pages(params)
+
+    def progress(self, pair: Pair) -> UpdatedProgress:
+        """The bookkeeping of the pair's bookmark."""
+        return UpdatedProgress(pair, self.start(pair))
+
+
+class UpdatedProgress:
+    """A bookmark that follows finished windows and never passes the horizon."""
+
+    def __init__(self, pair: Pair, start: Start) -> None:
+        self._pair = pair
+        self._start = start
+        self._horizon = pair.facts.horizon(pair.env.cutoff)
+        self._newest = start.resumed
+        self._rows = 0
+        self._nulls = False
+        self._value: int | None = None
+        self._complete = False
+        self.full_read = start.is_full
+
+    def see(self, item: Item) -> None:
+        """Take an item in, after its rows were delivered."""
+        if isinstance(item, Page):
+            if item.chain:
+                return  # rows read once more say nothing of how far the list itself has been read
+            self._rows += item.span.rows
+            self._nulls = self._nulls or item.span.nulls
+            if item.span.newest is not None:
+                self._newest = max(self._newest or 0, item.span.newest)
+        elif isinstance(item, WindowEnd) and self._has_delivered:
+            reached = min(item.high, self._horizon)
+            if self._start.resumed is None or reached > self._start.resumed:
+                self._value = reached
+
+    @property
+    def _has_delivered(self) -> bool:
+        return self._rows > 0 or self._start.resumed is not None
+
+    def finish(self) -> None:
+        """The last window is complete: it sets the bookmark from the rows, within the horizon."""
+        self._complete = True
+        if self._rows and self._newest is not None:
+            self._value = min(self._horizon, max(self._newest, self._horizon - _LONGEST_LAG))
+
+    def partition(self) -> Mapping[str, Any] | None:
+        """The partition's content."""
+        given = None if self._pair.has_grown else without_context(self._pair.before)
+        if self._value is None and not (self._complete and self._rows):
+            return given
+        content: dict[str, Any] = {KEY: self._pair.endpoint.time_field}
+        if self._value is not None:
+            content[VALUE] = times.to_text(max(self._value, 0))
+        elif self._start.resumed is not None and given and VALUE in given:
+            content[VALUE] = given[VALUE]
+        content |= self._null_facts(given or {})
+        return content | read_from(self._pair, resumed=self._start.resumed is not None)
+
+    def _null_facts(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether the pair has rows without a time, and when it was last read whole."""
+        facts = {name: given[name] for name in ("null_times", "whole_read_at") if given.get(name)}
+        if self._nulls:
+            facts["null_times"] = True
+        if self._complete and self._start.whole and self._pair.endpoint.time_may_be_null:
+            facts["whole_read_at"] = times.to_text(self._pair.env.cutoff)
+        return facts

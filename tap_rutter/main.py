@@ -1,0 +1,199 @@
+"""The console script ``tap-rutter``: the SDK's command, with exit codes and messages of our own.
+
+====  ===================================================================================
+0     all complete, or skipped for a benign reason that is reported
+1     something failed, after everything else was synced and its state written
+2     bad configuration: nothing on standard output, no request (unknown connection ids: after
+      the listing)
+3     Rutter refuses the organisation's credentials
+130   ended by SIGINT
+143   ended by SIGTERM
+====  ===================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from tap_rutter.errors import (
+    ConfigError,
+    CredentialsRefused,
+    RequestFailed,
+    Stopped,
+    UnknownConnections,
+)
+from tap_rutter.redact import guard_logging, redact
+
+if TYPE_CHECKING:
+    from tap_rutter.tap import TapRutter
+
+logger = logging.getLogger("tap-rutter")
+
+FAILED, BAD_CONFIG, REFUSED = 1, 2, 3
+_GRACE_SECONDS = 5.0
+
+
+class Terminated(BaseException):
+    """A signal asks the run to end. No Exception, so that nothing takes it for a fault."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    sys.exit(run_command(args))
+
+
+def run_command(args: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    from tap_rutter.tap import TapRutter
+
+    try:
+        command = TapRutter.cli
+        guard_logging()
+        result = command.main(args=args, prog_name="tap-rutter", standalone_mode=False)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else FAILED
+    except ConfigError as error:
+        return _say(error.message, BAD_CONFIG)
+    except click.ClickException as error:
+        return _say(redact(error.format_message()), BAD_CONFIG)
+    except click.Abort:
+        return 130
+    except FileNotFoundError as error:
+        return _say(f"File not found: {error.filename}", BAD_CONFIG)
+    except IsADirectoryError as error:
+        return _say(f"A directory where a file is expected: {error.filename}", BAD_CONFIG)
+    except PermissionError as error:
+        return _say(f"File cannot be read: {error.filename}", BAD_CONFIG)
+    except json.JSONDecodeError as error:
+        return _say(f"Malformed JSON at line {error.lineno}, column {error.colno}.", BAD_CONFIG)
+    except (ValueError, TypeError) as error:
+        # Reading configuration files and variables; what they hold is not to be quoted.
+        return _say(f"The configuration cannot be read ({type(error).__name__}).", BAD_CONFIG)
+    except BrokenPipeError:
+        return _reader_gone()
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, code: int) -> int:
+    logger.error("%s", message)
+    return code
+
+
+def invoke(
+    tap_class: type[TapRutter],
+    *,
+    config: Any,
+    state: IO[str] | None,
+    catalog: IO[str] | None,
+) -> int:
+    """Read everything that the settings and the catalog ask for; returns the exit code."""
+    guard_logging()
+    tap_class.print_version(print_fn=logger.info)
+    tap = tap_class(
+        config=dict(config.config) if config else {},
+        parse_env_config=bool(config and config.parse_env),
+        state=None if state is None else _json(state, "state"),
+        catalog=None if catalog is None else _json(catalog, "catalog"),
+        validate_config=True,
+    )
+    with _signals():
+        try:
+            return _read(tap)
+        except Terminated as ended:
+            return _end(tap, ended.signum)
+        except BrokenPipeError:
+            return _reader_gone()
+        finally:
+            tap.run.close()
+
+
+def _json(source: IO[str], what: str) -> Any:
+    try:
+        return json.loads(source.read())
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ConfigError(f"The given {what} is no JSON: {source.name}") from None
+
+
+def _read(tap: TapRutter) -> int:
+    try:
+        _ = tap.run.connections
+    except CredentialsRefused as error:
+        return _say(error.message, REFUSED)
+    except UnknownConnections as error:
+        return _say(error.message, BAD_CONFIG)
+    except RequestFailed as error:
+        return _say(f"The connections cannot be listed: {error.message}", FAILED)
+    try:
+        tap.sync_all()
+        tap.run.finish()
+    except Stopped:
+        return FAILED
+    _summarise(tap)
+    return tap.run.exit_code
+
+
+def _summarise(tap: TapRutter) -> None:
+    for line in tap.run.report.summary(tap.run.clock.now()):
+        logger.info("%s", line)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGINT end the run in order; only once, so that the end itself is not cut."""
+
+    def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_IGN)
+        raise Terminated(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    for name in before:
+        signal.signal(name, end)
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _end(tap: TapRutter, signum: int) -> int:
+    """A whole last line and a STATE for what was delivered; without, if the reader is stuck."""
+    code = 128 + signum
+    timer = threading.Timer(_GRACE_SECONDS, os._exit, args=(code,))
+    timer.daemon = True
+    timer.start()
+    logger.warning("Ended by signal %d: writing what has been read.", signum)
+    tap.run.pace.stop()
+    try:
+        tap.run.finish()
+    except BrokenPipeError:
+        _reader_gone()
+    timer.cancel()
+    return code
+
+
+def _reader_gone() -> int:
+    """The reader of standard output has ended: nothing more can be delivered."""
+    # Python would complain once more when it flushes standard output at exit.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    logger.error("The reader of the tap's output has ended before the tap.")
+    return FAILED

@@ -1,0 +1,334 @@
+"""An answer's bytes cut into records, and the cursor to the page after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, cast
+
+import msgspec
+from singer_sdk.pagination import BaseAPIPaginator
+
+from tap_rutter import times
+from tap_rutter.client import Answer, UnreadableAnswer
+from tap_rutter.errors import ConnectionUnusable, PairFailed, error_body, refusal
+
+_OUTER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+_VALUE = msgspec.json.Decoder(float_hook=Decimal)
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+_BRACE, _NULL = b"{n"
+_HEAVY_ROWS = 25
+_REPEATED_PAGES = 3  # the same page this often is a loop, whatever its cursor says
+_EMPTY_PAGES = 1_000  # a list this long without a row does not end
+
+
+def decode_value(raw: bytes | memoryview | msgspec.Raw) -> Any:
+    """JSON as Python objects, with exact decimals.
+
+    Takes what strict readers refuse but platforms let through: lone surrogates and bytes that are
+    no UTF-8.
+
+    Raises:
+        ValueError: for what is no JSON.
+    """
+    try:
+        return _VALUE.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = bytes(raw).decode("utf-8", "replace")
+        try:
+            return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        except RecursionError:
+            raise ValueError("JSON nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def clean_text(text: str) -> str:
+    """The text without what PostgreSQL cannot hold: NUL and lone surrogates become U+FFFD."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Pairs that were escaped one by one are joined; what is left alone is replaced.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def clean_value(value: Any) -> Any:
+    """A JSON value with every text in it cleaned, keys included."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {clean_text(key): clean_value(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [clean_value(entry) for entry in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the times of one page's rows say; whole pages are judged by it."""
+
+    rows: int = 0
+    oldest: int | None = None
+    newest: int | None = None
+    first: int | None = None
+    last: int | None = None
+    falls: bool = False
+    """Whether a row is older, by a whole second or more, than a row before it on the page."""
+    nulls: bool = False
+    """Whether a row has no readable time."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of rows, as raw JSON texts."""
+
+    raws: Sequence[msgspec.Raw | bytes]
+    next_cursor: str | None
+    received_ms: int
+    size: int
+    span: Span = field(default_factory=Span)
+    ids: tuple[Any, ...] = ()
+    context: dict[str, Any] = field(default_factory=dict)
+    """Values that the request, not the row, tells: a child's parent, a metric's name."""
+    chain: str = ""
+    """Which of a pair's lists the page belongs to."""
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether the page counts against what may be read ahead."""
+        return len(self.raws) >= _HEAVY_ROWS
+
+
+Decoder = Callable[[Answer], Page]
+
+
+def _second(ms: int) -> int:
+    return ms // times.SECOND
+
+
+def span_of(stamps: Sequence[object]) -> Span:
+    """Judge a page by its rows' times.
+
+    Times are compared by whole seconds, since the API's cursor knows no finer ones: rows of one
+    second may come in any order, and again on the next page.
+    """
+    if not stamps:
+        return Span()
+    parsed = [times.parse(stamp) for stamp in stamps]
+    known = [ms for ms in parsed if ms is not None]
+    if not known:
+        return Span(rows=len(stamps), nulls=True)
+    falls, highest = False, known[0]
+    for ms in known:
+        if _second(ms) < _second(highest):
+            falls = True
+            break
+        highest = max(highest, ms)
+    return Span(
+        rows=len(stamps),
+        oldest=min(known),
+        newest=max(known),
+        first=known[0],
+        last=known[-1],
+        falls=falls,
+        nulls=len(known) < len(parsed),
+    )
+
+
+class ListDecoder:
+    """Reads the page of a list: the records under ``key`` and the cursor beside them."""
+
+    def __init__(self, key: str, time_field: str | None, *, where: str) -> None:
+        self._key = key
+        self._where = where
+        fields: list[tuple[str, Any, Any]] = [("id", Any, None)]
+        if time_field:
+            fields.append((time_field, Any, None))
+        self._time_field = time_field
+        # A list type made at run time; the checker cannot know it.
+        stamps: Any = list[msgspec.defstruct("Stamp", fields)]  # type: ignore[misc]
+        self._stamps: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(stamps)
+
+    def __call__(self, answer: Answer) -> Page:
+        """Decode one answer.
+
+        Raises:
+            UnreadableAnswer: for a body that is no JSON object (it may pass).
+            PairFailed: for JSON without the list.
+        """
+        outer = open_body(answer.content)
+        if self._key not in outer:
+            raise missing(answer.content, self._key, self._where)
+        raws = self._split(outer[self._key], answer.content)
+        ids, stamps = self._judge(raws, outer[self._key])
+        return Page(
+            raws=raws,
+            next_cursor=self._cursor(outer),
+            received_ms=answer.received_ms,
+            size=len(answer.content),
+            span=span_of(stamps) if self._time_field else Span(rows=len(raws)),
+            ids=ids,
+        )
+
+    def _split(self, raw: msgspec.Raw, content: bytes) -> list[msgspec.Raw]:
+        try:
+            rows = _RAWS.decode(raw)
+        except msgspec.DecodeError:
+            raise missing(content, self._key, self._where) from None
+        opening = [memoryview(row)[0] for row in rows]
+        if opening.count(_BRACE) == len(rows):
+            return rows
+        rows = [row for row, first in zip(rows, opening, strict=True) if first != _NULL]
+        if any(memoryview(row)[0] != _BRACE for row in rows):
+            raise PairFailed(
+                f"{self._where} answered 200 with rows under '{self._key}' that are no objects",
+                reason="bad_response",
+                status=200,
+            )
+        return rows
+
+    def _judge(
+        self, raws: list[msgspec.Raw], raw: msgspec.Raw
+    ) -> tuple[tuple[Any, ...], list[object]]:
+        """Ids and times of the rows, without making objects of the rest."""
+        field_name = self._time_field or "id"
+        try:
+            stamps = self._stamps.decode(raw)
+            if len(stamps) == len(raws):
+                return (
+                    tuple(stamp.id for stamp in stamps),
+                    [getattr(stamp, field_name) for stamp in stamps],
+                )
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        rows = [decode_value(row) for row in raws]
+        return tuple(row.get("id") for row in rows), [row.get(field_name) for row in rows]
+
+    def _cursor(self, outer: dict[str, msgspec.Raw]) -> str | None:
+        """The next cursor; a missing, null or empty one ends a list, and nothing else does."""
+        if "next_cursor" not in outer:
+            return None
+        cursor = decode_value(outer["next_cursor"])
+        if cursor is None or cursor == "":
+            return None
+        if isinstance(cursor, bool | dict | list):
+            raise PairFailed(
+                f"{self._where} answered with a next_cursor that is no text",
+                reason="bad_response",
+                status=200,
+            )
+        return str(cursor)
+
+
+def open_body(content: bytes) -> dict[str, msgspec.Raw]:
+    """The outermost object of an answer, its values still raw.
+
+    Raises:
+        UnreadableAnswer: for what is no JSON object.
+    """
+    try:
+        return _OUTER.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    # A strict reader stops at a lone surrogate anywhere on the page: mend it, then cut it.
+    try:
+        value = decode_value(content)
+    except ValueError:
+        raise UnreadableAnswer(
+            "that is empty" if not content.strip() else "that is no JSON"
+        ) from None
+    if not isinstance(value, dict):
+        raise UnreadableAnswer("that is no JSON object")
+    return _OUTER.decode(ENCODER.encode(clean_value(value)))
+
+
+def missing(content: bytes, key: str, where: str) -> PairFailed | ConnectionUnusable:
+    """The error for a 200 that lacks what was asked for: never taken for an empty list."""
+    body = error_body(content)
+    if body is not None:
+        error = refusal(200, body, where=where, sorted_list=False)
+        if isinstance(error, ConnectionUnusable):
+            return error
+        return PairFailed(error.message, reason="bad_response", status=200, code=error.code)
+    return PairFailed(
+        f"{where} answered 200 without its '{key}'", reason="bad_response", status=200
+    )
+
+
+class CursorPaginator(BaseAPIPaginator["str | None"]):
+    """Follows ``next_cursor`` to its end, and notices when there is none.
+
+    Unlike the SDK's paginators it goes on after an empty page: a page may be empty and still have
+    a next one.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(None)
+        self._where = where
+        self._cursors: set[int] = set()
+        self._pages: dict[int, int] = {}
+        self._empty = 0
+
+    def advance(self, response: Any) -> None:
+        """Take the cursor of a page.
+
+        Raises:
+            PairFailed: for a cursor that came before, or pages without end that repeat.
+        """
+        page = cast("Page", response)
+        self._page_count += 1
+        cursor = self.get_next(page)
+        if cursor is None:
+            self._finished = True
+            return
+        self._notice_loop(page, cursor)
+        self._value = cursor
+
+    def get_next(self, response: Any) -> str | None:
+        """The page's cursor; None at the end of the list."""
+        return cast("Page", response).next_cursor
+
+    def continue_if_empty(self, response: Any) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Go on: emptiness is not the end."""
+        return True
+
+    def _notice_loop(self, page: Page, cursor: str) -> None:
+        if hash(cursor) in self._cursors:
+            raise self._loop("the same cursor came twice")
+        self._cursors.add(hash(cursor))
+        if page.raws:
+            self._empty = 0
+            mark = hash(tuple(map(repr, page.ids)))
+            self._pages[mark] = self._pages.get(mark, 0) + 1
+            if self._pages[mark] >= _REPEATED_PAGES and any(page.ids):
+                raise self._loop("the same rows come again and again")
+        else:
+            self._empty += 1
+            if self._empty >= _EMPTY_PAGES:
+                raise self._loop("empty pages without end")
+
+    def _loop(self, how: str) -> PairFailed:
+        return PairFailed(f"{self._where}: cursor loop, {how}", reason="cursor_loop")
+
+
+def follow(fetch: Callable[[str | None], Page], where: str) -> Iterator[Page]:
+    """All pages of a list, one request each.
+
+    Args:
+        fetch: Gets the page at a cursor (None for the first).
+        where: The endpoint's path, for messages.
+    """
+    paginator = CursorPaginator(where)
+    while not paginator.finished:
+        page = fetch(paginator.current_value)
+        yield page
+        paginator.advance(page)

@@ -1,0 +1,89 @@
+"""The plan of a run: which pairs of stream and connection are read, in which order.
+
+Stream by stream, in the catalog's order, and within a stream connection by connection. Everything
+that leaves, leaves in this order, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tap_rutter.ahead import Chain
+from tap_rutter.connections import REFUSING, Connection
+from tap_rutter.reading import Endpoint, Environment, Item, Pair
+
+
+@dataclass(frozen=True)
+class Begin:
+    """The pair's connection answers: what follows are its rows."""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Rutter says that the connection's platform cannot serve this object: it was not asked."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """All of the pair has been read."""
+
+
+class Plan:
+    """All pairs of the streams that a run reads."""
+
+    def __init__(
+        self, streams: Sequence[Endpoint], connections: Sequence[Connection], env: Environment
+    ) -> None:
+        self._streams = streams
+        self._env = env
+        self._connections = [connection for connection in connections if is_asked(connection, env)]
+        self._pairs: dict[str, list[Pair]] = {}
+        self._dropped: set[Pair] = set()
+        self._lock = threading.Lock()
+
+    def pairs(self, stream: Endpoint) -> list[Pair]:
+        """The pairs of a stream, the same objects for whoever asks."""
+        with self._lock:
+            if stream.name not in self._pairs:
+                self._pairs[stream.name] = [
+                    Pair(stream, connection, self._env) for connection in self._connections
+                ]
+            return self._pairs[stream.name]
+
+    def chains(self) -> Iterator[Chain[Pair]]:
+        """A chain for each pair that has not been dropped, in order; made as they are needed."""
+        for stream in self._streams:
+            for pair in self.pairs(stream):
+                if pair not in self._dropped:
+                    yield Chain(pair, steps(pair))
+
+    def drop(self, pair: Pair) -> None:
+        """Do not begin a pair that has been found to be of no use."""
+        self._dropped.add(pair)
+
+    def forget(self, stream: Endpoint) -> None:
+        """A stream has been read: its pairs are not needed any more."""
+        with self._lock:
+            self._pairs[stream.name] = []
+
+
+def is_asked(connection: Connection, env: Environment) -> bool:
+    """Whether Rutter answers data calls for a connection in its status."""
+    if connection.status in REFUSING:
+        return False
+    return connection.status != "not_ready" or env.settings.force_fetch
+
+
+def steps(pair: Pair) -> Iterator[Item]:
+    """A pair from its beginning to its end; each step makes at most a few requests."""
+    # Rows that are read ahead of the emitter must not seem older than the read they belong to.
+    pair.started_ms = pair.env.client.clock.now()
+    facts = pair.facts
+    yield Begin()
+    if pair.endpoint.rutter_object in facts.unavailable and pair.before is None:
+        yield Unavailable()
+        return
+    yield from pair.endpoint.kind.read(pair)
+    yield Done()

@@ -1,0 +1,198 @@
+"""What a run did: rows that one can query (``sync_report``), and a summary for people."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tap_rutter import __version__, times
+from tap_rutter.client import Counts
+from tap_rutter.connections import Connection
+from tap_rutter.errors import RequestFailed
+from tap_rutter.records import Repairs
+
+COMPLETE, SKIPPED, FAILED, INTERRUPTED = "complete", "skipped", "failed", "interrupted"
+ALL_STREAMS = "*"
+FOLDED = {"unsupported", "unavailable"}
+"""Reasons why a stream is skipped that tell of the platform: one row a connection names them."""
+
+_SHOWN = 12  # failures that the summary spells out
+
+
+@dataclass
+class PairReport:
+    """What became of one (connection, stream)."""
+
+    connection_id: str
+    stream: str
+    started_ms: int
+    status: str = INTERRUPTED
+    reason: str | None = INTERRUPTED
+    error_code: str | None = None
+    error_message: str | None = None
+    rows: int = 0
+    pages: int = 0
+    counts: Counts = field(default_factory=Counts)
+    repairs: Repairs = field(default_factory=Repairs)
+    full_read: bool = False
+    finished_ms: int | None = None
+    window_start: int | None = None
+    window_end: int | None = None
+    source_synced_ms: int | None = None
+    source_count: int | None = None
+    skipped: list[str] = field(default_factory=list)
+
+    def complete(self, now: int) -> None:
+        """Everything was delivered."""
+        self.status, self.reason, self.finished_ms = COMPLETE, None, now
+
+    def skip(self, reason: str, now: int, message: str | None = None) -> None:
+        """Not read, for a reason that is no fault."""
+        self.status, self.reason, self.finished_ms = SKIPPED, reason, now
+        self.error_message = message
+
+    def fail(self, error: Exception, now: int) -> None:
+        """Not read to its end."""
+        self.status, self.finished_ms = FAILED, now
+        self.error_message = str(error)
+        if isinstance(error, RequestFailed):
+            self.reason, self.error_code = error.reason, error.code
+        else:
+            self.reason = "bad_response"
+
+    def row(self, run: Report) -> dict[str, Any]:
+        """The record of the stream ``sync_report``."""
+        return {
+            "run_id": run.run_id,
+            "connection_id": self.connection_id,
+            "stream": self.stream,
+            "status": self.status,
+            "reason": self.reason,
+            "error_code": self.error_code,
+            "error_message": self.error_message,
+            "rows": self.rows,
+            "pages": self.pages,
+            "requests": self.counts.requests,
+            "retries": self.counts.retries,
+            "repaired_values": self.repairs.repaired_values,
+            "unknown_fields": self.repairs.unknown_fields,
+            "derived_keys": self.repairs.derived_keys,
+            "full_read": self.full_read,
+            "started_at": times.to_text(self.started_ms),
+            "finished_at": _text(self.finished_ms),
+            "window_start": _text(self.window_start),
+            "window_end": _text(self.window_end),
+            "source_synced_at": _text(self.source_synced_ms),
+            "source_count": self.source_count,
+            "skipped": self.skipped or None,
+            "api_version": run.api_version,
+            "tap_version": __version__,
+        }
+
+
+def _text(moment: int | None) -> str | None:
+    return None if moment is None else times.to_text(moment)
+
+
+class Report:
+    """All pairs of a run, in plan order."""
+
+    def __init__(self, api_version: str, started_ms: int) -> None:
+        self.run_id = str(uuid.uuid4())
+        self.api_version = api_version
+        self.started_ms = started_ms
+        self._pairs: list[PairReport] = []
+        self._connections: dict[str, PairReport] = {}
+        self._folded: dict[str, list[tuple[str, str]]] = {}
+
+    def pair(self, connection_id: str, stream: str, now: int) -> PairReport:
+        """Begin the report of a pair."""
+        entry = PairReport(connection_id, stream, now)
+        self._pairs.append(entry)
+        return entry
+
+    def fold(self, entry: PairReport) -> None:
+        """Take a pair that its platform cannot serve into its connection's one row."""
+        self._pairs.remove(entry)
+        self._folded.setdefault(entry.connection_id, []).append(
+            (entry.stream, entry.reason or "unsupported")
+        )
+        totals = self._connections.get(entry.connection_id)
+        if totals is None:
+            totals = PairReport(entry.connection_id, ALL_STREAMS, entry.started_ms)
+            self._connections[entry.connection_id] = totals
+        totals.counts.requests += entry.counts.requests
+        totals.counts.retries += entry.counts.retries
+        if totals.reason in {INTERRUPTED, None}:
+            totals.skip(entry.reason or "unsupported", entry.finished_ms or entry.started_ms)
+        totals.finished_ms = entry.finished_ms
+        totals.skipped.append(entry.stream)
+
+    def skip_connection(
+        self, connection: Connection, reason: str, now: int, message: str | None = None
+    ) -> None:
+        """Note a connection whose remaining streams are not read."""
+        entry = self._connections.setdefault(
+            connection.id, PairReport(connection.id, ALL_STREAMS, now)
+        )
+        entry.skip(reason, now, message)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The records of the stream ``sync_report``."""
+        for entry in (*self._connections.values(), *self._pairs):
+            yield entry.row(self)
+
+    @property
+    def failures(self) -> list[PairReport]:
+        """Pairs that failed."""
+        return [entry for entry in self._pairs if entry.status == FAILED]
+
+    def reasons(self) -> Mapping[str, int]:
+        """How many connections were skipped whole, by reason."""
+        return Counter(
+            entry.reason or "" for entry in self._connections.values() if entry.reason not in FOLDED
+        )
+
+    def summary(self, now: int) -> list[str]:
+        """Lines for people: what was read, what was not and why."""
+        statuses = Counter(entry.status for entry in self._pairs)
+        totals = Counter[str]()
+        for entry in (*self._pairs, *self._connections.values()):
+            totals["rows"] += entry.rows
+            totals["requests"] += entry.counts.requests
+            totals["retries"] += entry.counts.retries
+            totals["repaired"] += entry.repairs.repaired_values
+        connections = {entry.connection_id for entry in self._pairs if entry.connection_id}
+        seconds = (now - self.started_ms) / 1000
+        lines = [
+            f"Read {totals['rows']:,} rows of {len(connections):,} connections with"
+            f" {totals['requests']:,} requests ({totals['retries']:,} retries) in"
+            f" {seconds:,.1f} s: {statuses[COMPLETE]:,} streams complete,"
+            f" {statuses[FAILED]:,} failed, {sum(map(len, self._folded.values())):,} that the"
+            " platform does not serve."
+        ]
+        if totals["repaired"]:
+            lines.append(
+                f"{totals['repaired']:,} values did not fit their type: see _rutter_issues."
+            )
+        for reason, count in sorted(self.reasons().items()):
+            named = [
+                entry.connection_id
+                for entry in self._connections.values()
+                if entry.reason == reason
+            ]
+            more = ", …" if count > _SHOWN else ""
+            lines.append(
+                f"Connections skipped, {reason}: {count:,} ({', '.join(named[:_SHOWN])}{more})."
+            )
+        for entry in self.failures[:_SHOWN]:
+            lines.append(
+                f"Failed: {entry.stream} of connection {entry.connection_id or '-'}:"
+                f" {entry.error_message}"
+            )
+        if len(self.failures) > _SHOWN:
+            lines.append(f"… and {len(self.failures) - _SHOWN:,} more: see sync_report.")
+        return lines

@@ -1,0 +1,358 @@
+"""The run: one thread that takes what was read, in plan order, and speaks.
+
+It alone writes messages and moves bookmarks. No STATE precedes the records that it covers; a pair
+that fails keeps the bookmark that its delivered rows justify, and costs no other pair anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tap_rutter import trial
+from tap_rutter.ahead import Failed, ReadAhead
+from tap_rutter.client import Client, Clock
+from tap_rutter.connections import REFUSING, Chosen, Connection, choose
+from tap_rutter.delivery import Delivery
+from tap_rutter.errors import ConnectionUnusable, RequestFailed, Stopped, Unsupported
+from tap_rutter.pace import Pace
+from tap_rutter.pages import Page
+from tap_rutter.plan import Begin, Done, Plan, Unavailable
+from tap_rutter.reading import Environment, Pair, Progress
+from tap_rutter.redact import SECRETS
+from tap_rutter.report import FOLDED, PairReport, Report
+from tap_rutter.schemas import document
+
+if TYPE_CHECKING:
+    from tap_rutter.streams.base import RutterStream
+    from tap_rutter.tap import TapRutter
+
+logger = logging.getLogger("tap-rutter")
+
+_ENOUGH_404S = 2
+_MADE_HERE = {"connections", "sync_report"}
+_BENIGN = FOLDED | {"not_ready", "needs_reauth", "disabled"}
+
+
+class Run:
+    """One run of the tap: its connections, its plan, and the emitter."""
+
+    def __init__(self, tap: TapRutter) -> None:
+        self.tap = tap
+        settings = tap.settings
+        SECRETS.add_basic(settings.client_id, settings.client_secret)
+        SECRETS.add(*settings.access_tokens)
+        self.clock = Clock()
+        self.pace = Pace(settings.concurrency)
+        self.client = Client(settings, self.clock, self.pace)
+        self._chosen: Chosen | None = None
+        self._env: Environment | None = None
+        self._plan: Plan | None = None
+        self._ahead: ReadAhead[Pair] | None = None
+        self._items: Iterator[tuple[Any, Any]] = iter(())
+        self._queue: list[RutterStream] = []
+        self._report: Report | None = None
+        self._lost: dict[str, str] = {}
+        self._histories: set[str] = set()
+        self._support: dict[tuple[str, str], Counter[str]] = {}
+        self._finished = False
+        self.delivery = Delivery(tap)
+
+    # ---- what it reads
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections that the settings choose; the first to ask lists them.
+
+        Raises:
+            CredentialsRefused: when Rutter refuses the client id and secret.
+            UnknownConnections: when none of ``connection_ids`` exists.
+        """
+        if self._chosen is None:
+            self._chosen = choose(self.client, self.tap.settings)
+            logger.info(
+                "%d connections chosen, API version %s.",
+                len(self._chosen.connections),
+                self.tap.settings.api_version,
+            )
+        return self._chosen.connections
+
+    @property
+    def env(self) -> Environment:
+        """What all pairs share; the run's one cutoff is taken when it is first asked for."""
+        if self._env is None:
+            _ = self.connections  # the first answer corrects the clock
+            self._env = Environment(
+                settings=self.tap.settings,
+                client=self.client,
+                document=document(self.tap.settings.api_version),
+                bookmarks=self.tap.bookmarks,
+                cutoff=self.clock.now(),
+                full_table=frozenset(
+                    stream.name
+                    for stream in self.tap.rutter_streams
+                    if stream.forced_replication_method == "FULL_TABLE"
+                ),
+            )
+        return self._env
+
+    @property
+    def report(self) -> Report:
+        """What became of each pair so far."""
+        if self._report is None:
+            self._report = Report(self.tap.settings.api_version, self.env.cutoff)
+            for entry in self._chosen.lost if self._chosen else ():
+                self._report.skip_connection(
+                    Connection(entry.name), entry.reason, self.env.cutoff, entry.message
+                )
+            for connection in self.connections:
+                reason = REFUSING.get(connection.status)
+                if connection.status == "not_ready" and not self.tap.settings.force_fetch:
+                    reason = "not_ready"
+                if reason:
+                    self._report.skip_connection(connection, reason, self.env.cutoff)
+        return self._report
+
+    def close(self) -> None:
+        """End all threads and connections."""
+        self.pace.stop()
+        if self._ahead is not None:
+            self._ahead.stop()
+        self.client.close()
+
+    # ---- the emitter
+
+    def emit(self, stream: RutterStream, *, write: bool = True) -> None:
+        """Deliver all pairs of one stream, then, at the last stream, the end of the run."""
+        if stream.ABORT_AT_RECORD_COUNT is not None:
+            trial.try_out(self, stream)
+            return
+        with stream.get_record_counter() as counter, stream.get_sync_timer():
+            if stream.name in _MADE_HERE:
+                counter.increment(self._emit_made(stream, write=write))
+            else:
+                plan = self._plan_from(stream)
+                for pair in plan.pairs(stream):
+                    counter.increment(self._emit_pair(stream, pair, plan, write=write))
+                plan.forget(stream)
+        if stream is self._last_stream():
+            self.finish()
+
+    def finish(self) -> None:
+        """The last STATE."""
+        if not self._finished:
+            self._finished = True
+            self.delivery.state()
+            if self._ahead is not None:
+                self._ahead.stop()
+
+    def _last_stream(self) -> RutterStream | None:
+        chosen = [stream for stream in self.tap.rutter_streams if stream.selected]
+        return chosen[-1] if chosen else None
+
+    def _plan_from(self, stream: RutterStream) -> Plan:
+        """The plan that this stream comes next in; a new one if the streams come out of turn."""
+        if not (self._plan and self._queue and self._queue[0] is stream):
+            streams = [
+                entry
+                for entry in self.tap.rutter_streams
+                if entry.selected and entry.name not in _MADE_HERE
+            ]
+            at = streams.index(stream) if stream in streams else 0
+            self._queue = streams[at:] if stream in streams else [stream]
+            if self._ahead is not None:
+                self._ahead.stop()
+            self._plan = Plan(self._queue, self.connections, self.env)
+            self._ahead = ReadAhead(self._plan.chains(), workers=self.tap.settings.concurrency)
+            self._items = iter(self._ahead)
+        self._queue = self._queue[1:]
+        return self._plan
+
+    def _emit_pair(self, stream: RutterStream, pair: Pair, plan: Plan, *, write: bool) -> int:
+        """Deliver one pair; returns how many records left."""
+        entry = self.report.pair(pair.connection.id, stream.name, self.clock.now())
+        entry.counts = pair.counts
+        reason = self._reason_to_skip(pair)
+        if reason is not None:
+            self._drop(pair, plan)
+            self._skip(entry, reason)
+            return 0
+        progress: Progress | None = None
+        for item in self._items_of(pair):
+            entry.started_ms = pair.started_ms or entry.started_ms
+            if isinstance(item, Failed):
+                self._drop(pair, plan)
+                self._fail(pair, entry, item.error)
+                break
+            if isinstance(item, Unavailable):
+                self._skip(entry, "unavailable")
+                break
+            if isinstance(item, Begin):
+                progress = pair.endpoint.kind.progress(pair)
+                self._begin(pair, entry, progress)
+                continue
+            assert progress is not None
+            if isinstance(item, Page):
+                try:
+                    self.delivery.page(stream, item, pair, entry, write=write)
+                except (BrokenPipeError, Stopped):
+                    raise
+                except Exception as error:
+                    # A row that cannot be brought into form costs its pair, and no other.
+                    self._drop(pair, plan)
+                    self._fail(pair, entry, error)
+                    break
+            if isinstance(item, Done):
+                progress.finish()
+                entry.complete(self.clock.now())
+            else:
+                progress.see(item)
+            self._move(pair, progress)
+            if isinstance(item, Done):
+                self._note_support(pair, "served")
+                break
+            self.delivery.state_if_due()
+        self.delivery.state_if_due()
+        return entry.rows
+
+    def _items_of(self, pair: Pair) -> Iterator[Any]:
+        for chain, item in self._items:
+            if chain.owner is pair:
+                yield item
+
+    def _begin(self, pair: Pair, entry: PairReport, progress: Progress) -> None:
+        entry.full_read = progress.full_read and pair.moves_bookmark
+        facts = pair.facts
+        entry.source_synced_ms = facts.synced_at
+        entry.window_end = pair.env.cutoff
+        if pair.distrusts_bookmark:
+            logger.warning(
+                "The bookmark of %s for connection %s lies in the future: read from its start.",
+                pair.endpoint.name,
+                pair.connection.id,
+            )
+        self._note_history(pair)
+
+    def _note_history(self, pair: Pair) -> None:
+        """Remember what a connection's data are read under, once a run.
+
+        Where it has grown, older rows may have come: the connection's bookmarks on the platforms'
+        clocks go, in the same STATE in which the new history is written.
+        """
+        connection = pair.connection
+        if connection.id in self._histories or not pair.moves_bookmark:
+            return
+        self._histories.add(connection.id)
+        bookmarks = self.tap.bookmarks
+        older = bookmarks.history(connection.id)
+        history = pair.facts.history
+        if older is not None:
+            history = history.merged(older)
+            if history.has_grown(older):
+                logger.info(
+                    "Connection %s has more history than before: its updated streams and"
+                    " statements are read again from their start.",
+                    connection.id,
+                )
+                for stream in self.tap.rutter_streams:
+                    if stream.reads_again:
+                        bookmarks.put(stream.name, connection.id, None)
+        if history.to_state():
+            bookmarks.put_history(connection.id, history)
+
+    def made_rows(self, stream: RutterStream) -> Iterator[Mapping[str, Any]]:
+        """The rows of a stream that the run makes of what it knows."""
+        if stream.name == "connections":
+            return (connection.row for connection in self.connections)
+        return self.report.rows()
+
+    def _emit_made(self, stream: RutterStream, *, write: bool) -> int:
+        """Deliver rows that the tap has made of what it knows."""
+        entry = PairReport("", stream.name, self.clock.now())
+        if stream.name != "sync_report":
+            entry = self.report.pair("", stream.name, self.clock.now())
+            entry.full_read = True
+        moment = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
+        for row in self.made_rows(stream):
+            entry.rows += 1
+            if write:
+                self.delivery.record(
+                    stream, stream.conformer.conform(row, None, entry.repairs), moment
+                )
+        entry.complete(self.clock.now())
+        return entry.rows
+
+    # ---- skips and failures
+
+    def _reason_to_skip(self, pair: Pair) -> str | None:
+        """Why a pair is not read, judged by what was delivered before it in plan order."""
+        if pair.connection.id in self._lost:
+            return self._lost[pair.connection.id]
+        seen = self._support.get((pair.connection.platform, pair.endpoint.name))
+        if seen and seen["missing"] >= _ENOUGH_404S and not seen["served"] and not pair.before:
+            return "unsupported"
+        return None
+
+    def _note_support(self, pair: Pair, what: str) -> None:
+        key = (pair.connection.platform, pair.endpoint.name)
+        self._support.setdefault(key, Counter())[what] += 1
+
+    def _drop(self, pair: Pair, plan: Plan) -> None:
+        plan.drop(pair)
+        if self._ahead is not None:
+            self._ahead.cancel(pair)
+
+    def _skip(self, entry: PairReport, reason: str, message: str | None = None) -> None:
+        entry.skip(reason, self.clock.now(), message)
+        self.report.fold(entry)
+
+    def _fail(self, pair: Pair, entry: PairReport, error: Exception) -> None:
+        if isinstance(error, Stopped):
+            raise error
+        if isinstance(error, ConnectionUnusable):
+            self._lost[pair.connection.id] = error.reason
+            self.report.skip_connection(
+                pair.connection, error.reason, self.clock.now(), error.message
+            )
+            self._skip(entry, error.reason, error.message)
+            logger.warning(
+                "Connection %s is skipped from here on (%s): %s",
+                pair.connection.id,
+                error.reason,
+                error.message,
+            )
+            return
+        if isinstance(error, Unsupported) and not pair.before:
+            if error.own:
+                self._note_support(pair, "missing")
+            self._skip(entry, "unsupported", error.message)
+            return
+        entry.fail(error, self.clock.now())
+        unexpected = not isinstance(error, RequestFailed)
+        logger.error(
+            "%s of connection %s failed: %s",
+            pair.endpoint.name,
+            pair.connection.id,
+            error,
+            exc_info=error if unexpected else None,
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """0 if everything is complete or was skipped for a benign reason, 1 otherwise."""
+        benign = _BENIGN
+        if self.tap.settings.fail_on_connection_error:
+            benign = benign - {"needs_reauth", "disabled"}
+        lost = any(reason not in benign for reason in self.report.reasons())
+        return 1 if self.report.failures or lost else 0
+
+    # ---- bookmarks and STATE
+
+    def _move(self, pair: Pair, progress: Progress) -> None:
+        """Let the pair's partition say what the delivered rows justify."""
+        if pair.endpoint.time_field is None or not pair.moves_bookmark:
+            return
+        self.tap.bookmarks.put(pair.endpoint.name, pair.connection.id, progress.partition())

@@ -1,0 +1,34 @@
+"""The table of contents of streams: a class for each endpoint, holding its facts."""
+
+from __future__ import annotations
+
+import inspect
+
+from tap_rutter.streams import account, accounting, ads, banking, commerce, hris
+from tap_rutter.streams.base import RutterStream
+
+_FAMILIES = (accounting, commerce, banking, hris, ads, account)
+
+
+def name_of(stream: type[RutterStream]) -> str:
+    """A stream class's name (the SDK types names as an instance's own)."""
+    return str(vars(stream)["name"])
+
+
+def _leaves() -> tuple[type[RutterStream], ...]:
+    found = [
+        member
+        for family in _FAMILIES
+        for _, member in inspect.getmembers(family, inspect.isclass)
+        if issubclass(member, RutterStream)
+        and member.__module__ == family.__name__
+        and "name" in vars(member)
+    ]
+    return tuple(sorted(found, key=name_of))
+
+
+STREAMS: tuple[type[RutterStream], ...] = _leaves()
+"""All streams, by name."""
+
+OPTIONAL: tuple[str, ...] = tuple(name_of(stream) for stream in STREAMS if stream.is_optional)
+"""Streams that are there only when ``optional_streams`` names them."""

@@ -1,0 +1,37 @@
+"""Ads: what a business spends on advertising, on Rutter's own clock."""
+
+from __future__ import annotations
+
+from tap_rutter.kinds.children import SyncedChildren
+from tap_rutter.streams.base import SyncedStream
+
+
+class Accounts(SyncedStream):
+    """Accounts at advertising platforms."""
+
+    name = "ads_accounts"
+    path = "/ads/accounts"
+    component = "AdsAccount"
+
+
+class Campaigns(SyncedStream):
+    """Advertising campaigns."""
+
+    name = "ads_campaigns"
+    path = "/ads/campaigns"
+    component = "AdsCampaign"
+
+
+class CampaignDailies(SyncedStream):
+    """What each campaign cost and brought, day by day."""
+
+    name = "ads_campaign_dailies"
+    path = "/ads/campaigns/dailies"
+    component = "AdsCampaignDaily"
+    kind = SyncedChildren(
+        parent_path="/ads/campaigns",
+        parent_key="campaigns",
+        parameter="id",
+        column="campaign_id",
+    )
+    records_key = "campaign_dailies"

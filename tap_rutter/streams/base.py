@@ -1,0 +1,238 @@
+"""What all streams share, and a base class for each replication kind.
+
+A leaf is facts: name, path, and what is odd about its endpoint. How rows are read is in
+``kinds/``, how they leave in ``run.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from singer_sdk import Stream
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib import SchemaMessage
+
+from tap_rutter import trial
+from tap_rutter.kinds.snapshot import Snapshot
+from tap_rutter.kinds.synced import Synced
+from tap_rutter.kinds.updated import Updated
+from tap_rutter.pages import Page
+from tap_rutter.reading import Kind, Pair
+from tap_rutter.records import Conformer, Shape
+from tap_rutter.schemas import DATE_TIME, OBJECT, JSONSchema, document, opened, record_schema
+from tap_rutter.state import PartitionStateManager
+
+if TYPE_CHECKING:
+    from tap_rutter.tap import TapRutter
+
+
+class RutterStream(Stream):
+    """A stream of the Rutter API, one list endpoint for all merchant connections."""
+
+    path: ClassVar[str]
+    """The endpoint, relative to the base address; a version that lacks it lacks the stream."""
+
+    records_key: ClassVar[str]
+    """What the rows stand under in an answer: the path's last segment unless a leaf says else."""
+
+    component: ClassVar[str] = ""
+    """Name of the rows' type in the API description."""
+
+    key: ClassVar[tuple[str, ...]] = ("connection_id", "id")
+
+    kind: ClassVar[Kind]
+
+    time_field: ClassVar[str | None] = None
+    """The field that bookmarks are about."""
+
+    is_optional: ClassVar[bool] = False
+    """Whether the stream is only there when ``optional_streams`` names it."""
+
+    is_commerce: ClassVar[bool] = False
+    """Commerce lists give platform data in practice, though it is not declared for them all."""
+
+    rutter_object: ClassVar[str | None] = None
+    """What ``unavailable_objects`` calls the rows; None where no name is certain."""
+
+    event_resource: ClassVar[str | None] = None
+    """What deletion events call the rows."""
+
+    reads_again: ClassVar[bool] = False
+    """Whether older rows may still come below its bookmark when a connection's history grows."""
+
+    is_made: ClassVar[bool] = False
+    """Whether the tap makes the rows itself, from an allow-list of fields."""
+
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # records conform already (records.py)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Derive what follows from the path."""
+        super().__init_subclass__(**kwargs)
+        if "path" in vars(cls) and "records_key" not in vars(cls):
+            cls.records_key = cls.path.rsplit("/", 1)[-1]
+
+    def __init__(self, tap: TapRutter) -> None:
+        self.tap = tap
+        super().__init__(tap, schema=self.make_schema(tap))
+        self.primary_keys = self.key
+        self.replication_key = self.time_field
+        self._state_manager = PartitionStateManager(
+            lambda: tap.bookmarks,
+            self.name,
+            tap_name=tap.name,
+            tap_state=tap.state,
+            state_partitioning_keys=["connection_id"],
+        )
+
+    # ---- facts about the rows
+
+    @classmethod
+    def fields(cls, tap: TapRutter) -> Mapping[str, JSONSchema]:
+        """The rows' fields beside ``connection_id``, by name."""
+        fields = dict(document(tap.settings.api_version).properties(cls.component))
+        if cls.is_commerce and tap.settings.expand_platform_data:
+            fields.setdefault("platform_data", dict(OBJECT))
+        return fields
+
+    @classmethod
+    def make_schema(cls, tap: TapRutter) -> JSONSchema:
+        """The JSON Schema of the records."""
+        return record_schema(cls.fields(tap), cls.key, made=cls.is_made)
+
+    @cached_property
+    def time_may_be_null(self) -> bool:
+        """Whether rows may lack the time that a bookmark is about."""
+        if self.time_field is None:
+            return False
+        node = document(self.tap.settings.api_version).components[self.component]
+        return "null" in node["properties"].get(self.time_field, {}).get("type", ())
+
+    @cached_property
+    def conformer(self) -> Conformer:
+        """Brings rows into the form of the schema."""
+        return Conformer(self.name, Shape.of(self.schema), self.key, closed=self.is_made)
+
+    def shape(
+        self,
+        row: dict[str, Any],
+        page: Page,
+        pair: Pair | None,  # noqa: ARG002 - for the streams that need it
+    ) -> Iterable[dict[str, Any]]:
+        """The rows that leave for a row of the API: the row itself, with what its request tells."""
+        for name, value in page.context.items():
+            if row.get(name) is None:
+                row[name] = value
+        return (row,)
+
+    # ---- the SDK's side
+
+    def apply_catalog(self, catalog: Any) -> None:
+        """Take selection and replication method from a catalog; types and keys stay ours.
+
+        They are what makes the rows of many connections fit one table, so a catalog cannot change
+        them.
+        """
+        super().apply_catalog(catalog)
+        self.primary_keys = self.key
+        self.replication_key = self.time_field
+        self._input_schema = None
+
+    @property
+    def state_manager(self) -> PartitionStateManager:
+        """Partitions by connection, found at once, moved by the emitter only."""
+        assert isinstance(self._state_manager, PartitionStateManager)
+        return self._state_manager
+
+    @property
+    def partitions(self) -> list[dict[str, Any]] | None:
+        """The connections that a run reads, as the SDK's contexts; they hold no secret."""
+        return [{"connection_id": entry.id} for entry in self.tap.run.connections]
+
+    def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+        """The records of one connection, or of all: read here and now, moving no bookmark."""
+        yield from trial.records_of(self.tap.run, self, context)
+
+    def _sync_records(
+        self,
+        context: Mapping[str, Any] | None = None,  # noqa: ARG002 - connections are planned
+        *,
+        write_messages: bool = True,
+    ) -> Generator[dict[str, Any], None, None]:
+        # The SDK's own loop reads one connection after another, ends the run at the first error
+        # and moves bookmarks per record. No public hook replaces it.
+        # tests/test_sdk_contract.py notices when the SDK calls something else.
+        self.tap.run.emit(self, write=write_messages)
+        yield from ()
+
+    def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
+        # No public hook leads between a stream's schema and its message.
+        for message in super()._generate_schema_messages():
+            if self.keeps_objects_whole:
+                message.schema = opened(message.schema)
+            yield message
+
+    @cached_property
+    def keeps_objects_whole(self) -> bool:
+        """Whether rows leave with their nested objects as they are: no flattening, no map."""
+        maps = self.stream_maps
+        return (
+            len(maps) == 1
+            and isinstance(maps[0], SameRecordTransform)
+            and not maps[0].flattening_enabled
+        )
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether rows leave as they are: every field selected, no flattening, no map."""
+        return self.keeps_objects_whole and all(self.mask.values())
+
+
+class SyncedStream(RutterStream):
+    """Rows on Rutter's own clock, in its order."""
+
+    kind: ClassVar[Kind] = Synced()
+    time_field = "last_synced_at"
+
+
+class UpdatedStream(RutterStream):
+    """Rows on the platform's clock, read in time windows."""
+
+    kind: ClassVar[Kind] = Updated()
+    time_field = "updated_at"
+    reads_again = True
+
+
+class SnapshotStream(RutterStream):
+    """Rows that are read whole at each run."""
+
+    kind: ClassVar[Kind] = Snapshot()
+
+
+class MadeStream(SnapshotStream):
+    """Rows that the tap makes of what it knows, field by field: nothing else gets through."""
+
+    is_made = True
+    columns: ClassVar[Mapping[str, JSONSchema]]
+
+    @classmethod
+    def fields(cls, tap: TapRutter) -> Mapping[str, JSONSchema]:  # noqa: ARG003
+        """The columns, as declared by the stream itself."""
+        return cls.columns
+
+
+def text_columns(names: Sequence[str]) -> dict[str, JSONSchema]:
+    """Columns of text."""
+    return {name: {"type": ["string", "null"]} for name in names}
+
+
+def time_columns(names: Sequence[str]) -> dict[str, JSONSchema]:
+    """Columns of points in time."""
+    return {name: dict(DATE_TIME) for name in names}
+
+
+def integer_columns(names: Sequence[str]) -> dict[str, JSONSchema]:
+    """Columns of whole numbers."""
+    return {name: {"type": ["integer", "null"]} for name in names}

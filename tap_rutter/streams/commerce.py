@@ -1,0 +1,125 @@
+"""Commerce: shops and payment providers, on the platforms' clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tap_rutter.kinds.snapshot import Snapshot, utc_day
+from tap_rutter.kinds.updated import Updated
+from tap_rutter.pages import Page
+from tap_rutter.reading import Pair
+from tap_rutter.streams.base import SnapshotStream, UpdatedStream
+
+
+class CommerceStream(UpdatedStream):
+    """A commerce list: newest first, in no order one could ask for."""
+
+    is_commerce = True
+
+
+class Orders(CommerceStream):
+    """What customers ordered in a shop, with lines, fulfilments and refunds."""
+
+    name = "commerce_orders"
+    path = "/orders"
+    component = "Order"
+    rutter_object = "order"
+
+
+class Products(CommerceStream):
+    """What a shop sells, with its variants."""
+
+    name = "commerce_products"
+    path = "/products"
+    component = "Product"
+    rutter_object = "product"
+
+
+class Customers(CommerceStream):
+    """Customers of a shop; some platforms know them without an id or a time."""
+
+    name = "commerce_customers"
+    path = "/customers"
+    component = "CommerceCustomer"
+    rutter_object = "commerce_customer"
+
+
+class CustomerGroups(CommerceStream):
+    """Groups of a shop's customers."""
+
+    name = "commerce_customer_groups"
+    path = "/customer_groups"
+    component = "CustomerGroup"
+    rutter_object = "customer_group"
+
+
+class Transactions(CommerceStream):
+    """Payments, refunds and fees of a shop or payment provider."""
+
+    name = "commerce_transactions"
+    path = "/transactions"
+    component = "CommerceTransaction"
+    rutter_object = "transaction"
+
+
+class Subscriptions(CommerceStream):
+    """What customers pay for again and again."""
+
+    name = "commerce_subscriptions"
+    path = "/subscriptions"
+    component = "Subscription"
+    rutter_object = "subscription"
+
+
+class Payouts(CommerceStream):
+    """Money that a platform paid out to the merchant, with the transactions it consists of."""
+
+    name = "commerce_payouts"
+    path = "/payouts"
+    component = "Payout"
+    rutter_object = "payout"
+    time_field = "created_at"
+    # A payout's status changes, and no filter asks for changes: recent ones are read again.
+    kind = Updated(
+        low="created_at_min",
+        high="created_at_max",
+        again=("created_at_min", "arrival_at_min"),
+    )
+
+
+class Store(SnapshotStream):
+    """The shop itself."""
+
+    name = "commerce_store"
+    path = "/store"
+    component = "Store"
+    rutter_object = "store"
+    is_commerce = True
+    kind = Snapshot(single=True)
+
+
+class Balance(SnapshotStream):
+    """What a payment provider holds for the merchant, one row per currency and day of a run."""
+
+    name = "commerce_balance"
+    path = "/balance"
+    component = "Balance"
+    key = ("connection_id", "date", "iso_currency_code")
+    is_commerce = True
+    kind = Snapshot(single=True)
+
+    @classmethod
+    def fields(cls, tap: Any) -> dict[str, Any]:
+        """The balance's fields, and the day on which it was read."""
+        date = {"type": ["string", "null"], "format": "date-time"}
+        return {"date": date, **super().fields(tap)}
+
+    def shape(
+        self,
+        row: dict[str, Any],
+        page: Page,
+        pair: Pair | None,  # noqa: ARG002 - the base's signature
+    ) -> Iterable[dict[str, Any]]:
+        """The row with the UTC day of the run, so that a history builds up."""
+        return ({**row, "date": utc_day(page.received_ms)},)

@@ -1,0 +1,162 @@
+"""The tap: its settings, its streams, and how it is invoked."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import IO, Any, ClassVar
+
+from singer_sdk import Tap
+from singer_sdk.helpers.capabilities import (
+    CapabilitiesEnum,
+    PluginCapabilities,
+    TapCapabilities,
+)
+from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
+
+from tap_rutter.errors import ConfigError
+from tap_rutter.run import Run
+from tap_rutter.schemas import document
+from tap_rutter.settings import JSONSCHEMA, Settings
+from tap_rutter.state import Bookmarks, check_shape
+from tap_rutter.streams import OPTIONAL, STREAMS, name_of
+from tap_rutter.streams.base import RutterStream
+from tap_rutter.writer import BlockWriter
+
+logger = logging.getLogger("tap-rutter")
+
+
+class TapRutter(Tap):
+    """Singer tap for Rutter's unified API of commerce, accounting, banking, HR and ads."""
+
+    name = "tap-rutter"
+    package_name = "tap-rutter"
+    config_jsonschema = JSONSCHEMA
+    message_writer_class = BlockWriter
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    def __init__(
+        self,
+        *,
+        config: Any = None,
+        catalog: Any = None,
+        state: Any = None,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Check everything that was given, before any request.
+
+        Raises:
+            ConfigError: for settings, a catalog or a state that cannot be used.
+        """
+        self._with_credentials = validate_config
+        check_shape(state or {})
+        super().__init__(
+            config=config,
+            catalog=_checked_catalog(catalog),
+            state=state or None,
+            parse_env_config=parse_env_config,
+            validate_config=validate_config,
+            **kwargs,
+        )
+        self.bookmarks = Bookmarks(self.state)  # type: ignore[arg-type]
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        # The SDK's own check quotes values in its messages, secrets too; no public hook precedes
+        # it. Ours names the setting only.
+        del raise_errors
+        self.settings = Settings.from_config(
+            self.config, with_credentials=self._with_credentials, known_optional=OPTIONAL
+        )
+        self.append_builtin_config(self.config_jsonschema)
+        for error in DEFAULT_JSONSCHEMA_VALIDATOR(self.config_jsonschema).iter_errors(self._config):
+            if error.path:
+                where = ".".join(str(part) for part in error.path)
+                raise ConfigError(
+                    f"Setting '{where}' is not of its type: {error.validator} must be"
+                    f" {error.validator_value!r}."
+                )
+        return []
+
+    def discover_streams(self) -> Sequence[RutterStream]:
+        """The streams that the API version has; optional ones only when named."""
+        pinned = document(self.settings.api_version)
+        return [
+            stream(self)
+            for stream in STREAMS
+            if (not stream.path or pinned.has(stream.path))
+            and (not stream.is_optional or name_of(stream) in self.settings.optional_streams)
+        ]
+
+    @property
+    def rutter_streams(self) -> list[RutterStream]:
+        """The streams in the order in which they are read."""
+        return [stream for stream in self.streams.values() if isinstance(stream, RutterStream)]
+
+    @cached_property
+    def streams_by_resource(self) -> Mapping[str, str]:
+        """Names of streams by what deletion events call their rows."""
+        return {
+            stream.event_resource: name_of(stream) for stream in STREAMS if stream.event_resource
+        }
+
+    @cached_property
+    def run(self) -> Run:
+        """The run that this tap is for."""
+        return Run(self)
+
+    @property
+    def writer(self) -> BlockWriter:
+        """Where messages go."""
+        assert isinstance(self.message_writer, BlockWriter)
+        return self.message_writer
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: Any = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap from the command line."""
+        from tap_rutter.main import invoke
+
+        if about:
+            cls.print_about(about_format)
+            return
+        sys.exit(invoke(cls, config=config, state=state, catalog=catalog))
+
+
+def _checked_catalog(catalog: Any) -> Any:
+    """A catalog in the form that the SDK reads.
+
+    Raises:
+        ConfigError: for what is no catalog.
+    """
+    if isinstance(catalog, dict):
+        streams = catalog.get("streams")
+        if not isinstance(streams, list) or not all(
+            isinstance(entry, dict)
+            and isinstance(entry.get("tap_stream_id"), str)
+            and isinstance(entry.get("schema", {}), dict)
+            for entry in streams
+        ):
+            raise ConfigError(
+                "The given catalog cannot be read: it must hold an array 'streams' of objects with"
+                " 'tap_stream_id' and 'schema', as `tap-rutter --discover` writes it."
+            )
+    return catalog
