@@ -4,7 +4,7 @@ Pure machinery: it knows nothing of Rutter or Singer. A *chain* is an iterator w
 one slow operation. Chains are handed in in plan order; a chain may bring, as one of its items, a
 list of further chains whose items come at that very place (``Inline``), or chains that take the
 place of its remaining siblings (``Instead``). Whatever the number of workers, the consumer sees
-the same items in the same order.
+the same items in the same order. While it has to wait, it gets an ``Idle`` now and then.
 
 What is ahead of the consumer is bounded in bytes, in pages and in chains; the chain that the
 consumer waits for may always go on, so the bounds cannot lock up.
@@ -23,6 +23,7 @@ Owner = TypeVar("Owner")
 _MOST_BYTES = 48 << 20
 _MOST_CHAINS = 128
 _MOST_PAGES = 24
+_TICK = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ class Failed:
     """The chain ended with an error."""
 
     error: Exception
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Nothing has come for a moment: the consumer may look after other things."""
+
+
+IDLE = Idle()
 
 
 class Chain(Generic[Owner]):
@@ -181,7 +190,8 @@ class ReadAhead(Generic[Owner]):
             if not chain.items and not chain.done and not chain.running:
                 self._work.notify()
             while not chain.items and not chain.done and not chain.cancelled:
-                self._brought.wait()
+                if not self._brought.wait(_TICK) and not (chain.items or chain.done):
+                    return IDLE
             self._wanted = None
             if not chain.items:
                 return None

@@ -55,7 +55,7 @@ class Answer:
     """When it had arrived whole, on the run's clock."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Counts:
     """What one pair of stream and connection cost."""
 

@@ -63,6 +63,14 @@ class Stopped(TapError):
     """A signal ends the run; whoever is waiting gives up."""
 
 
+class Terminated(BaseException):
+    """A signal has ended the run. No Exception, so that nothing takes it for a fault."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
 class RequestFailed(TapError):
     """A request that will not succeed in this run."""
 

@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -31,6 +32,7 @@ from tap_rutter.errors import (
     CredentialsRefused,
     RequestFailed,
     Stopped,
+    Terminated,
     UnknownConnections,
 )
 from tap_rutter.redact import guard_logging, redact
@@ -42,14 +44,6 @@ logger = logging.getLogger("tap-rutter")
 
 FAILED, BAD_CONFIG, REFUSED = 1, 2, 3
 _GRACE_SECONDS = 5.0
-
-
-class Terminated(BaseException):
-    """A signal asks the run to end. No Exception, so that nothing takes it for a fault."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
 
 
 def main(args: list[str] | None = None) -> None:
@@ -111,7 +105,7 @@ def invoke(
         catalog=None if catalog is None else _json(catalog, "catalog"),
         validate_config=True,
     )
-    with _signals():
+    with _signals(tap):
         try:
             return _read(tap)
         except Terminated as ended:
@@ -136,12 +130,16 @@ def _read(tap: TapRutter) -> int:
         return _say(error.message, REFUSED)
     except UnknownConnections as error:
         return _say(error.message, BAD_CONFIG)
+    except Stopped:
+        tap.run.check_signal()
+        return FAILED
     except RequestFailed as error:
         return _say(f"The connections cannot be listed: {error.message}", FAILED)
     try:
         tap.sync_all()
         tap.run.finish()
     except Stopped:
+        tap.run.check_signal()
         return FAILED
     _summarise(tap)
     return tap.run.exit_code
@@ -153,17 +151,19 @@ def _summarise(tap: TapRutter) -> None:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end the run in order; only once, so that the end itself is not cut."""
-
-    def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_IGN)
-        raise Terminated(signum)
-
+def _signals(tap: TapRutter) -> Iterator[None]:
+    """SIGTERM and SIGINT end the run in order, within a few seconds even if its reader is stuck."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        # Whatever the emitter holds now, a lock or half a line, it must be able to let go of: the
+        # handler itself only starts a thread.
+        for name in before:
+            signal.signal(name, signal.SIG_IGN)
+        threading.Thread(target=_ending, args=(tap, signum), daemon=True).start()
+
     before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
     for name in before:
         signal.signal(name, end)
@@ -174,20 +174,21 @@ def _signals() -> Iterator[None]:
             signal.signal(name, handler)
 
 
+def _ending(tap: TapRutter, signum: int) -> None:
+    tap.run.end(signum)
+    time.sleep(_GRACE_SECONDS)
+    # The reader takes nothing: what it has committed is what counts.
+    os._exit(128 + signum)
+
+
 def _end(tap: TapRutter, signum: int) -> int:
-    """A whole last line and a STATE for what was delivered; without, if the reader is stuck."""
-    code = 128 + signum
-    timer = threading.Timer(_GRACE_SECONDS, os._exit, args=(code,))
-    timer.daemon = True
-    timer.start()
+    """A whole last line and a STATE for what was delivered."""
     logger.warning("Ended by signal %d: writing what has been read.", signum)
-    tap.run.pace.stop()
     try:
         tap.run.finish()
     except BrokenPipeError:
         _reader_gone()
-    timer.cancel()
-    return code
+    return 128 + signum
 
 
 def _reader_gone() -> int:

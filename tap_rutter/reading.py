@@ -265,6 +265,9 @@ class Progress(Protocol):
 class Kind(Protocol):
     """How the streams of a replication kind are read."""
 
+    label: str
+    """The kind's name, for people."""
+
     def read(self, pair: Pair) -> Iterator[Item]:
         """The pair's items; each step makes at most a few requests."""
 

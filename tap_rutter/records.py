@@ -34,7 +34,7 @@ MISFIT = object()
 """What a repair answers for a value that has no form of the declared type."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Repairs:
     """How often a pair's values needed more than being passed on."""
 

@@ -22,7 +22,7 @@ FOLDED = {"unsupported", "unavailable"}
 _SHOWN = 12  # failures that the summary spells out
 
 
-@dataclass
+@dataclass(slots=True)
 class PairReport:
     """What became of one (connection, stream)."""
 
@@ -116,7 +116,8 @@ class Report:
 
     def fold(self, entry: PairReport) -> None:
         """Take a pair that its platform cannot serve into its connection's one row."""
-        self._pairs.remove(entry)
+        assert self._pairs[-1] is entry  # pairs are folded as they end, one after another
+        self._pairs.pop()
         self._folded.setdefault(entry.connection_id, []).append(
             (entry.stream, entry.reason or "unsupported")
         )

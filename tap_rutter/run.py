@@ -7,17 +7,22 @@ that fails keeps the bookmark that its delivered rows justify, and costs no othe
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tap_rutter import trial
-from tap_rutter.ahead import Failed, ReadAhead
+from tap_rutter.ahead import Failed, Idle, ReadAhead
 from tap_rutter.client import Client, Clock
 from tap_rutter.connections import REFUSING, Chosen, Connection, choose
 from tap_rutter.delivery import Delivery
-from tap_rutter.errors import ConnectionUnusable, RequestFailed, Stopped, Unsupported
+from tap_rutter.errors import (
+    ConnectionUnusable,
+    RequestFailed,
+    Stopped,
+    Terminated,
+    Unsupported,
+)
 from tap_rutter.pace import Pace
 from tap_rutter.pages import Page
 from tap_rutter.plan import Begin, Done, Plan, Unavailable
@@ -25,6 +30,7 @@ from tap_rutter.reading import Environment, Pair, Progress
 from tap_rutter.redact import SECRETS
 from tap_rutter.report import FOLDED, PairReport, Report
 from tap_rutter.schemas import document
+from tap_rutter.support import Support
 
 if TYPE_CHECKING:
     from tap_rutter.streams.base import RutterStream
@@ -32,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-rutter")
 
-_ENOUGH_404S = 2
 _MADE_HERE = {"connections", "sync_report"}
 _BENIGN = FOLDED | {"not_ready", "needs_reauth", "disabled"}
 
@@ -57,8 +62,9 @@ class Run:
         self._report: Report | None = None
         self._lost: dict[str, str] = {}
         self._histories: set[str] = set()
-        self._support: dict[tuple[str, str], Counter[str]] = {}
+        self._support = Support()
         self._finished = False
+        self.ended_by: int | None = None
         self.delivery = Delivery(tap)
 
     # ---- what it reads
@@ -116,6 +122,24 @@ class Run:
                     self._report.skip_connection(connection, reason, self.env.cutoff)
         return self._report
 
+    def end(self, signum: int) -> None:
+        """Ask the run to end: at once for the workers, between two items for the emitter.
+
+        Called from another thread than the emitter's; what the emitter has begun it completes, so
+        that no line is split and no bookmark half moved.
+        """
+        self.ended_by = signum
+        self.pace.stop()
+
+    def check_signal(self) -> None:
+        """End here if a signal has asked for it.
+
+        Raises:
+            Terminated: for the command line, which writes the last STATE.
+        """
+        if self.ended_by is not None:
+            raise Terminated(self.ended_by)
+
     def close(self) -> None:
         """End all threads and connections."""
         self.pace.stop()
@@ -127,6 +151,7 @@ class Run:
 
     def emit(self, stream: RutterStream, *, write: bool = True) -> None:
         """Deliver all pairs of one stream, then, at the last stream, the end of the run."""
+        self.check_signal()
         if stream.ABORT_AT_RECORD_COUNT is not None:
             trial.try_out(self, stream)
             return
@@ -142,12 +167,21 @@ class Run:
             self.finish()
 
     def finish(self) -> None:
-        """The last STATE."""
-        if not self._finished:
-            self._finished = True
-            self.delivery.state()
-            if self._ahead is not None:
-                self._ahead.stop()
+        """The last STATE; where the run was cut short, its report before that."""
+        if self._finished:
+            return
+        self._finished = True
+        if self.ended_by is not None:
+            self._report_interruption()
+        self.delivery.state()
+        if self._ahead is not None:
+            self._ahead.stop(timeout=0.0 if self.ended_by is not None else 5.0)
+
+    def _report_interruption(self) -> None:
+        for stream in self.tap.rutter_streams:
+            if stream.name == "sync_report" and stream.selected and self._report is not None:
+                stream._write_schema_message()
+                self._emit_made(stream, write=True)
 
     def _last_stream(self) -> RutterStream | None:
         chosen = [stream for stream in self.tap.rutter_streams if stream.selected]
@@ -212,7 +246,9 @@ class Run:
                 progress.see(item)
             self._move(pair, progress)
             if isinstance(item, Done):
-                self._note_support(pair, "served")
+                self._support.served(pair)
+                if entry.rows == 0 and not pair.before and not self._is_served(stream, pair):
+                    self._skip(entry, "unsupported")
                 break
             self.delivery.state_if_due()
         self.delivery.state_if_due()
@@ -220,7 +256,10 @@ class Run:
 
     def _items_of(self, pair: Pair) -> Iterator[Any]:
         for chain, item in self._items:
-            if chain.owner is pair:
+            self.check_signal()
+            if isinstance(item, Idle):
+                self.delivery.state_if_due()
+            elif chain.owner is pair:
                 yield item
 
     def _begin(self, pair: Pair, entry: PairReport, progress: Progress) -> None:
@@ -291,14 +330,13 @@ class Run:
         """Why a pair is not read, judged by what was delivered before it in plan order."""
         if pair.connection.id in self._lost:
             return self._lost[pair.connection.id]
-        seen = self._support.get((pair.connection.platform, pair.endpoint.name))
-        if seen and seen["missing"] >= _ENOUGH_404S and not seen["served"] and not pair.before:
-            return "unsupported"
-        return None
+        return "unsupported" if self._support.rules_out(pair) else None
 
-    def _note_support(self, pair: Pair, what: str) -> None:
-        key = (pair.connection.platform, pair.endpoint.name)
-        self._support.setdefault(key, Counter())[what] += 1
+    @staticmethod
+    def _is_served(stream: RutterStream, pair: Pair) -> bool:
+        """Whether the platform is known to fill the stream's list, or nothing is known of it."""
+        known = stream.serving_platforms
+        return known is None or pair.connection.platform in known
 
     def _drop(self, pair: Pair, plan: Plan) -> None:
         plan.drop(pair)
@@ -311,6 +349,7 @@ class Run:
 
     def _fail(self, pair: Pair, entry: PairReport, error: Exception) -> None:
         if isinstance(error, Stopped):
+            self.check_signal()
             raise error
         if isinstance(error, ConnectionUnusable):
             self._lost[pair.connection.id] = error.reason
@@ -327,7 +366,7 @@ class Run:
             return
         if isinstance(error, Unsupported) and not pair.before:
             if error.own:
-                self._note_support(pair, "missing")
+                self._support.missing(pair)
             self._skip(entry, "unsupported", error.message)
             return
         entry.fail(error, self.clock.now())

@@ -35,6 +35,8 @@ class SyncedChildren:
     from its start, whatever the bookmark of the others.
     """
 
+    label = "synced, per parent"
+
     def __init__(self, *, parent_path: str, parent_key: str, parameter: str, column: str) -> None:
         """
         Args:

@@ -30,6 +30,8 @@ class NoBookmark:
 class Snapshot:
     """A list, or a single object, that is read whole."""
 
+    label = "snapshot"
+
     def __init__(self, *, single: bool = False) -> None:
         """``single``: the answer holds one object (which may be null), not a list."""
         self._single = single
@@ -49,6 +51,8 @@ class Snapshot:
 
 class Status:
     """The connection's own status: what the run has read of it anyway, without a request more."""
+
+    label = "snapshot"
 
     def read(self, pair: Pair) -> Iterator[Item]:
         """The one row."""

@@ -30,6 +30,8 @@ class Synced:
         params: Parameters that every request bears.
     """
 
+    label = "synced"
+
     def __init__(
         self,
         *,

@@ -54,6 +54,8 @@ class Updated:
             stream whose rows change without their time moving.
     """
 
+    label = "updated"
+
     def __init__(
         self,
         *,

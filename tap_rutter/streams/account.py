@@ -93,6 +93,8 @@ class DeletedObjects(SyncedStream):
     path = "/events"
     # The API lets these be asked by time, but in no order.
     kind = Synced(sortable=False, params={"type": "object_deleted"})
+    # Elsewhere the list is empty whatever was deleted.
+    serving_platforms = frozenset({"QUICKBOOKS", "QUICKBOOKS_DESKTOP", "NETSUITE", "XERO"})
     is_made = True
 
     @classmethod

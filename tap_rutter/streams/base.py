@@ -60,6 +60,9 @@ class RutterStream(Stream):
     event_resource: ClassVar[str | None] = None
     """What deletion events call the rows."""
 
+    serving_platforms: ClassVar[frozenset[str] | None] = None
+    """Platforms known to fill the list; from others an empty one tells nothing."""
+
     reads_again: ClassVar[bool] = False
     """Whether older rows may still come below its bookmark when a connection's history grows."""
 
