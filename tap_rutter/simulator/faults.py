@@ -1,0 +1,114 @@
+"""Scripted trouble: what goes wrong, with which requests, how often."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from tap_rutter.simulator.request import Request
+
+ACTIONS = (
+    "respond",  # the given status, body, headers
+    "redirect",  # 302 to the `location` header, or to another host
+    "html",  # 200 and a page of HTML
+    "broken_json",  # 200 and half of the JSON, with a fitting Content-Length
+    "no_list",  # 200 and a JSON object without its data
+    "reset",  # the TCP connection is reset without an answer
+    "close",  # the TCP connection is closed without an answer
+    "cut",  # the answer breaks off before its Content-Length
+    "bad_gzip",  # Content-Encoding: gzip over bytes that are none
+    "delay",  # the answer comes `seconds` late
+    "drip",  # the answer comes in small pieces over `seconds`
+    "repeat_cursor",  # next_cursor is the cursor that was sent (from the second page on)
+    "endless",  # the first page again and again, each time with a new cursor
+    "none",  # only `call` is called
+)
+
+
+@dataclass
+class Fault:
+    """A rule; the first one that fits a request is applied to it."""
+
+    action: str
+    path: str = "*"
+    """Shell pattern on the path without the base path: ``/orders``, ``/accounting/*``."""
+    connection_id: str | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    """Parameters that the request must have; ``"*"`` takes any value."""
+    nth: int | None = None
+    """Only the n-th fitting request, from 1."""
+    after: int = 0
+    """Not the first so many fitting requests."""
+    times: int | None = 1
+    """At most so often; None: always."""
+    probability: float = 1.0
+    status: int = 500
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    call: Callable[[Request], None] | None = None
+    """Called before the request is answered, in the thread that serves it."""
+    seen: int = 0
+    applied: int = 0
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise ValueError(f"unknown fault action {self.action!r}; known: {', '.join(ACTIONS)}")
+
+    def fits(self, request: Request) -> bool:
+        return (
+            fnmatchcase(request.path, self.path)
+            and self.connection_id in (None, request.connection_id)
+            and all(
+                name in request.params and value in ("*", request.params[name])
+                for name, value in self.params.items()
+            )
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "call"}
+
+
+class Faults:
+    """The faults of a simulator, in the order in which they were added."""
+
+    def __init__(self, seed: int) -> None:
+        self._faults: list[Fault] = []
+        self._random = random.Random(f"faults|{seed}")
+        self._lock = threading.Lock()
+
+    def add(self, action: str, **conditions: Any) -> Fault:
+        """Add a fault; the conditions are the fields of `Fault`. By default it strikes once."""
+        fault = Fault(action, **conditions)
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def as_json(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [fault.as_json() for fault in self._faults]
+
+    def strike(self, request: Request) -> Fault | None:
+        """The fault for this request, counted as applied; None if all goes well."""
+        with self._lock:
+            for fault in self._faults:
+                if not fault.fits(request):
+                    continue
+                fault.seen += 1
+                if fault.seen <= fault.after or fault.nth not in (None, fault.seen):
+                    continue
+                if fault.times is not None and fault.applied >= fault.times:
+                    continue
+                if fault.probability < 1.0 and self._random.random() >= fault.probability:
+                    continue
+                fault.applied += 1
+                return fault
+        return None

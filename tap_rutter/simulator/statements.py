@@ -1,0 +1,73 @@
+"""Monthly statements, and the jobs through which slow answers come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tap_rutter.simulator.errors import ApiError, bad_request
+from tap_rutter.simulator.factory import months
+from tap_rutter.simulator.tables import Bounds
+from tap_rutter.simulator.text import parse_iso
+
+_MONTH = 31 * 86_400_000
+
+
+@dataclass
+class Job:
+    """An answer that is being prepared; `body` is JSON text."""
+
+    id: str
+    url: str
+    body: bytes
+    polls_left: int
+    succeeds: bool
+    connection_id: str
+
+    def poll(self) -> str:
+        """The status at this asking; each asking brings the job nearer to its end."""
+        if self.polls_left > 0:
+            self.polls_left -= 1
+            return "prequeued" if self.polls_left else "pending"
+        return "success" if self.succeeds else "failure"
+
+
+def month_bounds(params: dict[str, str], now: int, default_months: int) -> Bounds:
+    """Bounds on `start_date` that take in the months of both dates, whole."""
+    last = _date("end_date", params) or now
+    first = _date("start_date", params)
+    if first is None:
+        return months(last - (default_months + 1) * _MONTH, last)[-default_months], last
+    if first > last:
+        raise bad_request("INVALID_PARAMETER", "start_date is after end_date")
+    return months(first, first)[0], last
+
+
+def _date(name: str, params: dict[str, str]) -> int | None:
+    if name not in params:
+        return None
+    found = parse_iso(params[name])
+    if found is None:
+        raise bad_request("INVALID_PARAMETER", f"{name} must be an ISO 8601 date")
+    return found
+
+
+def describe_job(job: Job, status: str, shape: str) -> dict[str, Any]:
+    """A job as /jobs/{id} shows it; the answer's body is added by the caller."""
+    told: dict[str, Any] = {
+        "id": job.id,
+        "status": status,
+        "request": {"method": "GET", "url": job.url, "body": None},
+    }
+    if shape == "wrapped":
+        return {"type": "JOB", "code": "JOB_COMPLETED", "job": told}
+    return told
+
+
+def failed_body() -> dict[str, Any]:
+    return ApiError(500, "INTERNAL_ERROR", "INTERNAL_SERVER_ERROR", "the job failed").body()
+
+
+def job_url(base: str, job_id: str, shape: str) -> str:
+    # One published sample has its address under another root, which the API does not serve here.
+    return f"{base}/v2/jobs/{job_id}" if shape == "wrapped" else f"{base}/jobs/{job_id}"

@@ -1,0 +1,130 @@
+"""What is not established about the API, to be turned either way.
+
+The published facts leave some behaviour open: which status a connection that is not ready
+answers with, whether a platform refuses or ignores a sort. A client must do without knowing.
+Each switch has a default and may be set for the whole world, or only for a platform, a path
+or one connection; the setting with the most conditions holds, of equals the latest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_MODES = ("honour", "ignore", "refuse")
+
+# name -> (default, allowed values; None: any value of the default's kind)
+SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
+    # Parameters of lists.
+    "sort": ("honour", _MODES),
+    "filter": ("honour", _MODES),
+    "updated_at_bounds": ("honour", _MODES),
+    "created_at_bounds": ("honour", _MODES),
+    "arrival_at_bounds": ("honour", _MODES),
+    "last_synced_at_bounds": ("honour", _MODES),
+    "transaction_date_bounds": ("honour", _MODES),
+    # platform_data on lists that do not declare `expand`: practice shows it, no document does.
+    "undeclared_expand": ("honour", _MODES),
+    "limit_above_max": ("refuse", ("refuse", "clamp")),
+    # Pages.
+    "cursor_end": ("auto", ("auto", "absent", "null", "empty")),
+    # "second": the cursor finds the second only, so rows of that second come again;
+    # "exact": it finds the row, unless the row has moved.
+    "cursor_seek": ("second", ("second", "exact")),
+    "nulls": ("last", ("first", "last")),
+    "empty_pages": (False, (False, True)),
+    # Statuses of errors.
+    "not_ready_status": (400, None),
+    "disabled_status": (400, None),
+    "needs_update_status": (400, None),
+    "unsupported_status": (404, None),
+    "gone_status": (410, None),
+    # Shapes.
+    "event_data": ("object", ("object", "id", "null", "text")),
+    "balance": ("object", ("object", "array")),
+    "statement_months": (12, None),  # months served when no dates are given
+    "async_response": (False, (False, True)),
+    "job_polls": (2, None),  # answers "pending" before the job succeeds
+    "job_shape": ("flat", ("flat", "wrapped")),
+    "job_result": ("success", ("success", "failure")),
+    "custom_field_keys": ("literal", ("literal", "named")),
+    # /connections
+    "status_parameter": ("honour", ("honour", "refuse")),
+    "connections_page_size": (0, None),  # 0: all connections in one answer
+}
+
+
+@dataclass(frozen=True)
+class _Setting:
+    name: str
+    value: Any
+    platform: str | None
+    path: str | None
+    connection_id: str | None
+
+    def fits(self, platform: str | None, path: str | None, connection_id: str | None) -> bool:
+        return (
+            self.platform in (None, platform)
+            and self.path in (None, path)
+            and self.connection_id in (None, connection_id)
+        )
+
+    @property
+    def conditions(self) -> int:
+        return sum(part is not None for part in (self.platform, self.path, self.connection_id))
+
+
+class Switches:
+    """The switches of one world."""
+
+    def __init__(self) -> None:
+        self._settings: list[_Setting] = []
+
+    def set(
+        self,
+        name: str,
+        value: Any,
+        *,
+        platform: str | None = None,
+        path: str | None = None,
+        connection_id: str | None = None,
+    ) -> None:
+        """Turn a switch; `path` is an endpoint of the document, as ``/accounting/bills``."""
+        default, allowed = _known(name)
+        if allowed is not None and value not in allowed:
+            raise ValueError(f"switch {name} takes one of {list(allowed)}, not {value!r}")
+        if allowed is None and type(value) is not type(default):
+            raise ValueError(f"switch {name} takes a {type(default).__name__}, not {value!r}")
+        self._settings.append(_Setting(name, value, platform, path, connection_id))
+
+    def get(
+        self,
+        name: str,
+        *,
+        platform: str | None = None,
+        path: str | None = None,
+        connection_id: str | None = None,
+    ) -> Any:
+        value, _ = _known(name)
+        strongest = -1
+        for setting in self._settings:
+            if (
+                setting.name == name
+                and setting.conditions >= strongest
+                and setting.fits(platform, path, connection_id)
+            ):
+                value, strongest = setting.value, setting.conditions
+        return value
+
+    def clear(self, name: str | None = None) -> None:
+        """Back to the defaults, for one switch or for all."""
+        self._settings = [s for s in self._settings if name is not None and s.name != name]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [vars(setting) for setting in self._settings]
+
+
+def _known(name: str) -> tuple[Any, tuple[Any, ...] | None]:
+    if name not in SWITCHES:
+        raise ValueError(f"unknown switch {name!r}; known: {', '.join(sorted(SWITCHES))}")
+    return SWITCHES[name]

@@ -1,0 +1,49 @@
+"""How Rutter learns of changes: it polls each connection's platform and stamps what it finds.
+
+A sync is seen from its end: it started `sync_duration` earlier and brings every change that was
+made at the platform before it started. A row's stamp precedes the moment at which the row can be
+read, since it is taken before the row is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tap_rutter.simulator.connection import Connection
+
+Land = Callable[[Connection, int, int], None]
+"""Shows the pending changes of a connection made up to a moment, with this stamp."""
+
+
+def due(connection: Connection, now: int) -> bool:
+    return connection.syncs and connection.next_sync_at <= now
+
+
+def run_due(connection: Connection, now: int, lag: int, land: Land) -> None:
+    """All syncs of a connection that completed up to `now`."""
+    while due(connection, now):
+        completed = connection.next_sync_at
+        if not any(table.pending for table in connection.tables.values()):
+            # Nothing is left to bring: of all syncs that have passed, the last one tells all.
+            missed = (now - completed) // connection.sync_period
+            completed += missed * connection.sync_period
+        sync(connection, completed, lag, land, everything=False)
+        connection.next_sync_at = completed + connection.sync_period
+
+
+def sync(connection: Connection, completed: int, lag: int, land: Land, *, everything: bool) -> None:
+    """One sync that completes now; `everything`: changes made during it, too."""
+    started = completed - connection.sync_duration
+    land(connection, completed if everything else started, completed - lag)
+    connection.last_sync_started_at = started
+    connection.last_sync_completed_at = completed
+    connection.initial_sync_done = True
+
+
+def sync_times(connection: Connection, now: int) -> tuple[int | None, int | None]:
+    """When the latest sync started and when the latest complete one ended, as told at `now`."""
+    started, completed = connection.last_sync_started_at, connection.last_sync_completed_at
+    running_since = connection.next_sync_at - connection.sync_duration
+    if connection.syncs and running_since <= now < connection.next_sync_at:
+        started = running_since
+    return started, completed
