@@ -13,6 +13,7 @@ consumer waits for may always go on, so the bounds cannot lock up.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ class ReadAhead(Generic[Owner]):
     def cancel(self, owner: Owner) -> None:
         """Give up all chains of an owner: nothing of them is brought from now on."""
         with self._lock:
-            for chain in self._active:
+            for chain in tuple(self._active):
                 if chain.owner is owner:
                     self._drop(chain)
             self._work.notify_all()
@@ -135,12 +136,13 @@ class ReadAhead(Generic[Owner]):
         """End all threads; what they are doing now is waited for, at most ``timeout`` seconds."""
         with self._lock:
             self._stopped = True
-            for chain in self._active:
+            for chain in tuple(self._active):
                 self._drop(chain)
             self._work.notify_all()
             self._brought.notify_all()
+        end = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, end - time.monotonic()))
         self._threads.clear()
 
     # ---- the consumer's side
@@ -148,6 +150,8 @@ class ReadAhead(Generic[Owner]):
     def _next_planned(self) -> Chain[Owner] | None:
         """The next chain of the plan itself; the consumer has taken all before it."""
         with self._lock:
+            if self._stopped:
+                return None
             if not self._roots:
                 self._extend_plan()
             return self._roots.popleft() if self._roots else None
@@ -189,7 +193,7 @@ class ReadAhead(Generic[Owner]):
             self._wanted = chain
             if not chain.items and not chain.done and not chain.running:
                 self._work.notify()
-            while not chain.items and not chain.done and not chain.cancelled:
+            while not (chain.items or chain.done or chain.cancelled or self._stopped):
                 if not self._brought.wait(_TICK) and not (chain.items or chain.done):
                     return IDLE
             self._wanted = None
@@ -259,7 +263,9 @@ class ReadAhead(Generic[Owner]):
         if self._stopped:
             return None
         wanted = self._wanted
-        if wanted is not None and not (wanted.running or wanted.done or wanted.cancelled):
+        if wanted is not None and not (
+            wanted.items or wanted.running or wanted.done or wanted.cancelled
+        ):
             return wanted
         if self._bytes >= self._most_bytes or self._pages >= self._most_pages:
             return None
@@ -284,4 +290,10 @@ class ReadAhead(Generic[Owner]):
         self._bytes -= chain.buffered
         self._pages -= sum(map(is_heavy, chain.items))
         chain.buffered = 0
+        inlined = [item for item in chain.items if isinstance(item, Inline)]
         chain.items.clear()
+        # Chains that were to come in its place are now never taken: nothing else would end them.
+        for lost in (lost for item in inlined for lost in item.chains):
+            self._drop(lost)
+            if lost in self._active:
+                self._active.remove(lost)

@@ -3,23 +3,86 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from singer_sdk.singerlib import StateMessage
 
+from tap_rutter.errors import PairFailed
 from tap_rutter.pages import ENCODER, Page
 from tap_rutter.reading import Pair
 from tap_rutter.records import decode_row
 from tap_rutter.report import PairReport
+from tap_rutter.short import is_clean
 
 if TYPE_CHECKING:
     from tap_rutter.streams.base import RutterStream
     from tap_rutter.tap import TapRutter
 
+_LARGEST_LINE = 50 * 2**20 - 2**16  # Meltano ends a run at a line above 50 MiB
 _STATE_SECONDS = 10.0
 _STATE_ROWS = 5_000  # a backfill at full speed delivers this many in far less time …
 _STATE_SHARE = 20  # … and may write a STATE if that is no more than a twentieth of the rows
+
+
+class Line:
+    """RECORD lines of one stream and connection, as of one moment."""
+
+    def __init__(self, stream: str, connection_id: str, moment: datetime) -> None:
+        self._stream = stream
+        self._head = b'{"type":"RECORD","stream":%b,"record":' % ENCODER.encode(stream)
+        self._stamped = self._head + b'{"connection_id":%b,' % ENCODER.encode(connection_id)
+        extracted = moment.isoformat().replace("+00:00", "Z").encode()
+        self._tail = b',"time_extracted":"%b"}' % extracted
+
+    def of(self, record: bytes) -> bytes:
+        """The line of a record that is complete."""
+        return checked(self._head + record + self._tail, self._stream)
+
+    def of_raw(self, raw: bytes | msgspec.Raw) -> bytes:
+        """The line of a raw row, which gets its ``connection_id``."""
+        text = bytes(raw)
+        if b"\n" in text or b"\r" in text:
+            # Between two JSON tokens, since a text has its line breaks escaped.
+            text = text.replace(b"\n", b" ").replace(b"\r", b" ")
+        return checked(self._stamped + text[1:] + self._tail, self._stream)
+
+
+def checked(line: bytes, stream: str) -> bytes:
+    """A line that runners of taps take.
+
+    Raises:
+        PairFailed: for a larger one, which would end the whole run downstream.
+    """
+    if len(line) > _LARGEST_LINE:
+        raise PairFailed(
+            f"a record of {stream} has {len(line) / 2**20:.0f} MiB; Singer runners take lines of"
+            " up to 50 MiB. Deselect its largest column in the catalog",
+            reason="record_too_large",
+        )
+    return line
+
+
+def in_order_of_age(page: Page) -> Sequence[bytes | msgspec.Raw]:
+    """The rows of a page; where an id comes more than once, its newest row last.
+
+    A target keeps the row that comes last, and lists that are newest first would leave it with the
+    oldest.
+    """
+    if len(page.stamps) != len(page.raws):
+        return page.raws
+    newest: dict[Any, int] = {}
+    for index, (identity, moment) in enumerate(zip(page.ids, page.stamps, strict=True)):
+        if identity is None:
+            continue
+        best = newest.get(identity)
+        if best is None or (moment or 0) >= (page.stamps[best] or 0):
+            newest[identity] = index
+    later = sorted(set(newest.values()))
+    earlier = [index for index in range(len(page.raws)) if index not in set(later)]
+    return [page.raws[index] for index in (*earlier, *later)]
 
 
 class Delivery:
@@ -38,7 +101,14 @@ class Delivery:
         """All rows of a page, counted in the pair's report."""
         entry.pages += 1
         moment = datetime.fromtimestamp(page.received_ms / 1000, UTC)
-        for raw in page.raws:
+        short = stream.short_way if not page.context else None
+        line = Line(stream.name, pair.connection.id, moment)
+        for raw in in_order_of_age(page):
+            if short is not None and (page.is_clean or is_clean(bytes(raw))) and short.passes(raw):
+                entry.rows += 1
+                if write:
+                    self._tap.writer.write_line(line.of_raw(raw))
+                continue
             for row in stream.shape(decode_row(raw), page, pair):
                 record = stream.conformer.conform(row, pair.connection.id, entry.repairs)
                 entry.rows += 1
@@ -48,21 +118,20 @@ class Delivery:
         self._bytes += page.size
 
     def record(self, stream: RutterStream, record: dict[str, Any], moment: datetime) -> None:
-        """One record, as it is or by way of the SDK's selection and maps."""
+        """One record, as it is or by way of the SDK's selection and maps.
+
+        Raises:
+            PairFailed: for a record larger than runners of taps take.
+        """
         if stream.is_plain:
-            self._tap.writer.write_line(
-                b'{"type":"RECORD","stream":"%b","record":%b,"time_extracted":"%b"}'
-                % (
-                    stream.name.encode(),
-                    ENCODER.encode(record),
-                    moment.isoformat().replace("+00:00", "Z").encode(),
-                )
-            )
+            self._tap.writer.write_line(Line(stream.name, "", moment).of(ENCODER.encode(record)))
             return
         # Selection, flattening and maps are the SDK's; no public hook leads to them.
         for message in stream._generate_record_messages(record):
             message.time_extracted = moment
-            self._tap.write_message(message)
+            self._tap.writer.write_line(
+                checked(self._tap.writer.serialize_message(message), stream.name)
+            )
 
     def state_if_due(self) -> None:
         """A STATE every ten seconds; sooner when much was delivered and the STATE is small."""

@@ -14,6 +14,7 @@ from singer_sdk.pagination import BaseAPIPaginator
 from tap_rutter import times
 from tap_rutter.client import Answer, UnreadableAnswer
 from tap_rutter.errors import ConnectionUnusable, PairFailed, error_body, refusal
+from tap_rutter.short import is_clean
 
 _OUTER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -97,6 +98,10 @@ class Page:
     size: int
     span: Span = field(default_factory=Span)
     ids: tuple[Any, ...] = ()
+    stamps: tuple[int | None, ...] = ()
+    """Times of the rows, Unix ms; only there where an id comes more than once."""
+    is_clean: bool = False
+    """Whether no text in it has to be mended or dropped (see ``short.py``)."""
     context: dict[str, Any] = field(default_factory=dict)
     """Values that the request, not the row, tells: a child's parent, a metric's name."""
     chain: str = ""
@@ -144,6 +149,11 @@ def span_of(stamps: Sequence[object]) -> Span:
     )
 
 
+def _is_distinct(ids: tuple[Any, ...]) -> bool:
+    known = [identity for identity in ids if isinstance(identity, str)]
+    return len(set(known)) == len(known)
+
+
 class ListDecoder:
     """Reads the page of a list: the records under ``key`` and the cursor beside them."""
 
@@ -177,6 +187,8 @@ class ListDecoder:
             size=len(answer.content),
             span=span_of(stamps) if self._time_field else Span(rows=len(raws)),
             ids=ids,
+            stamps=() if _is_distinct(ids) else tuple(map(times.parse, stamps)),
+            is_clean=is_clean(answer.content),
         )
 
     def _split(self, raw: msgspec.Raw, content: bytes) -> list[msgspec.Raw]:

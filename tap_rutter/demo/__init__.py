@@ -69,7 +69,8 @@ def main(folder: Path) -> int:
     """Run the demo in a folder and print what landed.
 
     Returns:
-        The exit code: 0, or 1 when PostgreSQL does not hold what the simulator shows.
+        The exit code: 0, or 1 when a run on the real API failed, or PostgreSQL does not hold what
+        the simulator shows.
 
     Raises:
         DemoError: when a part of it does not work.
@@ -145,11 +146,20 @@ class _Demo:
         return not wrong
 
     def real(self, keys: Keys) -> bool:
-        """One run on the real API."""
+        """One run on the real API; whether it ended well."""
         self.progress.print("The keys for the real API are set: nothing here is simulated.")
-        self._sync("Run", keys.settings())
-        _print(report.inventory(self.postgres.tables()))
-        return True
+        try:
+            self._sync("Run", keys.settings())
+        except DemoError as error:
+            # What did not fail has landed all the same.
+            self.progress.print(str(error), markup=False)
+            failed = True
+        else:
+            failed = False
+        tables = self.postgres.tables()
+        if tables:
+            _print(report.inventory(tables))
+        return not failed
 
     def _sync(self, title: str, settings: dict[str, str]) -> None:
         log = self.folder / f"{title.lower().replace(' ', '-')}.log"

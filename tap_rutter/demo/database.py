@@ -145,7 +145,7 @@ def _read(connection: psycopg.Connection, name: str, key: list[str]) -> Table:
 @contextmanager
 def running(data: Path) -> Iterator[Database]:
     """PostgreSQL on a data folder, which is made when it is missing; stopped at the end."""
-    server = _pgserver().get_server(data, cleanup_mode=None)
+    server = pgserver().get_server(data, cleanup_mode=None)
     try:
         yield Database(server)
     finally:
@@ -155,7 +155,7 @@ def running(data: Path) -> Iterator[Database]:
 def remove(data: Path) -> None:
     """Remove a data folder, after stopping a server that an interrupted demo left running."""
     if (data / "postmaster.pid").exists():
-        _stop(_pgserver().get_server(data, cleanup_mode=None, start=False))
+        _stop(pgserver().get_server(data, cleanup_mode=None, start=False))
     shutil.rmtree(data, ignore_errors=True)
 
 
@@ -171,7 +171,7 @@ def _stop(server: PostgresServer) -> None:
 
 
 @cache
-def _pgserver() -> ModuleType:
+def pgserver() -> ModuleType:
     """The server's package, imported with a short, private folder for its sockets and its lock.
 
     Where the user has no runtime folder, the package would lock one file in the shared temporary

@@ -71,10 +71,11 @@ class Project:
             Seconds that it took.
 
         Raises:
-            DemoError: when it did not end well, with its last lines.
+            DemoError: when it did not end well, with the errors that it logged.
         """
         started = time.monotonic()
         last: deque[str] = deque(maxlen=_LAST_LINES)
+        errors: deque[str] = deque(maxlen=_LAST_LINES)
         with (
             log.open("w", encoding="utf-8") as file,
             console.status(title) as status,
@@ -96,17 +97,18 @@ class Project:
                     file.write(line)
                     if _NOISE in line:
                         continue
-                    last.append(line)
                     told = _TIME_AND_LEVEL.sub("", line).strip()
+                    (errors if " [error" in line else last).append(told)
                     status.update(f"{title}  [dim]{escape(told[: console.width // 2])}[/dim]")
             except BaseException:
                 # Meltano's tap and target outlive Meltano, unless the whole group is told.
                 os.killpg(process.pid, signal.SIGTERM)
                 raise
         if process.returncode:
+            said = "\n  ".join(errors or last)
             raise DemoError(
-                f"{title}: `meltano {' '.join(COMMAND)}` ended with exit code"
-                f" {process.returncode}. Its last lines, of {log}:\n\n{''.join(last)}"
+                f"{title}: meltano {' '.join(COMMAND)} ended with exit code {process.returncode}:"
+                f"\n\n  {said}\n\nAll that it said is in {log}"
             )
         return time.monotonic() - started
 

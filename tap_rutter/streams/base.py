@@ -23,6 +23,7 @@ from tap_rutter.pages import Page
 from tap_rutter.reading import Kind, Pair
 from tap_rutter.records import Conformer, Shape
 from tap_rutter.schemas import DATE_TIME, OBJECT, JSONSchema, document, opened, record_schema
+from tap_rutter.short import ShortWay
 from tap_rutter.state import PartitionStateManager
 
 if TYPE_CHECKING:
@@ -117,6 +118,13 @@ class RutterStream(Stream):
     def conformer(self) -> Conformer:
         """Brings rows into the form of the schema."""
         return Conformer(self.name, Shape.of(self.schema), self.key, closed=self.is_made)
+
+    @cached_property
+    def short_way(self) -> ShortWay | None:
+        """The check of rows that may be passed on as they are; None where none may."""
+        if not self.is_plain or self.is_made or type(self).shape is not RutterStream.shape:
+            return None
+        return ShortWay(self.schema, self.key)
 
     def shape(
         self,
