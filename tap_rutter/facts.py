@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from tap_rutter import times
@@ -152,6 +153,22 @@ class Facts:
             if moment is not None and _EARLIEST <= moment <= cutoff
         ]
         return min([cutoff, *known]) if known else cutoff - _UNKNOWN_LAG
+
+    def count_of(self, rutter_object: str | None) -> int | None:
+        """How many rows of an object Rutter says it has synced; None where it does not say.
+
+        Above a million Rutter's counts are estimates.
+        """
+        history = self.status.get("historical_sync_status")
+        total = history.get("total") if isinstance(history, dict) else None
+        if rutter_object is None or not isinstance(total, dict):
+            return None
+        for name, entity in total.items():
+            # How these entities are spelt is not documented; they are the same words.
+            if name.lower().removesuffix("s") == rutter_object.removesuffix("s"):
+                count = entity.get("synced_count") if isinstance(entity, dict) else None
+                return int(count) if isinstance(count, int | Decimal) else None
+        return None
 
     @property
     def synced_at(self) -> int | None:

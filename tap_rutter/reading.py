@@ -14,6 +14,7 @@ from tap_rutter.client import Call, Client, Counts
 from tap_rutter.connections import Connection
 from tap_rutter.errors import ConnectionUnusable
 from tap_rutter.facts import Facts, read_facts
+from tap_rutter.jobs import get_list
 from tap_rutter.pages import ListDecoder, Page, follow
 from tap_rutter.schemas import Document
 from tap_rutter.settings import Settings
@@ -227,16 +228,21 @@ class Pair:
         time_field: str | None = None,
         context: Mapping[str, Any] | None = None,
         chain: str = "",
+        may_come_later: bool = False,
     ) -> Iterator[Page]:
-        """All pages of one list, each request bearing the same filters and order."""
+        """All pages of one list, each request bearing the same filters and order.
+
+        ``may_come_later``: whether Rutter may answer with a job that is to be followed.
+        """
         path = path or self.endpoint.path
-        decoder = ListDecoder(
-            key or self.endpoint.records_key, time_field or self.endpoint.time_field, where=path
-        )
+        key = key or self.endpoint.records_key
+        decoder = ListDecoder(key, time_field or self.endpoint.time_field, where=path)
 
         def fetch(cursor: str | None) -> Page:
             query = params if cursor is None else {**params, "cursor": cursor}
             call = Call(path, query, self.connection.id, sorted_list="sort" in params)
+            if may_come_later:
+                return get_list(self.env.client, call, decoder, key, self.counts)
             return self.env.client.get(call, decoder, self.counts)
 
         for page in follow(fetch, path):
@@ -251,6 +257,9 @@ class Progress(Protocol):
     """What a pair's bookmark may say, page by page. Lives with the emitter, in one thread."""
 
     full_read: bool
+    """Whether nothing of the pair is left out by a bookmark or a start date."""
+    start_ms: int | None
+    """The lower bound that was asked for, Unix ms; None for none."""
 
     def see(self, item: Item) -> None:
         """Take an item in, after its rows were delivered."""

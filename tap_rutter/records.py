@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from tap_rutter import times
+from tap_rutter.errors import PairFailed
 from tap_rutter.pages import ENCODER, clean_text, decode_value
 from tap_rutter.redact import SECRET_FIELD
 from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema
@@ -215,7 +216,8 @@ class Conformer:
     ) -> None:
         """See that no part of the key is null: a target refuses such a row, or merges them."""
         for name in self.key:
-            if record.get(name) not in (None, ""):
+            # "" as a connection is the organisation as a whole, in the tap's own report.
+            if name == "connection_id" or record.get(name) not in (None, ""):
                 continue
             given = issues.pop(name, None)
             if isinstance(given, int | Decimal) and not isinstance(given, bool):
@@ -224,6 +226,11 @@ class Conformer:
                 continue
             if given is not None:
                 issues[name] = given
+            if self.shape.fields.get(name) is _date_time:
+                raise PairFailed(
+                    f"a row of {self.stream} has no readable {name}, which is part of its key",
+                    reason="bad_response",
+                )
             record[name] = derived_key(self.stream, record.get("connection_id"), row)
             counts.derived_keys += 1
 

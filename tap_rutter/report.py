@@ -189,6 +189,7 @@ class Report:
             lines.append(
                 f"Connections skipped, {reason}: {count:,} ({', '.join(named[:_SHOWN])}{more})."
             )
+        lines += [f"Hint: {hint}" for hint in self._hints()]
         for entry in self.failures[:_SHOWN]:
             lines.append(
                 f"Failed: {entry.stream} of connection {entry.connection_id or '-'}:"
@@ -197,3 +198,29 @@ class Report:
         if len(self.failures) > _SHOWN:
             lines.append(f"… and {len(self.failures) - _SHOWN:,} more: see sync_report.")
         return lines
+
+    def _hints(self) -> Iterator[str]:
+        """What experience says about this picture."""
+        rows: Counter[str] = Counter()
+        complete: Counter[str] = Counter()
+        for entry in self._pairs:
+            if entry.status == COMPLETE and entry.full_read and entry.connection_id:
+                rows[entry.stream] += entry.rows
+                complete[entry.stream] += 1
+        empty = [stream for stream, count in complete.items() if count >= 2 and not rows[stream]]
+        if empty and sum(rows.values()):
+            named = ", ".join(empty[:_SHOWN]) + (", …" if len(empty) > _SHOWN else "")
+            yield (
+                f"empty for every connection that serves them: {named}. If rows are expected, see"
+                " whether these objects are enabled in Rutter's Data Sync Configuration; existing"
+                " connections need a backfill after a change there."
+            )
+        reasons = self.reasons()
+        if reasons.get("unauthorized"):
+            yield (
+                "an access token that is refused (401) belongs to another environment or another"
+                " organisation, or its connection was deleted: production and sandbox have keys and"
+                " connections of their own."
+            )
+        if reasons.get("needs_reauth"):
+            yield "connections that need to sign in again do so by the merchant, in Rutter Link."

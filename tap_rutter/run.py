@@ -266,7 +266,8 @@ class Run:
         entry.full_read = progress.full_read and pair.moves_bookmark
         facts = pair.facts
         entry.source_synced_ms = facts.synced_at
-        entry.window_end = pair.env.cutoff
+        entry.source_count = facts.count_of(pair.endpoint.rutter_object)
+        entry.window_start, entry.window_end = progress.start_ms, pair.env.cutoff
         if pair.distrusts_bookmark:
             logger.warning(
                 "The bookmark of %s for connection %s lies in the future: read from its start.",

@@ -82,7 +82,7 @@ class Project:
             subprocess.Popen(
                 [_meltano(), *COMMAND],
                 cwd=self.root,
-                env=_environment(settings),
+                env=self._environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -112,6 +112,19 @@ class Project:
             )
         return time.monotonic() - started
 
+    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        return {
+            **os.environ,
+            # Without a pip_url Meltano looks the plugins up here.
+            "PATH": _path(),
+            # Whatever other project the user works in.
+            "MELTANO_PROJECT_ROOT": str(self.root.resolve()),
+            "MELTANO_ENVIRONMENT": "dev",
+            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
+            "MELTANO_CLI_LOG_FORMAT": "uncolored",
+            **settings,
+        }
+
 
 def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8") if file.is_file() else ""
@@ -127,15 +140,3 @@ def _meltano() -> str:
 
 def _path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-
-
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    return {
-        **os.environ,
-        # Without a pip_url Meltano looks the plugins up here.
-        "PATH": _path(),
-        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
-        "MELTANO_CLI_LOG_FORMAT": "uncolored",
-        "NO_COLOR": "1",
-        **settings,
-    }

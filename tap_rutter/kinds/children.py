@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tap_rutter import times
-from tap_rutter.errors import SortRefused
+from tap_rutter.kinds.parented import Parents
 from tap_rutter.kinds.synced import (
     MIN,
     Ascent,
@@ -37,16 +37,14 @@ class SyncedChildren:
 
     label = "synced, per parent"
 
-    def __init__(self, *, parent_path: str, parent_key: str, parameter: str, column: str) -> None:
+    def __init__(self, *, parents: Parents, parameter: str, column: str) -> None:
         """
         Args:
-            parent_path: The parents' list.
-            parent_key: What their rows stand under.
+            parents: Their list.
             parameter: Query parameter that takes a parent's id.
             column: Field of a child that holds it; filled where a row leaves it null.
         """
-        self._parent_path = parent_path
-        self._parent_key = parent_key
+        self._parents = parents
         self._parameter = parameter
         self._column = column
 
@@ -54,7 +52,7 @@ class SyncedChildren:
         """The children of all parents, in the order of the parents' list."""
         start, known = first_time(pair), known_parents(pair)
         seen: set[str] = set()
-        for page in self._parents(pair):
+        for page in self._parents.pages(pair, None):
             parents = [
                 parent
                 for parent in (decode_value(raw).get("id") for raw in page.raws)
@@ -70,20 +68,6 @@ class SyncedChildren:
                     ],
                 )
         yield End()
-
-    def _parents(self, pair: Pair) -> Iterator[Page]:
-        # In Rutter's own order where it can be had: a parent that changes while the list is read
-        # then moves to its end, and is not missed.
-        params = pair.params(self._parent_path)
-        request: dict[str, Any] = {
-            "path": self._parent_path,
-            "key": self._parent_key,
-            "time_field": "last_synced_at",
-        }
-        try:
-            yield from pair.pages({**params, "sort": "last_synced_at ASC"}, **request)
-        except SortRefused:
-            yield from pair.pages(params, **request)
 
     def _children(self, pair: Pair, parent: str, start: int | None) -> Iterator[Item]:
         params = {**pair.params(), self._parameter: parent}
@@ -116,6 +100,7 @@ class ChildrenProgress:
         self._resumed = pair.resumes(bookmark_of(pair))
         self._complete = False
         self.full_read = self._resumed is None and pair.env.settings.start_ms is None
+        self.start_ms = first_time(pair)
 
     def see(self, item: Item) -> None:
         """Take an item in, after its rows were delivered."""

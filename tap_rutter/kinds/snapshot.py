@@ -15,6 +15,7 @@ class NoBookmark:
     """The progress of a pair that is read whole each time."""
 
     full_read = True
+    start_ms: int | None = None
 
     def see(self, item: Item) -> None:
         """Nothing: no bookmark depends on it."""
@@ -32,16 +33,21 @@ class Snapshot:
 
     label = "snapshot"
 
-    def __init__(self, *, single: bool = False) -> None:
-        """``single``: the answer holds one object (which may be null), not a list."""
+    def __init__(self, *, single: bool = False, may_come_later: bool = False) -> None:
+        """
+        Args:
+            single: The answer holds one object (which may be null), not a list.
+            may_come_later: Rutter may answer with a job that is to be followed.
+        """
         self._single = single
+        self._may_come_later = may_come_later
 
     def read(self, pair: Pair) -> Iterator[Item]:
         """All of it."""
         if self._single:
             yield single_object(pair)
         else:
-            yield from pair.pages(pair.params())
+            yield from pair.pages(pair.params(), may_come_later=self._may_come_later)
         yield End()
 
     def progress(self, pair: Pair) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
@@ -71,13 +77,17 @@ def single_object(
     pair: Pair,
     *,
     path: str | None = None,
-    key: str | None = None,
+    declared: str | None = None,
     context: Mapping[str, Any] | None = None,
-    params: Mapping[str, str] | None = None,
 ) -> Page:
-    """One object under its key as a page of one row, or of none where it is null."""
-    path, key = path or pair.endpoint.path, key or pair.endpoint.records_key
-    query = {name: value for name, value in pair.params(path).items() if name != "limit"}
+    """One object under its key as a page of one row, or of none where it is null.
+
+    ``declared``: the path as the API description has it, where ``path`` has an id in it.
+    """
+    path, key = path or pair.endpoint.path, pair.endpoint.records_key
+    query = {
+        name: value for name, value in pair.params(declared or path).items() if name != "limit"
+    }
 
     def decode(answer: Answer) -> Page:
         outer = open_body(answer.content)
@@ -95,7 +105,7 @@ def single_object(
             context=dict(context or {}),
         )
 
-    call = Call(path, {**query, **(params or {})}, pair.connection.id)
+    call = Call(path, query, pair.connection.id)
     return pair.env.client.get(call, decode, pair.counts)
 
 

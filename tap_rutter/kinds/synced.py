@@ -153,6 +153,8 @@ class SyncedProgress:
         self._resumed = {name: pair.resumes(bookmark_of(pair, name)) for name in passes}
         resumes = any(moment is not None for moment in self._resumed.values())
         self.full_read = not resumes and pair.env.settings.start_ms is None
+        starts = [first_time(pair, name) for name in passes]
+        self.start_ms = None if None in starts else min(start or 0 for start in starts)
 
     def see(self, item: Item) -> None:
         """Take an item in, after its rows were delivered."""

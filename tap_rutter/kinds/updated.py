@@ -169,6 +169,7 @@ class UpdatedProgress:
         self._value: int | None = None
         self._complete = False
         self.full_read = start.is_full
+        self.start_ms = None if start.whole else start.low
 
     def see(self, item: Item) -> None:
         """Take an item in, after its rows were delivered."""

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 import inspect
 
-from tap_rutter.streams import account, accounting, ads, banking, commerce, hris
+from tap_rutter.streams import (
+    account,
+    accounting,
+    ads,
+    attachments,
+    banking,
+    commerce,
+    figures,
+    hris,
+    statements,
+    suppliers,
+)
 from tap_rutter.streams.base import RutterStream
 
-_FAMILIES = (accounting, commerce, banking, hris, ads, account)
+_FAMILIES = (
+    accounting,
+    statements,
+    attachments,
+    commerce,
+    figures,
+    banking,
+    hris,
+    ads,
+    suppliers,
+    account,
+)
 
 
 def name_of(stream: type[RutterStream]) -> str:

@@ -352,3 +352,27 @@ class CompanyInfo(SnapshotStream):
     rutter_object = "company_info"
     event_resource = "COMPANY_INFO"
     kind = Snapshot(single=True)
+
+
+class AgingSummaries(SnapshotStream):
+    """What is owed, by how long it has been due."""
+
+    kind = Snapshot(single=True)
+
+
+class ApAgingReportSummaries(AgingSummaries):
+    """What the business owes its vendors, by how long it has been due."""
+
+    name = "accounting_ap_aging_report_summaries"
+    path = "/accounting/ap_aging_report_summaries"
+    component = "ApAgingReportSummary"
+    records_key = "ap_aging_report_summary"
+
+
+class ArAgingReportSummaries(AgingSummaries):
+    """What customers owe the business, by how long it has been due."""
+
+    name = "accounting_ar_aging_report_summaries"
+    path = "/accounting/ar_aging_report_summaries"
+    component = "ArAgingReportSummary"
+    records_key = "ar_aging_report_summary"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tap_rutter.kinds.children import SyncedChildren
+from tap_rutter.kinds.parented import Parents
 from tap_rutter.streams.base import SyncedStream
 
 
@@ -29,8 +30,7 @@ class CampaignDailies(SyncedStream):
     path = "/ads/campaigns/dailies"
     component = "AdsCampaignDaily"
     kind = SyncedChildren(
-        parent_path="/ads/campaigns",
-        parent_key="campaigns",
+        parents=Parents("/ads/campaigns", "campaigns"),
         parameter="id",
         column="campaign_id",
     )

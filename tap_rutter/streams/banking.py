@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tap_rutter.streams.base import SyncedStream
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tap_rutter.kinds.parented import Parents, PerParent
+from tap_rutter.reading import Kind
+from tap_rutter.schemas import JSONSchema
+from tap_rutter.streams.base import SnapshotStream, SyncedStream, text_columns
+
+_ACCOUNTS = Parents("/banking/bank_accounts", "bank_accounts")
 
 
 class BankAccounts(SyncedStream):
@@ -19,3 +27,45 @@ class BankTransactions(SyncedStream):
     name = "banking_bank_transactions"
     path = "/banking/bank_transactions"
     component = "BankTransaction"
+
+
+class OfBankAccount(SnapshotStream):
+    """What there is once per bank account: one request for each."""
+
+    key = ("connection_id", "bank_account_id")
+
+    @classmethod
+    def fields(cls, tap: Any) -> Mapping[str, JSONSchema]:
+        """The object's own fields, and the account that it was asked for."""
+        return {**text_columns(["bank_account_id"]), **super().fields(tap)}
+
+
+def _of_account(what: str) -> Kind:
+    """How an account's one object is read."""
+    return PerParent(
+        parents=_ACCOUNTS,
+        path=f"/banking/bank_accounts/{{id}}/{what}",
+        context=lambda account: {"bank_account_id": account["id"]},
+        single=True,
+    )
+
+
+class BankAccountBalances(OfBankAccount):
+    """What is on each bank account."""
+
+    name = "banking_bank_account_balances"
+    path = "/banking/bank_accounts/{id}/balance"
+    component = "BankAccountBalance"
+    records_key = "bank_account_balance"
+    kind: ClassVar[Kind] = _of_account("balance")
+
+
+class BankAccountDetails(OfBankAccount):
+    """Account and routing numbers of each bank account."""
+
+    name = "banking_bank_account_details"
+    path = "/banking/bank_accounts/{id}/details"
+    component = "BankAccountDetails"
+    records_key = "bank_account_details"
+    is_optional = True
+    kind: ClassVar[Kind] = _of_account("details")

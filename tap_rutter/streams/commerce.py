@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from tap_rutter.kinds.snapshot import Snapshot, utc_day
 from tap_rutter.kinds.updated import Updated
-from tap_rutter.pages import Page
+from tap_rutter.pages import Page, decode_value
 from tap_rutter.reading import Pair
-from tap_rutter.streams.base import SnapshotStream, UpdatedStream
+from tap_rutter.schemas import ARRAY, JSONSchema
+from tap_rutter.streams.base import (
+    MadeStream,
+    SnapshotStream,
+    UpdatedStream,
+    integer_columns,
+    text_columns,
+)
 
 
 class CommerceStream(UpdatedStream):
@@ -123,3 +130,45 @@ class Balance(SnapshotStream):
     ) -> Iterable[dict[str, Any]]:
         """The row with the UTC day of the run, so that a history builds up."""
         return ({**row, "date": utc_day(page.received_ms)},)
+
+
+class ProductCategories(MadeStream):
+    """Categories of a shop's products, as flat rows: the API gives a tree."""
+
+    name = "commerce_product_categories"
+    path = "/products/categories"
+    rutter_object = "categories"
+    columns: ClassVar[Mapping[str, JSONSchema]] = {
+        **text_columns(["id", "name", "parent_id"]),
+        "path": ARRAY,
+        **integer_columns(["position"]),
+    }
+
+    def shape(
+        self,
+        row: dict[str, Any],
+        page: Page,
+        pair: Pair | None,  # noqa: ARG002 - the base's signature
+    ) -> Iterable[dict[str, Any]]:
+        """A category of the first level and all below it, each with its way from the root."""
+        roots = [decode_value(raw).get("id") for raw in page.raws]
+        position = roots.index(row.get("id")) if row.get("id") in roots else 0
+        rest: list[tuple[dict[str, Any], Any, tuple[Any, ...], int]] = [(row, None, (), position)]
+        while rest:
+            category, parent, path, place = rest.pop()
+            identity = category.get("id")
+            way = (*path, identity)
+            yield {
+                "id": identity,
+                "name": category.get("name"),
+                "parent_id": parent,
+                "path": list(way),
+                "position": place,
+            }
+            children = category.get("children")
+            children = children if isinstance(children, list) else []
+            rest += [
+                (child, identity, way, index)
+                for index, child in reversed(list(enumerate(children)))
+                if isinstance(child, dict) and child.get("id") not in way
+            ]

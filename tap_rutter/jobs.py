@@ -1,0 +1,121 @@
+"""Answers that come later: ``async_response``, followed through ``/jobs/{id}``.
+
+A statement that takes Rutter more than about 30 seconds is answered with a job in its place,
+whatever was asked for. The job is polled until it has succeeded or failed; its response holds the
+body that the list would have had. Two forms of a job are documented, flat and wrapped in ``job``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tap_rutter.client import Answer, Call, Client, Counts
+from tap_rutter.errors import ErrorBody, PairFailed, RequestFailed, refusal
+from tap_rutter.pages import ENCODER, ListDecoder, Page, decode_value, missing, open_body
+
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds between two polls
+_PENDING = {"prequeued", "pending"}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """An answer that is still being made."""
+
+    job_id: str
+
+
+def get_list(client: Client, call: Call, decoder: ListDecoder, key: str, counts: Counts) -> Page:
+    """A list's page, at once or by way of a job.
+
+    Raises:
+        RequestFailed: for a job that failed or takes longer than ``max_retry_seconds``.
+    """
+
+    def decode(answer: Answer) -> Page | Promise:
+        outer = open_body(answer.content)
+        if key in outer or "async_response" not in outer:
+            return decoder(answer)
+        promised = decode_value(outer["async_response"])
+        job_id = promised.get("id") if isinstance(promised, dict) else None
+        if not isinstance(job_id, str) or not job_id:
+            raise missing(answer.content, key, call.path)
+        return Promise(job_id)
+
+    page = client.get(call, decode, counts)
+    if isinstance(page, Promise):
+        answer = _wait(client, call, page.job_id, counts)
+        return decoder(answer)
+    return page
+
+
+def _wait(client: Client, call: Call, job_id: str, counts: Counts) -> Answer:
+    """The body of a job's response, once it is there."""
+    path = f"/jobs/{_safe(job_id, call)}"
+    until = time.monotonic() + client.settings.max_retry_seconds
+    wait = _FIRST_WAIT
+    connection_id: str | None = None
+    while True:
+        try:
+            job, received = client.get(Call(path, {}, connection_id), _decode_job, counts)
+        except RequestFailed as error:
+            # No parameter is documented, not even the access token that all else needs.
+            if connection_id is None and error.status in {400, 401, 403}:
+                connection_id = call.connection_id
+                continue
+            raise
+        status = job.get("status")
+        if status not in _PENDING:
+            return _response(job, status, received, call)
+        if time.monotonic() + wait > until:
+            raise PairFailed(
+                f"{call.path}: Rutter's job was still {status} after"
+                f" {client.settings.max_retry_seconds} seconds",
+                reason="retries_exhausted",
+            )
+        client.pace.sleep(wait)
+        wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def _safe(job_id: str, call: Call) -> str:
+    """A job's id as part of a path: what the server hands out must not lead elsewhere."""
+    if not job_id.replace("-", "").replace("_", "").isalnum() or not job_id.isascii():
+        raise PairFailed(
+            f"{call.path} answered with a job whose id is no id", reason="bad_response", status=200
+        )
+    return job_id
+
+
+def _decode_job(answer: Answer) -> tuple[dict[str, Any], int]:
+    outer = open_body(answer.content)
+    job = {name: decode_value(raw) for name, raw in outer.items()}
+    if isinstance(job.get("job"), dict):
+        job = job["job"]
+    if not isinstance(job.get("status"), str):
+        raise missing(answer.content, "status", "/jobs")
+    return job, answer.received_ms
+
+
+def _response(job: dict[str, Any], status: object, received: int, call: Call) -> Answer:
+    response = job.get("response")
+    response = response if isinstance(response, dict) else {}
+    body = response.get("body")
+    if isinstance(body, str):
+        body = decode_value(body.encode())
+    code = response.get("http_status")
+    if status != "success" or (isinstance(code, int) and code >= 400):
+        said = body if isinstance(body, dict) else {}
+        error = ErrorBody(
+            error_code=_text(said.get("error_code")),
+            error_message=_text(said.get("error_message")) or f"its job ended as {status}",
+        )
+        failed = refusal(
+            code if isinstance(code, int) else 500, error, where=call.path, sorted_list=False
+        )
+        raise PairFailed(failed.message, reason=failed.reason, status=failed.status)
+    return Answer(ENCODER.encode(body), received)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,99 @@
+"""Files that were attached to objects of a ledger; what they are, not their content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from tap_rutter.kinds.parented import Parents, PerParent
+from tap_rutter.pages import Page
+from tap_rutter.reading import Kind, Pair
+from tap_rutter.schemas import JSONSchema
+from tap_rutter.streams.base import RutterStream, text_columns, time_columns
+
+
+class AttachmentStream(RutterStream):
+    """Attachments of one kind of parent: one request for each parent that has changed."""
+
+    component = "Attachment"
+    key = ("connection_id", "parent_id", "id")
+    time_field = "parent_last_synced_at"
+    is_optional = True
+    rutter_object = "attachment"
+
+    @classmethod
+    def fields(cls, tap: Any) -> Mapping[str, JSONSchema]:
+        """The attachment's own fields and its parent; without the link to the file."""
+        own = {name: field for name, field in super().fields(tap).items() if name != "file_url"}
+        parent = {
+            **text_columns(["parent_id", "parent_type"]),
+            **time_columns(["parent_last_synced_at"]),
+        }
+        return {**parent, **own}
+
+    def shape(self, row: dict[str, Any], page: Page, pair: Pair | None) -> Iterable[dict[str, Any]]:
+        """The row without the link to the file, which is temporary and opens it to anyone."""
+        row.pop("file_url", None)
+        return super().shape(row, page, pair)
+
+
+def _attachments(parents: str, parent_type: str) -> Kind:
+    """How the attachments of one kind of parent are read."""
+    return PerParent(
+        parents=Parents(f"/accounting/{parents}", parents),
+        path=f"/accounting/{parents}/{{id}}/attachments",
+        context=lambda parent: {
+            "parent_id": parent["id"],
+            "parent_type": parent_type,
+            "parent_last_synced_at": parent.get("last_synced_at"),
+        },
+        incremental=True,
+    )
+
+
+class BillAttachments(AttachmentStream):
+    """Files attached to bills."""
+
+    name = "accounting_bill_attachments"
+    path = "/accounting/bills/{id}/attachments"
+    kind: ClassVar[Kind] = _attachments("bills", "bill")
+
+
+class ExpenseAttachments(AttachmentStream):
+    """Files attached to expenses."""
+
+    name = "accounting_expense_attachments"
+    path = "/accounting/expenses/{id}/attachments"
+    kind: ClassVar[Kind] = _attachments("expenses", "expense")
+
+
+class InvoiceAttachments(AttachmentStream):
+    """Files attached to invoices."""
+
+    name = "accounting_invoice_attachments"
+    path = "/accounting/invoices/{id}/attachments"
+    kind: ClassVar[Kind] = _attachments("invoices", "invoice")
+
+
+class JournalEntryAttachments(AttachmentStream):
+    """Files attached to journal entries."""
+
+    name = "accounting_journal_entry_attachments"
+    path = "/accounting/journal_entries/{id}/attachments"
+    kind: ClassVar[Kind] = _attachments("journal_entries", "journal_entry")
+
+
+class BankDepositAttachments(AttachmentStream):
+    """Files attached to bank deposits."""
+
+    name = "accounting_bank_deposit_attachments"
+    path = "/accounting/bank_deposits/{id}/attachments"
+    kind: ClassVar[Kind] = _attachments("bank_deposits", "bank_deposit")
+
+
+class BankTransferAttachments(AttachmentStream):
+    """Files attached to bank transfers."""
+
+    name = "accounting_bank_transfer_attachments"
+    path = "/accounting/bank_transfers/{id}/attachments"
+    kind: ClassVar[Kind] = _attachments("bank_transfers", "bank_transfer")

@@ -1,0 +1,46 @@
+"""Financial statements of the ledgers: one row per calendar month."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tap_rutter.kinds.statements import Statements
+from tap_rutter.reading import Kind
+from tap_rutter.streams.base import RutterStream
+
+
+class StatementStream(RutterStream):
+    """One row per calendar month; past months can be restated."""
+
+    kind: ClassVar[Kind] = Statements()
+    key = ("connection_id", "start_date")
+    time_field = "start_date"
+    reads_again = True
+
+
+class BalanceSheets(StatementStream):
+    """What the business owns and owes at the end of each month."""
+
+    name = "accounting_balance_sheets"
+    path = "/accounting/balance_sheets"
+    component = "BalanceSheet"
+    rutter_object = "balance_sheet"
+
+
+class IncomeStatements(StatementStream):
+    """What the business earned and spent in each month."""
+
+    name = "accounting_income_statements"
+    path = "/accounting/income_statements"
+    component = "IncomeStatement"
+    rutter_object = "income_statement"
+
+
+class CashFlowStatements(StatementStream):
+    """Where money came from and went to in each month."""
+
+    name = "accounting_cash_flow_statements"
+    path = "/accounting/cash_flow_statements"
+    component = "CashFlowStatement"
+    records_key = "cash_flows"
+    rutter_object = "cash_flow"
