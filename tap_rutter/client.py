@@ -110,6 +110,8 @@ class Client:
         self.pace = pace
         self.tokens: dict[str, str] = {}
         """Access tokens by connection id. They live here and nowhere else."""
+        self.requests = 0
+        """How many requests have been made, give or take those of this moment."""
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._lock = threading.Lock()
@@ -162,6 +164,7 @@ class Client:
         """One try: its result, or what was wrong and how long the server asks to wait."""
         with self.pace.turn():
             counts.requests += 1
+            self.requests += 1
             try:
                 status, headers, content = self._send(call, deadline)
             except _PASSING_ERRORS as error:

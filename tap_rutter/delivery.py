@@ -94,6 +94,8 @@ class Delivery:
         self._bytes = 0
         self._rows = 0
         self._state_size = 0
+        self.total = 0
+        """Rows taken from the API so far."""
 
     def page(
         self, stream: RutterStream, page: Page, pair: Pair, entry: PairReport, *, write: bool
@@ -115,6 +117,7 @@ class Delivery:
                 if write:
                     self.record(stream, record, moment)
         self._rows += len(page.raws)
+        self.total += len(page.raws)
         self._bytes += page.size
 
     def record(self, stream: RutterStream, record: dict[str, Any], moment: datetime) -> None:

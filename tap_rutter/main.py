@@ -36,6 +36,7 @@ from tap_rutter.errors import (
     UnknownConnections,
 )
 from tap_rutter.redact import guard_logging, redact
+from tap_rutter.view import open_view
 
 if TYPE_CHECKING:
     from tap_rutter.tap import TapRutter
@@ -135,12 +136,14 @@ def _read(tap: TapRutter) -> int:
         return FAILED
     except RequestFailed as error:
         return _say(f"The connections cannot be listed: {error.message}", FAILED)
+    tap.run.view = open_view(tap.run.client)
     try:
         tap.sync_all()
         tap.run.finish()
     except Stopped:
         tap.run.check_signal()
         return FAILED
+    tap.run.view.stop()
     _summarise(tap)
     return tap.run.exit_code
 

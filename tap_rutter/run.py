@@ -16,21 +16,16 @@ from tap_rutter.ahead import Failed, Idle, ReadAhead
 from tap_rutter.client import Client, Clock
 from tap_rutter.connections import REFUSING, Chosen, Connection, choose
 from tap_rutter.delivery import Delivery
-from tap_rutter.errors import (
-    ConnectionUnusable,
-    RequestFailed,
-    Stopped,
-    Terminated,
-    Unsupported,
-)
+from tap_rutter.errors import Stopped, Terminated
+from tap_rutter.outcomes import Outcomes
 from tap_rutter.pace import Pace
 from tap_rutter.pages import Page
 from tap_rutter.plan import Begin, Done, Plan, Unavailable
 from tap_rutter.reading import Environment, Pair, Progress
 from tap_rutter.redact import SECRETS
-from tap_rutter.report import FOLDED, PairReport, Report
+from tap_rutter.report import PairReport, Report
 from tap_rutter.schemas import document
-from tap_rutter.support import Support
+from tap_rutter.view import NoView, View
 
 if TYPE_CHECKING:
     from tap_rutter.streams.base import RutterStream
@@ -39,7 +34,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-rutter")
 
 _MADE_HERE = {"connections", "sync_report"}
-_BENIGN = FOLDED | {"not_ready", "needs_reauth", "disabled"}
 
 
 class Run:
@@ -59,13 +53,13 @@ class Run:
         self._ahead: ReadAhead[Pair] | None = None
         self._items: Iterator[tuple[Any, Any]] = iter(())
         self._queue: list[RutterStream] = []
-        self._report: Report | None = None
-        self._lost: dict[str, str] = {}
+        self._outcomes: Outcomes | None = None
         self._histories: set[str] = set()
-        self._support = Support()
         self._finished = False
         self.ended_by: int | None = None
         self.delivery = Delivery(tap)
+        self.view: View = NoView()
+        self._steps: list[RutterStream] | None = None
 
     # ---- what it reads
 
@@ -108,10 +102,16 @@ class Run:
     @property
     def report(self) -> Report:
         """What became of each pair so far."""
-        if self._report is None:
-            self._report = Report(self.tap.settings.api_version, self.env.cutoff)
+        return self.outcomes.report
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Who takes in what became of each pair."""
+        if self._outcomes is None:
+            report = Report(self.tap.settings.api_version, self.env.cutoff)
+            self._outcomes = Outcomes(report)
             for entry in self._chosen.lost if self._chosen else ():
-                self._report.skip_connection(
+                report.skip_connection(
                     Connection(entry.name), entry.reason, self.env.cutoff, entry.message
                 )
             for connection in self.connections:
@@ -119,8 +119,8 @@ class Run:
                 if connection.status == "not_ready" and not self.tap.settings.force_fetch:
                     reason = "not_ready"
                 if reason:
-                    self._report.skip_connection(connection, reason, self.env.cutoff)
-        return self._report
+                    report.skip_connection(connection, reason, self.env.cutoff)
+        return self._outcomes
 
     def end(self, signum: int) -> None:
         """Ask the run to end: at once for the workers, between two items for the emitter.
@@ -142,6 +142,7 @@ class Run:
 
     def close(self) -> None:
         """End all threads and connections."""
+        self.view.stop()
         self.pace.stop()
         if self._ahead is not None:
             self._ahead.stop()
@@ -160,7 +161,9 @@ class Run:
                 counter.increment(self._emit_made(stream, write=write))
             else:
                 plan = self._plan_from(stream)
-                for pair in plan.pairs(stream):
+                pairs = plan.pairs(stream)
+                for index, pair in enumerate(pairs):
+                    self._show(stream, index, len(pairs))
                     counter.increment(self._emit_pair(stream, pair, plan, write=write))
                 plan.forget(stream)
         if stream is self._last_stream():
@@ -179,7 +182,7 @@ class Run:
 
     def _report_interruption(self) -> None:
         for stream in self.tap.rutter_streams:
-            if stream.name == "sync_report" and stream.selected and self._report is not None:
+            if stream.name == "sync_report" and stream.selected and self._outcomes is not None:
                 stream._write_schema_message()
                 self._emit_made(stream, write=True)
 
@@ -209,10 +212,10 @@ class Run:
         """Deliver one pair; returns how many records left."""
         entry = self.report.pair(pair.connection.id, stream.name, self.clock.now())
         entry.counts = pair.counts
-        reason = self._reason_to_skip(pair)
+        reason = self.outcomes.reason_to_skip(pair)
         if reason is not None:
             self._drop(pair, plan)
-            self._skip(entry, reason)
+            self.outcomes.skip(entry, reason, self.clock.now())
             return 0
         progress: Progress | None = None
         for item in self._items_of(pair):
@@ -222,7 +225,7 @@ class Run:
                 self._fail(pair, entry, item.error)
                 break
             if isinstance(item, Unavailable):
-                self._skip(entry, "unavailable")
+                self.outcomes.skip(entry, "unavailable", self.clock.now())
                 break
             if isinstance(item, Begin):
                 progress = pair.endpoint.kind.progress(pair)
@@ -246,13 +249,17 @@ class Run:
                 progress.see(item)
             self._move(pair, progress)
             if isinstance(item, Done):
-                self._support.served(pair)
-                if entry.rows == 0 and not pair.before and not self._is_served(stream, pair):
-                    self._skip(entry, "unsupported")
+                self.outcomes.complete(pair, entry, stream.serving_platforms)
                 break
             self.delivery.state_if_due()
         self.delivery.state_if_due()
         return entry.rows
+
+    def _show(self, stream: RutterStream, index: int, pairs: int) -> None:
+        if self._steps is None:
+            self._steps = [entry for entry in self.tap.rutter_streams if entry.selected]
+        at = self._steps.index(stream) if stream in self._steps else 0
+        self.view.show(stream.name, at, len(self._steps), index, pairs, self.delivery.total)
 
     def _items_of(self, pair: Pair) -> Iterator[Any]:
         for chain, item in self._items:
@@ -325,69 +332,21 @@ class Run:
         entry.complete(self.clock.now())
         return entry.rows
 
-    # ---- skips and failures
-
-    def _reason_to_skip(self, pair: Pair) -> str | None:
-        """Why a pair is not read, judged by what was delivered before it in plan order."""
-        if pair.connection.id in self._lost:
-            return self._lost[pair.connection.id]
-        return "unsupported" if self._support.rules_out(pair) else None
-
-    @staticmethod
-    def _is_served(stream: RutterStream, pair: Pair) -> bool:
-        """Whether the platform is known to fill the stream's list, or nothing is known of it."""
-        known = stream.serving_platforms
-        return known is None or pair.connection.platform in known
-
     def _drop(self, pair: Pair, plan: Plan) -> None:
         plan.drop(pair)
         if self._ahead is not None:
             self._ahead.cancel(pair)
 
-    def _skip(self, entry: PairReport, reason: str, message: str | None = None) -> None:
-        entry.skip(reason, self.clock.now(), message)
-        self.report.fold(entry)
-
     def _fail(self, pair: Pair, entry: PairReport, error: Exception) -> None:
         if isinstance(error, Stopped):
             self.check_signal()
             raise error
-        if isinstance(error, ConnectionUnusable):
-            self._lost[pair.connection.id] = error.reason
-            self.report.skip_connection(
-                pair.connection, error.reason, self.clock.now(), error.message
-            )
-            self._skip(entry, error.reason, error.message)
-            logger.warning(
-                "Connection %s is skipped from here on (%s): %s",
-                pair.connection.id,
-                error.reason,
-                error.message,
-            )
-            return
-        if isinstance(error, Unsupported) and not pair.before:
-            if error.own:
-                self._support.missing(pair)
-            self._skip(entry, "unsupported", error.message)
-            return
-        entry.fail(error, self.clock.now())
-        unexpected = not isinstance(error, RequestFailed)
-        logger.error(
-            "%s of connection %s failed: %s",
-            pair.endpoint.name,
-            pair.connection.id,
-            error,
-            exc_info=error if unexpected else None,
-        )
+        self.outcomes.fail(pair, entry, error, self.clock.now())
 
     @property
     def exit_code(self) -> int:
         """0 if everything is complete or was skipped for a benign reason, 1 otherwise."""
-        benign = _BENIGN
-        if self.tap.settings.fail_on_connection_error:
-            benign = benign - {"needs_reauth", "disabled"}
-        lost = any(reason not in benign for reason in self.report.reasons())
-        return 1 if self.report.failures or lost else 0
+        return self.outcomes.exit_code(strict=self.tap.settings.fail_on_connection_error)
 
     # ---- bookmarks and STATE
 

@@ -1,0 +1,93 @@
+"""What becomes of each pair: complete, skipped or failed; and the exit code that follows.
+
+Judged by the emitter in plan order, so that neither output nor report depends on which worker was
+faster.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unsupported
+from tap_rutter.reading import Pair
+from tap_rutter.report import FOLDED, PairReport, Report
+from tap_rutter.support import Support
+
+logger = logging.getLogger("tap-rutter")
+
+_BENIGN = FOLDED | {"not_ready", "needs_reauth", "disabled"}
+_LOGGED_FAILURES = 100
+
+
+class Outcomes:
+    """Takes in how pairs end, and says which need not be begun."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self._support = Support()
+        self._lost: dict[str, str] = {}
+        self._failures = 0
+
+    def reason_to_skip(self, pair: Pair) -> str | None:
+        """Why a pair is not read, judged by what ended before it; None where it is."""
+        if pair.connection.id in self._lost:
+            return self._lost[pair.connection.id]
+        return "unsupported" if self._support.rules_out(pair) else None
+
+    def complete(self, pair: Pair, entry: PairReport, serving: frozenset[str] | None) -> None:
+        """The pair was read to its end.
+
+        ``serving``: the platforms known to fill such a list; from others an empty one says no more
+        than a refusal would.
+        """
+        self._support.served(pair)
+        unserved = serving is not None and pair.connection.platform not in serving
+        if unserved and entry.rows == 0 and not pair.before:
+            self.skip(entry, "unsupported", entry.finished_ms or entry.started_ms)
+
+    def skip(self, entry: PairReport, reason: str, now: int, message: str | None = None) -> None:
+        """The pair is not read, for a reason that is no fault."""
+        entry.skip(reason, now, message)
+        self.report.fold(entry)
+
+    def fail(self, pair: Pair, entry: PairReport, error: Exception, now: int) -> None:
+        """The pair was not read to its end: a skip where the connection or platform is why."""
+        if isinstance(error, ConnectionUnusable):
+            self._lost[pair.connection.id] = error.reason
+            self.report.skip_connection(pair.connection, error.reason, now, error.message)
+            self.skip(entry, error.reason, now, error.message)
+            logger.warning(
+                "Connection %s is skipped from here on (%s): %s",
+                pair.connection.id,
+                error.reason,
+                error.message,
+            )
+        elif isinstance(error, Unsupported) and not pair.before:
+            if error.own:
+                self._support.missing(pair)
+            self.skip(entry, "unsupported", now, error.message)
+        else:
+            entry.fail(error, now)
+            self._log(pair, error)
+
+    def _log(self, pair: Pair, error: Exception) -> None:
+        # A run over a thousand connections can fail sixty thousand times: sync_report has them all.
+        self._failures += 1
+        level = logging.ERROR if self._failures <= _LOGGED_FAILURES else logging.DEBUG
+        logger.log(
+            level,
+            "%s of connection %s failed: %s",
+            pair.endpoint.name,
+            pair.connection.id,
+            error,
+            exc_info=None if isinstance(error, RequestFailed) else error,
+        )
+
+    def exit_code(self, *, strict: bool) -> int:
+        """0 if everything is complete or was skipped for a benign reason, 1 otherwise.
+
+        ``strict``: whether disabled connections and those that need to sign in again count.
+        """
+        benign = _BENIGN - {"needs_reauth", "disabled"} if strict else _BENIGN
+        lost = any(reason not in benign for reason in self.report.reasons())
+        return 1 if self._failures or lost else 0

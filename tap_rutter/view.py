@@ -1,0 +1,94 @@
+"""The live view of a run, for whoever watches it on a terminal.
+
+Needs rich (the extra ``cli``). Without it, or where standard error is no terminal, log lines tell
+the same, a few per stream.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Protocol
+
+from tap_rutter.client import Client
+
+_EVERY = 0.2  # seconds between two looks at the figures
+
+
+class View(Protocol):
+    """Shows how far a run has come."""
+
+    def show(self, stream: str, step: int, steps: int, pair: int, pairs: int, rows: int) -> None:
+        """The stream that is being read (the how-manieth of how many), likewise the pair."""
+
+    def stop(self) -> None:
+        """The run is over."""
+
+
+class NoView:
+    """Nobody watches."""
+
+    def show(self, *_figures: object) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Nothing."""
+
+
+def open_view(client: Client) -> View:
+    """A live view where a person watches, and nothing where none does."""
+    if not sys.stderr.isatty():
+        return NoView()
+    try:
+        return TerminalView(client)
+    except ImportError:
+        return NoView()
+
+
+class TerminalView:
+    """Two lines at the bottom of the terminal; log lines go by above them."""
+
+    def __init__(self, client: Client) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._client = client
+        self._shown = 0.0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+        )
+        self._streams = self._progress.add_task("streams", total=0, figures="")
+        self._pairs = self._progress.add_task("connections", total=0, figures="")
+        stream = sys.stderr
+        self._live = Live(self._progress, console=Console(stderr=True), refresh_per_second=5)
+        self._live.start()
+        # Log handlers hold the stream that they began with: they must write above the live lines.
+        self._handlers = [
+            handler
+            for handler in logging.getLogger().handlers
+            if isinstance(handler, logging.StreamHandler) and handler.stream is stream
+        ]
+        for handler in self._handlers:
+            handler.setStream(sys.stderr)
+
+    def show(self, stream: str, step: int, steps: int, pair: int, pairs: int, rows: int) -> None:
+        """Bring the lines up to date, a few times a second at most."""
+        now = time.monotonic()
+        if now - self._shown < _EVERY:
+            return
+        self._shown = now
+        self._progress.update(self._streams, completed=step, total=steps, figures=stream)
+        figures = f"{rows:,} rows, {self._client.requests:,} requests"
+        self._progress.update(self._pairs, completed=pair, total=pairs, figures=figures)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        self._live.stop()
+        for handler in self._handlers:
+            handler.setStream(sys.stderr)
