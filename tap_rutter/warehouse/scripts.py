@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-DEFAULT_SCHEMA = "tap_rutter"
+DEFAULT_SCHEMA = "rutter"
 
 # psql's own form of a variable quoted as a literal, so that the files read as what they are.
 _PLACEHOLDER = re.compile(r":'([a-z_]+)'")
