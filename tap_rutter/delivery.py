@@ -109,7 +109,7 @@ class Delivery:
             if short is not None and (page.is_clean or is_clean(bytes(raw))) and short.passes(raw):
                 entry.rows += 1
                 if write:
-                    self._tap.writer.write_line(line.of_raw(raw))
+                    self._tap.writer.write_line(line.of_raw(short.selected(raw)))
                 continue
             for row in stream.shape(decode_row(raw), page, pair):
                 record = stream.conformer.conform(row, pair.connection.id, entry.repairs)

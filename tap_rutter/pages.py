@@ -31,19 +31,35 @@ def decode_value(raw: bytes | memoryview | msgspec.Raw) -> Any:
     """JSON as Python objects, with exact decimals.
 
     Takes what strict readers refuse but platforms let through: lone surrogates and bytes that are
-    no UTF-8.
+    no UTF-8. A number beyond what Python can count in stays the text that it is.
 
     Raises:
         ValueError: for what is no JSON.
     """
     try:
         return _VALUE.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError):
         text = bytes(raw).decode("utf-8", "replace")
         try:
-            return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+            return json.loads(
+                text, parse_float=_exact, parse_int=_whole, parse_constant=_refuse_constant
+            )
         except RecursionError:
             raise ValueError("JSON nested too deeply") from None
+
+
+def _exact(digits: str) -> Decimal | str:
+    try:
+        return Decimal(digits)
+    except ArithmeticError:
+        return digits
+
+
+def _whole(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
 
 
 def _refuse_constant(name: str) -> None:
@@ -249,7 +265,7 @@ def open_body(content: bytes) -> dict[str, msgspec.Raw]:
     """
     try:
         return _OUTER.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     # A strict reader stops at a lone surrogate anywhere on the page: mend it, then cut it.
     try:

@@ -58,7 +58,7 @@ def _date_time(value: Any) -> Any:
 def _decimal(value: Any) -> Decimal | None:
     if isinstance(value, str):
         value = value.strip()
-        if not _NUMBER_TEXT.fullmatch(value):
+        if len(value) > _LARGEST_EXPONENT or not _NUMBER_TEXT.fullmatch(value):
             return None
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
@@ -108,6 +108,8 @@ def open_value(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [open_value(entry) for entry in value]
+    if isinstance(value, Decimal) and abs(value.adjusted()) > _LARGEST_EXPONENT:
+        return str(value)  # as a number it would end the load of the whole batch
     return value
 
 
@@ -215,9 +217,10 @@ class Conformer:
         self, record: Record, row: Mapping[str, Any], issues: dict[str, Any], counts: Repairs
     ) -> None:
         """See that no part of the key is null: a target refuses such a row, or merges them."""
+        # In rows that the tap makes itself "" is a value: no currency, no connection in particular.
+        empty = (None,) if self.closed else (None, "")
         for name in self.key:
-            # "" as a connection is the organisation as a whole, in the tap's own report.
-            if name == "connection_id" or record.get(name) not in (None, ""):
+            if name == "connection_id" or record.get(name) not in empty:
                 continue
             given = issues.pop(name, None)
             if isinstance(given, int | Decimal) and not isinstance(given, bool):

@@ -8,7 +8,7 @@ takes the full way (``records.py``); both ways give equal records.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +24,8 @@ _DATE_TIME = (
     r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z\Z"
 )
 _INTEGERS = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 # Marks in raw JSON of what the full way has to look at.
 _ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
@@ -87,7 +89,16 @@ def _struct(properties: Mapping[str, JSONSchema], name: str, *, closed: bool) ->
 class ShortWay:
     """Checks raw rows of one stream."""
 
-    def __init__(self, schema: JSONSchema, key: Sequence[str]) -> None:
+    def __init__(
+        self, schema: JSONSchema, key: Sequence[str], *, without: Collection[str] = ()
+    ) -> None:
+        """
+        Args:
+            schema: Of the stream's records.
+            key: Its key.
+            without: Fields of the first level that are not selected.
+        """
+        self._without = frozenset(without)
         properties = {
             name: field
             for name, field in schema["properties"].items()
@@ -117,3 +128,14 @@ class ShortWay:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         return True
+
+    def selected(self, raw: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
+        """The text of a row that has passed, without the fields that are not selected."""
+        if not self._without:
+            return raw
+        fields = _FIELDS.decode(raw)
+        return b"{%b}" % b",".join(
+            b"%b:%b" % (msgspec.json.encode(name), bytes(value))
+            for name, value in fields.items()
+            if name not in self._without
+        )

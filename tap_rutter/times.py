@@ -52,9 +52,10 @@ def _split(text: str) -> tuple[datetime, str] | None:
         )
         if zone and zone not in "Zz":
             digits = zone[1:].replace(":", "")
-            offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
-            if offset >= timedelta(days=1):
+            hours, minutes = int(digits[:2]), int(digits[2:] or 0)
+            if hours > 23 or minutes > 59:
                 return None
+            offset = timedelta(hours=hours, minutes=minutes)
             moment = moment - offset if zone[0] == "+" else moment + offset
     except (ValueError, OverflowError):
         return None

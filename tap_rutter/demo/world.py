@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from tap_rutter.simulator.connection import Connection
@@ -49,10 +50,37 @@ def rows_shown(world: World, path: str) -> int:
     if path == "/connections/status":
         return len(connections)
     return sum(
-        len(world.rows(connection.id, path))
+        _count(world, connection.id, path)
         for connection in connections
         if entity_of(path) not in (connection.unavailable_objects or ())
     )
+
+
+def _count(world: World, connection_id: str, path: str) -> int:
+    if path == "/products/categories":
+        return _count_tree(world.rows(connection_id, path))
+    if "{entityType}" in path:
+        types = world.document.endpoints[path].path_values["entityType"]
+        return sum(
+            len(fields)
+            for name in types
+            for sections in world.rows(connection_id, path.replace("{entityType}", name))
+            for fields in sections.values()
+        )
+    if "{id}" in path:
+        parents = world.keys(connection_id, path.partition("/{id}")[0])
+        return sum(len(world.rows(connection_id, path.replace("{id}", key))) for key in parents)
+    return len(world.rows(connection_id, path))
+
+
+def _count_tree(nodes: Sequence[Mapping[str, Any]]) -> int:
+    return sum(1 + _count_tree(node.get("children") or ()) for node in nodes)
+
+
+def beginning(world: World) -> datetime:
+    """A moment before all that the world's connections know of."""
+    oldest = min(connection.history_start for connection in world.connections.values())
+    return datetime.fromtimestamp(oldest / 1000, UTC) - timedelta(days=31)
 
 
 def let_things_happen(world: World) -> dict[str, Changes]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tap_rutter import times
+from tap_rutter.errors import RequestFailed
 from tap_rutter.kinds.parented import Parents
 from tap_rutter.kinds.synced import (
     MIN,
@@ -25,6 +26,7 @@ from tap_rutter.pages import Page, decode_value
 from tap_rutter.reading import End, Item, Pair, inline
 from tap_rutter.state import KEY, VALUE
 
+_GONE = 410
 _MARK = 8  # characters of a parent's mark: 48 bits, so that no two of a connection's are alike
 
 
@@ -75,7 +77,12 @@ class SyncedChildren:
             start = pair.env.settings.start_ms
         if start is not None:
             params[MIN] = str(start)
-        yield from pair.pages(params, context={self._column: parent})
+        try:
+            yield from pair.pages(params, context={self._column: parent})
+        except RequestFailed as error:
+            if error.status != _GONE:
+                raise
+            return  # the parent was deleted since its list was read
         yield Parent(parent)
 
     def progress(self, pair: Pair) -> ChildrenProgress:

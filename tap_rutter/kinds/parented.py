@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from tap_rutter import times
-from tap_rutter.errors import RequestFailed, SortRefused
+from tap_rutter.errors import RequestFailed, SortRefused, Unsupported
 from tap_rutter.kinds.snapshot import NoBookmark, single_object
 from tap_rutter.kinds.synced import MIN, Ascent, bookmark_of, first_time, read_from, without_context
 from tap_rutter.pages import Page, decode_value
@@ -15,15 +16,21 @@ from tap_rutter.reading import End, Item, Pair, inline
 from tap_rutter.state import KEY, VALUE
 
 _TIME = "last_synced_at"
-_GONE = {404, 410}
 
 
 class Parents:
-    """Reads the list of parents, in Rutter's own order where it can be had."""
+    """Reads the list of parents, in Rutter's own order where it can be had.
 
-    def __init__(self, path: str, key: str) -> None:
+    Args:
+        path: The list.
+        key: What its rows stand under.
+        passes: Parameters of the lists that make up all parents; by default it is one.
+    """
+
+    def __init__(self, path: str, key: str, passes: Sequence[Mapping[str, str]] = ({},)) -> None:
         self.path = path
         self.key = key
+        self._passes = passes
 
     def pages(self, pair: Pair, start: int | None) -> Iterator[Page]:
         """All parents, or those synced since a time (Unix ms, inclusive).
@@ -38,6 +45,10 @@ class Parents:
         }
         if start is not None:
             params[MIN] = str(start)
+        for extra in self._passes:
+            yield from self._pass(pair, {**params, **extra})
+
+    def _pass(self, pair: Pair, params: Mapping[str, str]) -> Iterator[Page]:
         request: dict[str, Any] = {"path": self.path, "key": self.key, "time_field": _TIME}
         try:
             yield from pair.pages({**params, "sort": f"{_TIME} ASC"}, **request)
@@ -76,33 +87,50 @@ class PerParent:
         """The children of all parents, in the order of the parents' list."""
         start = first_time(pair) if self._incremental else None
         seen: set[tuple[str, Any]] = set()
-        first = True
+        served = False
+        refused: Unsupported | None = None
         for page in self._parents.pages(pair, start):
-            parents = []
+            parents: deque[dict[str, Any]] = deque()
             for raw in page.raws:
                 parent = decode_value(raw)
                 mark = (str(parent.get("id")), parent.get(_TIME))
                 if parent.get("id") and mark not in seen:
                     seen.add(mark)
                     parents.append(parent)
-            if first and parents:
+            while parents and not served:
                 # The first is asked for by itself: a 404 here says that the platform has no such
-                # list, and spares the requests for all the others.
-                yield self._fetch(pair, parents[0])
-                first, parents = False, parents[1:]
+                # list, and spares the requests for all the others. Of a pair that has been read
+                # before it may as well say that this parent was deleted since its list was read.
+                try:
+                    children = self._existing(pair, parents.popleft(), {410})
+                except Unsupported as error:
+                    if pair.before is None:
+                        raise
+                    refused = refused or error
+                    continue
+                if children is not None:
+                    yield children
+                    served = True
             if parents:
                 yield inline(pair, [self._children(pair, parent) for parent in parents])
             yield ParentsDone(page)
+        if refused is not None and not served:
+            raise refused
         yield End()
 
     def _children(self, pair: Pair, parent: Mapping[str, Any]) -> Iterator[Item]:
+        page = self._existing(pair, parent, {404, 410})
+        if page is not None:
+            yield page
+
+    def _existing(self, pair: Pair, parent: Mapping[str, Any], gone: set[int]) -> Page | None:
+        """The children of a parent; None where it was deleted since its list was read."""
         try:
-            page = self._fetch(pair, parent)
+            return self._fetch(pair, parent)
         except RequestFailed as error:
-            if error.status in _GONE:
-                return  # the parent was deleted since its list was read
+            if error.status in gone:
+                return None
             raise
-        yield page
 
     def _fetch(self, pair: Pair, parent: Mapping[str, Any]) -> Page:
         path = self._path.replace("{id}", _segment(str(parent["id"])))

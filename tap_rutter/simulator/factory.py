@@ -156,7 +156,10 @@ class Factory:
         }
         if place.storage != "/events":
             parts["platform_data"] = to_bytes(encode(maker.free_form()))
-        return Draft(key, data, times, parts=parts)
+        # The first version's expenses do not say what they are, but can be asked for by it.
+        is_silent = place.storage == "/accounting/expenses" and "expense_type" not in columns
+        unseen = {"expense_type": "expense"} if is_silent else {}
+        return Draft(key, data, times, parts=parts, unseen=unseen)
 
     def _pick(self, connection: Connection, target: str, rng: random.Random) -> str | None:
         count = connection.counts.get(target, 0)
@@ -184,7 +187,8 @@ class Factory:
             if index % 17 == 5:
                 data["updated_at"] = None
         elif storage == "/accounting/expenses":
-            data["expense_type"] = "refund" if index % 4 == 1 else "expense"
+            told = draft.unseen or data
+            told["expense_type"] = "refund" if index % 4 == 1 else "expense"
         elif storage == "/accounting/transactions":
             kind = rng.choice(["invoice", "bill", "expense", "journal_entry"])
             plural = "journal_entries" if kind == "journal_entry" else f"{kind}s"

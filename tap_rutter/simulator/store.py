@@ -111,7 +111,8 @@ class RowStore:
             raise KeyError(f"{place.storage} of connection {connection.id} has no row {key!r}")
         data = decode(row.body)
         hidden = {k: v for k, v in row.times.items() if k not in data and k != "last_synced_at"}
-        return Draft(key, data, hidden, parts=dict(row.parts), parent=row.parent)
+        unseen = {k: v for k, v in row.scalars.items() if k not in data}
+        return Draft(key, data, hidden, parts=dict(row.parts), parent=row.parent, unseen=unseen)
 
     @staticmethod
     def apply(draft: Draft, fields: Mapping[str, Any]) -> None:
@@ -119,6 +120,9 @@ class RowStore:
         for name, value in fields.items():
             if name == "platform_data":
                 draft.parts = {**draft.parts, name: to_bytes(encode(value))}
+                continue
+            if name in draft.unseen:
+                draft.unseen = {**draft.unseen, name: value}
                 continue
             draft.data[name] = value
             draft.times.pop(name, None)

@@ -61,6 +61,8 @@ class Draft:
     """Text to serve instead of the data, whatever it is."""
     stamped: bool = False
     """Whether `last_synced_at` was given, and so is not the sync's to set."""
+    unseen: dict[str, Any] = field(default_factory=dict)
+    """What lists tell the row by though no row of the API version shows it."""
 
     def land(self, stamp: int, show_stamp: Callable[[int], str] | None) -> Row:
         """The visible row; `show_stamp` writes the stamp into the data where lists show it."""
@@ -77,12 +79,12 @@ class Draft:
         times |= {name: None for name in TIME_COLUMNS if name in data and name not in times}
         times |= self.times
         text = self.raw if self.raw is not None else encode(data)
-        scalars = {k: v for k, v in data.items() if not isinstance(v, (dict, list))}
+        shown = {k: v for k, v in data.items() if not isinstance(v, (dict, list))}
         return Row(
             self.key,
             to_bytes(text),
             times=times,
-            scalars=scalars,
+            scalars=self.unseen | shown,
             parts=self.parts,
             parent=self.parent,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tap_rutter.kinds.parented import Parents, PerParent
@@ -37,10 +37,12 @@ class AttachmentStream(RutterStream):
         return super().shape(row, page, pair)
 
 
-def _attachments(parents: str, parent_type: str) -> Kind:
+def _attachments(
+    parents: str, parent_type: str, passes: Sequence[Mapping[str, str]] = ({},)
+) -> Kind:
     """How the attachments of one kind of parent are read."""
     return PerParent(
-        parents=Parents(f"/accounting/{parents}", parents),
+        parents=Parents(f"/accounting/{parents}", parents, passes),
         path=f"/accounting/{parents}/{{id}}/attachments",
         context=lambda parent: {
             "parent_id": parent["id"],
@@ -64,7 +66,10 @@ class ExpenseAttachments(AttachmentStream):
 
     name = "accounting_expense_attachments"
     path = "/accounting/expenses/{id}/attachments"
-    kind: ClassVar[Kind] = _attachments("expenses", "expense")
+    # Without expense_type the API leaves refunds out.
+    kind: ClassVar[Kind] = _attachments(
+        "expenses", "expense", ({"expense_type": "expense"}, {"expense_type": "refund"})
+    )
 
 
 class InvoiceAttachments(AttachmentStream):

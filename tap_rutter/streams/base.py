@@ -122,9 +122,12 @@ class RutterStream(Stream):
     @cached_property
     def short_way(self) -> ShortWay | None:
         """The check of rows that may be passed on as they are; None where none may."""
-        if not self.is_plain or self.is_made or type(self).shape is not RutterStream.shape:
+        if self.is_made or type(self).shape is not RutterStream.shape:
             return None
-        return ShortWay(self.schema, self.key)
+        dropped = {part for part, selected in self.mask.items() if not selected}
+        if not self.keeps_objects_whole or any(len(part) != 2 for part in dropped):
+            return None
+        return ShortWay(self.schema, self.key, without=[part[1] for part in dropped])
 
     def shape(
         self,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from tap_rutter.kinds.snapshot import Snapshot, utc_day
 from tap_rutter.kinds.updated import Updated
-from tap_rutter.pages import Page, decode_value
+from tap_rutter.pages import Page
 from tap_rutter.reading import Pair
 from tap_rutter.schemas import ARRAY, JSONSchema
 from tap_rutter.streams.base import (
@@ -151,8 +151,7 @@ class ProductCategories(MadeStream):
         pair: Pair | None,  # noqa: ARG002 - the base's signature
     ) -> Iterable[dict[str, Any]]:
         """A category of the first level and all below it, each with its way from the root."""
-        roots = [decode_value(raw).get("id") for raw in page.raws]
-        position = roots.index(row.get("id")) if row.get("id") in roots else 0
+        position = page.ids.index(row.get("id"))
         rest: list[tuple[dict[str, Any], Any, tuple[Any, ...], int]] = [(row, None, (), position)]
         while rest:
             category, parent, path, place = rest.pop()
@@ -170,5 +169,6 @@ class ProductCategories(MadeStream):
             rest += [
                 (child, identity, way, index)
                 for index, child in reversed(list(enumerate(children)))
-                if isinstance(child, dict) and child.get("id") not in way
+                if isinstance(child, dict)
+                and (child.get("id") is None or child.get("id") not in way)
             ]

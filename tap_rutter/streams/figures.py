@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tap_rutter.kinds.named import Named
+from tap_rutter.pages import ENCODER
 from tap_rutter.reading import Kind
 from tap_rutter.schemas import ARRAY, BOOLEAN, JSONSchema
 from tap_rutter.streams.base import MadeStream, text_columns, time_columns
@@ -75,7 +75,7 @@ def _custom_field_rows(entity_type: str, body: dict[str, Any]) -> list[dict[str,
                     **field,
                     "entity_type": entity_type,
                     "section": section,
-                    "default": None if default is None else json.dumps(default, default=float),
+                    "default": None if default is None else ENCODER.encode(default).decode(),
                 }
             )
     return rows
