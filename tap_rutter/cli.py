@@ -81,4 +81,36 @@ def demo(context: click.Context, shell: bool, psql_args: tuple[str, ...]) -> Non
         raise click.ClickException(str(error)) from error
 
 
+@main.command()
+@click.option(
+    "--config",
+    "files",
+    multiple=True,
+    metavar="FILE|ENV",
+    help="Settings, as the tap takes them: a JSON file, or ENV for variables such as"
+    " TAP_RUTTER_CLIENT_ID. Without it: ENV.",
+)
+@click.pass_context
+def check(context: click.Context, files: tuple[str, ...]) -> None:
+    """Show how the merchant connections stand; no data are read.
+
+    A table of connections: platform, status, whether ready, how many kinds of objects each can
+    serve, and how long ago Rutter last synced it. Exits with 1 where one cannot be read.
+    """
+    with needs("cli"):
+        from rich.console import Console
+
+        from tap_rutter import check as the_check
+    from tap_rutter.errors import ConfigError, TapError
+    from tap_rutter.tap import read_config
+
+    try:
+        config = read_config(files or ("ENV",))
+        context.exit(the_check.check(config, Console(highlight=False)))
+    except TapError as error:
+        failure = click.ClickException(error.message)
+        failure.exit_code = 2 if isinstance(error, ConfigError) else 1
+        raise failure from error
+
+
 main.add_command(sql)

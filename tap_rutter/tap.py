@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from singer_sdk import Tap
@@ -139,6 +141,30 @@ class TapRutter(Tap):
             cls.print_about(about_format)
             return
         sys.exit(invoke(cls, config=config, state=state, catalog=catalog))
+
+
+def read_config(sources: Sequence[str]) -> dict[str, Any]:
+    """The settings in JSON files, later ones winning, and for ``ENV`` in the environment.
+
+    Raises:
+        ConfigError: for a file that cannot be read, or a variable that is not of its type.
+    """
+    config: dict[str, Any] = {}
+    for source in sources:
+        try:
+            if source == "ENV":
+                config |= TapRutter._env_var_config
+            else:
+                content = json.loads(Path(source).read_text(encoding="utf-8"))
+                if not isinstance(content, dict):
+                    raise ValueError
+                config |= content
+        except OSError as error:
+            raise ConfigError(f"File {source} cannot be read: {error.strerror}.") from None
+        except ValueError:
+            where = "the environment" if source == "ENV" else source
+            raise ConfigError(f"The settings in {where} are no JSON object.") from None
+    return config
 
 
 def _checked_catalog(catalog: Any) -> Any:
