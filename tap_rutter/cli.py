@@ -108,9 +108,8 @@ def check(context: click.Context, files: tuple[str, ...]) -> None:
         config = read_config(files or ("ENV",))
         context.exit(the_check.check(config, Console(highlight=False)))
     except TapError as error:
-        failure = click.ClickException(error.message)
-        failure.exit_code = 2 if isinstance(error, ConfigError) else 1
-        raise failure from error
+        click.echo(f"Error: {error.message}", err=True)
+        context.exit(2 if isinstance(error, ConfigError) else 1)
 
 
 main.add_command(sql)

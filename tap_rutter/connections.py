@@ -47,8 +47,17 @@ class Skipped:
     """A connection that could not even be looked up."""
 
     name: str
-    reason: str
-    message: str
+    error: RequestFailed
+
+    @property
+    def reason(self) -> str:
+        """Why; a 404 in this place says nothing of what a platform serves."""
+        return "refused" if isinstance(self.error, Unsupported) else self.error.reason
+
+    @property
+    def message(self) -> str:
+        """What Rutter answered."""
+        return self.error.message
 
 
 @dataclass(frozen=True)
@@ -191,9 +200,9 @@ def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], tup
             if error.reason == "unauthorized" and not checked:
                 _check_credentials(client, settings)
                 checked = True
-            lost.append(Skipped(name, error.reason, error.message))
+            lost.append(Skipped(name, error))
         except (PairFailed, Unsupported) as error:
-            lost.append(Skipped(name, error.reason, error.message))
+            lost.append(Skipped(name, error))
         else:
             found.append(_from_details(client, row, token))
         finally:

@@ -146,7 +146,8 @@ def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: boo
         sorted_list: Whether the request asked for an order.
     """
     code = body.error_code if body else None
-    said = (body.error_message if body else None) or "no message"
+    # Redacted before it is cut: half a secret is not found any more.
+    said = " ".join(redact((body.error_message if body else None) or "no message").split())
     said = said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "…"
     message = f"{where} answered {status}{f' {code}' if code else ''}: {said}"
     reason = _CONNECTION_CODES.get(code or "")

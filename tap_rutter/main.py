@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -45,6 +46,7 @@ logger = logging.getLogger("tap-rutter")
 
 FAILED, BAD_CONFIG, REFUSED = 1, 2, 3
 _GRACE_SECONDS = 5.0
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 def main(args: list[str] | None = None) -> None:
@@ -106,6 +108,7 @@ def invoke(
         catalog=None if catalog is None else _json(catalog, "catalog"),
         validate_config=True,
     )
+    _warn_of_plain_http(tap.settings.api_url)
     with _signals(tap):
         try:
             return _read(tap)
@@ -115,6 +118,12 @@ def invoke(
             return _reader_gone()
         finally:
             tap.run.close()
+
+
+def _warn_of_plain_http(api_url: str) -> None:
+    parts = urlsplit(api_url)
+    if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
+        logger.warning("Setting 'api_url' is no https address: keys and tokens travel readable.")
 
 
 def _json(source: IO[str], what: str) -> Any:

@@ -45,27 +45,30 @@ class Outcomes:
         if unserved and entry.rows == 0 and not pair.before:
             self.skip(entry, "unsupported", entry.finished_ms or entry.started_ms)
 
-    def skip(self, entry: PairReport, reason: str, now: int, message: str | None = None) -> None:
-        """The pair is not read, for a reason that is no fault."""
-        entry.skip(reason, now, message)
-        self.report.fold(entry)
+    def skip(
+        self, entry: PairReport, reason: str, now: int, error: RequestFailed | None = None
+    ) -> None:
+        """The pair is not read, or not to its end, for a reason that is no fault."""
+        entry.skip(reason, now, error)
+        if not entry.rows:  # what was delivered is told of in a row of its own
+            self.report.fold(entry)
 
     def fail(self, pair: Pair, entry: PairReport, error: Exception, now: int) -> None:
         """The pair was not read to its end: a skip where the connection or platform is why."""
         if isinstance(error, ConnectionUnusable):
             self._lost[pair.connection.id] = error.reason
-            self.report.skip_connection(pair.connection, error.reason, now, error.message)
-            self.skip(entry, error.reason, now, error.message)
+            self.report.skip_connection(pair.connection.id, error.reason, now, error)
+            self.skip(entry, error.reason, now, error)
             logger.warning(
                 "Connection %s is skipped from here on (%s): %s",
                 pair.connection.id,
                 error.reason,
                 error.message,
             )
-        elif isinstance(error, Unsupported) and not pair.before:
+        elif isinstance(error, Unsupported) and not pair.before and not entry.pages:
             if error.own:
                 self._support.missing(pair)
-            self.skip(entry, "unsupported", now, error.message)
+            self.skip(entry, "unsupported", now, error)
         else:
             entry.fail(error, now)
             self._log(pair, error)

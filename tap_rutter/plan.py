@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tap_rutter.ahead import Chain
 from tap_rutter.connections import REFUSING, Connection
+from tap_rutter.errors import ConnectionUnusable
 from tap_rutter.reading import Endpoint, Environment, Item, Pair
 
 
@@ -38,7 +39,8 @@ class Plan:
     ) -> None:
         self._streams = streams
         self._env = env
-        self._connections = [connection for connection in connections if is_asked(connection, env)]
+        self._all = connections
+        self._asked = [connection for connection in connections if is_asked(connection, env)]
         self._pairs: dict[str, list[Pair]] = {}
         self._dropped: set[Pair] = set()
         self._lock = threading.Lock()
@@ -47,8 +49,9 @@ class Plan:
         """The pairs of a stream, the same objects for whoever asks."""
         with self._lock:
             if stream.name not in self._pairs:
+                chosen = self._all if stream.is_about_connections else self._asked
                 self._pairs[stream.name] = [
-                    Pair(stream, connection, self._env) for connection in self._connections
+                    Pair(stream, connection, self._env) for connection in chosen
                 ]
             return self._pairs[stream.name]
 
@@ -81,6 +84,13 @@ def steps(pair: Pair) -> Iterator[Item]:
     # Rows that are read ahead of the emitter must not seem older than the read they belong to.
     pair.started_ms = pair.env.client.clock.now()
     facts = pair.facts
+    if not (
+        pair.endpoint.is_about_connections
+        or pair.env.settings.force_fetch
+        or pair.env.is_ready(pair.connection)
+    ):
+        # The list of connections did not say so, or there was none.
+        raise ConnectionUnusable("Its first sync is not over.", reason="not_ready")
     yield Begin()
     if pair.endpoint.rutter_object in facts.unavailable and pair.before is None:
         yield Unavailable()

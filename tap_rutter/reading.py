@@ -12,7 +12,7 @@ from tap_rutter import times
 from tap_rutter.ahead import Chain, Inline
 from tap_rutter.client import Call, Client, Counts
 from tap_rutter.connections import Connection
-from tap_rutter.errors import ConnectionUnusable
+from tap_rutter.errors import ConnectionUnusable, PairFailed
 from tap_rutter.facts import Facts, read_facts
 from tap_rutter.jobs import get_list
 from tap_rutter.pages import ListDecoder, Page, follow
@@ -55,6 +55,10 @@ class Endpoint(Protocol):
     @property
     def is_commerce(self) -> bool:
         """Whether platform data may be asked for though it is not declared."""
+
+    @property
+    def is_about_connections(self) -> bool:
+        """Whether the rows are about connections in any status, and no merchant's data."""
 
     @property
     def rutter_object(self) -> str | None:
@@ -104,13 +108,20 @@ class Environment:
         try:
             return read_facts(self.client, connection.id)
         except ConnectionUnusable as error:
-            if error.reason == "not_ready" and self.is_forced(connection):
-                return Facts(received_ms=self.client.clock.now())
+            if error.reason == "not_ready" and self.settings.force_fetch:
+                return Facts(is_ready=False, received_ms=self.client.clock.now())
             raise
 
     def is_forced(self, connection: Connection) -> bool:
-        """Whether a connection is read before its first sync is over."""
-        return self.settings.force_fetch and connection.status in {"not_ready", ""}
+        """Whether a connection is read though its first sync is not over."""
+        return self.settings.force_fetch and not self.is_ready(connection)
+
+    def is_ready(self, connection: Connection) -> bool:
+        """Whether a connection's first sync is over; by its facts where the list does not say."""
+        if connection.status:
+            return connection.status != "not_ready"
+        facts = self.known_facts(connection)
+        return facts is None or facts.is_ready is not False
 
 
 class _Once:
@@ -142,6 +153,8 @@ class Pair:
     connection: Connection
     env: Environment
     counts: Counts = field(default_factory=Counts)
+    plain: bool = False
+    """Whether the platform has refused to give its own form of the rows."""
     started_ms: int | None = None
     """When its first request was made, on the run's clock."""
 
@@ -172,9 +185,9 @@ class Pair:
     @property
     def moves_bookmark(self) -> bool:
         """Whether what is read counts: the data of a connection that is not ready do not."""
-        if self.connection.status == "not_ready":
-            return False
-        return not (self.env.settings.force_fetch and self.facts.is_ready is False)
+        return self.env.is_ready(self.connection) and not (
+            self.env.settings.force_fetch and self.facts.is_ready is False
+        )
 
     def resumes(self, value: str | None) -> int | None:
         """A bookmark of the pair as Unix milliseconds, or None for a read from its start.
@@ -212,14 +225,39 @@ class Pair:
         if "limit" in known:
             params["limit"] = str(self.env.settings.page_size)
         if self.env.settings.expand_platform_data and (
-            "expand" in known or self.endpoint.is_commerce
+            self._declares_expand(path) or (self.endpoint.is_commerce and not self.plain)
         ):
             params["expand"] = "platform_data"
         if self.env.is_forced(self.connection) and "force_fetch" in known:
             params["force_fetch"] = "true"
         return params
 
-    def pages(
+    def _declares_expand(self, path: str) -> bool:
+        if "expand" not in self.env.document.parameters(path):
+            return False
+        choices = self.env.document.choices(path, "expand")
+        return not choices or "platform_data" in choices
+
+    def pages(self, params: Mapping[str, str], **request: Any) -> Iterator[Page]:
+        """All pages of one list, each request bearing the same filters and order.
+
+        Platform data that are asked for where no description declares them may be refused: then
+        the list is read without.
+        """
+        begun = False
+        try:
+            for page in self._pages(params, **request):
+                begun = True
+                yield page
+        except PairFailed as error:
+            undeclared = "expand" in params and not self._declares_expand(self.endpoint.path)
+            if begun or not undeclared or error.status != 400:
+                raise
+            self.plain = True
+            less = {name: value for name, value in params.items() if name != "expand"}
+            yield from self._pages(less, **request)
+
+    def _pages(
         self,
         params: Mapping[str, str],
         *,
@@ -230,9 +268,16 @@ class Pair:
         chain: str = "",
         may_come_later: bool = False,
     ) -> Iterator[Page]:
-        """All pages of one list, each request bearing the same filters and order.
+        """All pages of one list.
 
-        ``may_come_later``: whether Rutter may answer with a job that is to be followed.
+        Args:
+            params: Of every request; the cursor is added.
+            path: The list; the pair's own by default.
+            key: What its rows stand under.
+            time_field: The field that its rows are judged by.
+            context: What the request tells of its rows.
+            chain: Which of the pair's lists it is.
+            may_come_later: Whether Rutter may answer with a job that is to be followed.
         """
         path = path or self.endpoint.path
         key = key or self.endpoint.records_key

@@ -9,6 +9,7 @@ link addresses from the API.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import re
 import sys
@@ -20,13 +21,38 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "[hidden]"
 _SHORTEST = 4  # a shorter secret would hide half of every line; the API's are far longer
 
+# Backslashes: JSON that is quoted in JSON, as bodies are in structured logs.
 _PATTERNS = (
-    re.compile(r"(access_token(?:=|%3D|[\"']?\s*[:=]\s*[\"']?))[^&\s\"'<>,)\]}]+", re.IGNORECASE),
-    re.compile(r"((?:authorization[\"']?\s*[:=]\s*[\"']?)?\bBasic\s+)[A-Za-z0-9+/=_-]{6,}", re.I),
-    re.compile(r"([\"']?\b\w*(?:link|update)_url[\"']?\s*[:=]\s*[\"']?)[^\s\"',}]+", re.IGNORECASE),
+    re.compile(
+        r"(access_token(?:=|%(?:25)*3D|[\\\"']*\s*[:=]\s*[\\\"']*))[^&\s\"'<>,)\]}\\]+",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(\bBasic\s+)[A-Za-z0-9+/=_-]{6,}", re.IGNORECASE),
+    re.compile(
+        r"(\b\w*(?:link|update)_url[\\\"']*\s*[:=]\s*[\\\"']*)(?:[^\s\"'}\\]|\\+/)+",
+        re.IGNORECASE,
+    ),
 )
 # Field names that mark a value as secret wherever they stand in a record (see records.py).
 SECRET_FIELD = re.compile(r"access_token|update_url|.*link_url", re.IGNORECASE | re.DOTALL)
+
+
+def _forms_of(secret: str) -> set[str]:
+    """How a text may quote a secret: in an address, by repr, in JSON, and in JSON within JSON."""
+    quoted = {
+        quote(secret, errors="replace"),
+        quote(secret, safe="", errors="replace"),
+        quote_plus(secret, errors="replace"),
+    }
+    forms = {secret, repr(secret)[1:-1], *quoted}
+    forms |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form) for form in quoted}
+    for _ in range(2):
+        forms |= {
+            json.dumps(form, ensure_ascii=escaped)[1:-1]
+            for form in forms
+            for escaped in (False, True)
+        }
+    return forms | {form.replace("/", "\\/") for form in forms}
 
 
 class Secrets:
@@ -34,22 +60,20 @@ class Secrets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._forms: tuple[str, ...] = ()
         self._known: set[str] = set()
+        # By their last characters, so that thousands of them cost a line of the log no more than
+        # one does. Values are replaced, never changed: any thread may read them.
+        self._endings: dict[str, tuple[str, ...]] = {}
 
     def add(self, *secrets: str | None) -> None:
-        """Learn secrets; their URL-quoted forms are hidden too."""
-        forms = set()
-        for secret in secrets:
-            if secret and len(secret) >= _SHORTEST and secret not in self._known:
-                forms |= {secret, quote(secret, safe=""), quote_plus(secret)}
-                forms |= {secret.replace("\\", "\\\\").replace('"', '\\"'), repr(secret)[1:-1]}
-                self._known.add(secret)
-        if forms:
-            with self._lock:
-                self._forms = tuple(
-                    sorted({*self._forms, *forms}, key=lambda form: (-len(form), form))
-                )
+        """Learn secrets; the forms in which texts quote them are hidden too."""
+        with self._lock:
+            for secret in secrets:
+                if secret and len(secret) >= _SHORTEST and secret not in self._known:
+                    self._known.add(secret)
+                    for form in _forms_of(secret):
+                        ending = form[-_SHORTEST:]
+                        self._endings[ending] = (*self._endings.get(ending, ()), form)
 
     def add_basic(self, client_id: str, client_secret: str) -> None:
         """Learn the client secret and the Basic header that is made of it."""
@@ -58,9 +82,13 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """The text with every secret replaced."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, HIDDEN)
+        possible = {
+            form
+            for end in range(_SHORTEST, len(text) + 1)
+            for form in self._endings.get(text[end - _SHORTEST : end], ())
+        }
+        for form in sorted(possible, key=len, reverse=True):
+            text = text.replace(form, HIDDEN)
         for pattern in _PATTERNS:
             text = pattern.sub(rf"\1{HIDDEN}", text)
         return text
@@ -83,7 +111,12 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The inner formatter's text without its secrets."""
-        return redact(self.inner.format(record))
+        try:
+            text = self.inner.format(record)
+        except Exception as error:
+            # Left to logging, this would put the arguments on standard error as they are.
+            text = f"Not to be formatted ({error!r}): {record.msg!r} with {record.args!r}"
+        return redact(text)
 
 
 def guard_logging() -> None:
@@ -94,11 +127,13 @@ def guard_logging() -> None:
         for logger in logging.Logger.manager.loggerDict.values()
         if isinstance(logger, logging.Logger)
     ]
-    for logger in loggers:
-        for handler in logger.handlers:
-            inner = handler.formatter or logging.Formatter()
-            if not isinstance(inner, RedactingFormatter):
-                handler.setFormatter(RedactingFormatter(inner))
+    handlers = [handler for logger in loggers for handler in logger.handlers]
+    if logging.lastResort is not None:
+        handlers.append(logging.lastResort)
+    for handler in handlers:
+        inner = handler.formatter or logging.Formatter()
+        if not isinstance(inner, RedactingFormatter):
+            handler.setFormatter(RedactingFormatter(inner))
     sys.excepthook = _excepthook
     threading.excepthook = _thread_excepthook
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from tap_rutter import __version__, times
 from tap_rutter.client import Counts
-from tap_rutter.connections import Connection
 from tap_rutter.errors import RequestFailed
 from tap_rutter.records import Repairs
 
@@ -49,10 +48,11 @@ class PairReport:
         """Everything was delivered."""
         self.status, self.reason, self.finished_ms = COMPLETE, None, now
 
-    def skip(self, reason: str, now: int, message: str | None = None) -> None:
-        """Not read, for a reason that is no fault."""
+    def skip(self, reason: str, now: int, error: RequestFailed | None = None) -> None:
+        """Not read, or not to its end, for a reason that is no fault."""
         self.status, self.reason, self.finished_ms = SKIPPED, reason, now
-        self.error_message = message
+        if error is not None:
+            self.error_code, self.error_message = error.code, error.message
 
     def fail(self, error: Exception, now: int) -> None:
         """Not read to its end."""
@@ -133,13 +133,13 @@ class Report:
         totals.skipped.append(entry.stream)
 
     def skip_connection(
-        self, connection: Connection, reason: str, now: int, message: str | None = None
+        self, connection_id: str, reason: str, now: int, error: RequestFailed | None = None
     ) -> None:
         """Note a connection whose remaining streams are not read."""
         entry = self._connections.setdefault(
-            connection.id, PairReport(connection.id, ALL_STREAMS, now)
+            connection_id, PairReport(connection_id, ALL_STREAMS, now)
         )
-        entry.skip(reason, now, message)
+        entry.skip(reason, now, error)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The records of the stream ``sync_report``."""
@@ -157,6 +157,11 @@ class Report:
             entry.reason or "" for entry in self._connections.values() if entry.reason not in FOLDED
         )
 
+    @property
+    def _unserved(self) -> int:
+        """How many streams were skipped for what their platform is."""
+        return sum(reason in FOLDED for skipped in self._folded.values() for _, reason in skipped)
+
     def summary(self, now: int) -> list[str]:
         """Lines for people: what was read, what was not and why."""
         statuses = Counter(entry.status for entry in self._pairs)
@@ -172,7 +177,7 @@ class Report:
             f"Read {totals['rows']:,} rows of {len(connections):,} connections with"
             f" {totals['requests']:,} requests ({totals['retries']:,} retries) in"
             f" {seconds:,.1f} s: {statuses[COMPLETE]:,} streams complete,"
-            f" {statuses[FAILED]:,} failed, {sum(map(len, self._folded.values())):,} that the"
+            f" {statuses[FAILED]:,} failed, {self._unserved:,} that the"
             " platform does not serve."
         ]
         if totals["repaired"]:

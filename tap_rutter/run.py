@@ -111,15 +111,13 @@ class Run:
             report = Report(self.tap.settings.api_version, self.env.cutoff)
             self._outcomes = Outcomes(report)
             for entry in self._chosen.lost if self._chosen else ():
-                report.skip_connection(
-                    Connection(entry.name), entry.reason, self.env.cutoff, entry.message
-                )
+                report.skip_connection(entry.name, entry.reason, self.env.cutoff, entry.error)
             for connection in self.connections:
                 reason = REFUSING.get(connection.status)
                 if connection.status == "not_ready" and not self.tap.settings.force_fetch:
                     reason = "not_ready"
                 if reason:
-                    report.skip_connection(connection, reason, self.env.cutoff)
+                    report.skip_connection(connection.id, reason, self.env.cutoff)
         return self._outcomes
 
     def end(self, signum: int) -> None:

@@ -190,6 +190,8 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
     ),
 ).to_dict()
 
+# The SDK adds its own settings to the schema, and checks those itself.
+_OWN: dict[str, Any] = dict(JSONSCHEMA["properties"])
 _ENUMS: dict[str, tuple[str, ...]] = {
     "environment": ENVIRONMENTS,
     "api_version": SUPPORTED,
@@ -263,11 +265,11 @@ class Settings:
             ConfigError: naming the setting and what it takes, never the value.
         """
         values = _checked(config, with_credentials=with_credentials)
-        unknown = [name for name in values["optional_streams"] if name not in known_optional]
-        if unknown:
+        optional = _texts(values["optional_streams"])
+        if not set(optional) <= set(known_optional):
             raise ConfigError(
-                f"Setting 'optional_streams' names no optional stream: {', '.join(unknown)[:200]}."
-                f" It takes: {', '.join(known_optional)}."
+                "Setting 'optional_streams' must hold names of optional streams only:"
+                f" {', '.join(known_optional)}."
             )
         environment = values["environment"]
         return cls(
@@ -285,7 +287,7 @@ class Settings:
             window_ms=values["window_days"] * times.DAY,
             payout_ms=values["payout_days"] * times.DAY,
             statement_months=values["statement_months"],
-            optional_streams=_texts(values["optional_streams"]),
+            optional_streams=optional,
             concurrency=values["concurrency"],
             page_size=values["page_size"],
             expand_platform_data=values["expand_platform_data"],
@@ -303,7 +305,7 @@ def _checked(config: Mapping[str, Any], *, with_credentials: bool) -> dict[str, 
     for name, why in _REFUSED.items():
         if config.get(name):
             raise ConfigError(f"Setting '{name}' is not supported: {why}.")
-    for name, schema in JSONSCHEMA["properties"].items():
+    for name, schema in _OWN.items():
         value = config.get(name)
         if value is None:
             value = schema.get("default")
@@ -355,16 +357,17 @@ def _base_url(value: str | None, environment: str) -> str:
     expected = (
         "Setting 'api_url' must be a http or https address, such as " + BASE_URLS["production"]
     )
+    value = value.strip()
     try:
-        parts = urlsplit(value.strip())
+        parts = urlsplit(value)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         raise ConfigError(expected + ".") from None
-    if not good:
+    if not good or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(expected + ".")
-    if parts.query or parts.fragment or parts.username or parts.password:
+    if "?" in value or "#" in value or "@" in parts.netloc:
         raise ConfigError("Setting 'api_url' must hold no user name, query or fragment.")
-    return value.strip().rstrip("/")
+    return value.rstrip("/")
 
 
 def _shard(value: str | None) -> tuple[int, int] | None:

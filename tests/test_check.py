@@ -52,7 +52,7 @@ def test_readable_connections_alone_end_well(tmp_path: Path) -> None:
     assert "2 connections" in result.output
 
 
-def test_settings_come_from_the_environment(tmp_path: Path) -> None:
+def test_settings_come_from_the_environment() -> None:
     with Simulator(standard_world(seed=1)) as simulator:
         result = run(
             TAP_RUTTER_CLIENT_ID=simulator.client_id,

@@ -87,6 +87,8 @@ class RowStore:
     def older(self, connection: Connection, place: Place, count: int, before: int) -> list[Draft]:
         """Rows that lie before a moment; of statements, the months before it."""
         if place.storage in STATEMENTS:
+            rows = self.table(connection, place).rows.values()
+            before = min([before, *(row.times.get("start_date") or before for row in rows)])
             earlier = months(before - (count + 1) * 31 * DAY, before - 1)
             return [self._factory.statement(connection, place, m) for m in earlier[-count:]]
         drafts = []

@@ -39,6 +39,7 @@ class ConnectionStatuses(MadeStream):
     path = "/connections/status"
     key = ("connection_id",)
     kind = Status()
+    is_about_connections = True
     columns: ClassVar[Mapping[str, JSONSchema]] = {
         **text_columns(["platform"]),
         "is_ready": BOOLEAN,

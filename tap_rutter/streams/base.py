@@ -55,6 +55,9 @@ class RutterStream(Stream):
     is_commerce: ClassVar[bool] = False
     """Commerce lists give platform data in practice, though it is not declared for them all."""
 
+    is_about_connections: ClassVar[bool] = False
+    """Whether the rows are about connections in any status, and no merchant's data."""
+
     rutter_object: ClassVar[str | None] = None
     """What ``unavailable_objects`` calls the rows; None where no name is certain."""
 
