@@ -10,11 +10,11 @@ DEMO_READY := $(VENV)/.demo-installed
 TOOLS_READY := $(VENV)/.tools-installed
 PLUGINS_READY := .meltano/.plugins-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-MELTANO := MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
+MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo psql test lint types docs-check check soak lock clean
+.PHONY: help demo psql test lint types docs-check check soak bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,11 +40,17 @@ docs-check: $(TOOLS_READY) ## Check the links in the documentation
 
 check: lint types docs-check test ## All of the checks above
 
+soak: $(TOOLS_READY) ## Play thousands of random histories against the tap; SOAK_HISTORIES=n says how many
+	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(BIN)/python -m pytest tests/test_histories.py $(ARGS)
+
+bench: $(DEMO_READY) ## Measure the tap and its peers, into docs/benchmarks.md; ARGS=--quick only tries it out
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 lock: $(TOOLS_READY) ## Bring uv.lock up to date with pyproject.toml
 	@$(BIN)/uv lock --default-index https://pypi.org/simple
 
 clean: ## Remove everything that make and the demo have made
-	rm -rf $(VENV) .meltano .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .meltano .demo .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@python='$(PYTHON)'; \

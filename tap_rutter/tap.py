@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -35,7 +37,8 @@ class TapRutter(Tap):
 
     name = "tap-rutter"
     package_name = "tap-rutter"
-    config_jsonschema = JSONSCHEMA
+    # A copy: the SDK adds its own settings to it.
+    config_jsonschema: ClassVar[dict[str, Any]] = copy.deepcopy(JSONSCHEMA)
     message_writer_class = BlockWriter
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         TapCapabilities.CATALOG,
@@ -64,11 +67,12 @@ class TapRutter(Tap):
         """
         self._with_credentials = validate_config
         check_shape(state or {})
+        if parse_env_config:
+            config = {**(config or {}), **read_environment()}
         super().__init__(
             config=config,
             catalog=_checked_catalog(catalog),
             state=state or None,
-            parse_env_config=parse_env_config,
             validate_config=validate_config,
             **kwargs,
         )
@@ -125,6 +129,17 @@ class TapRutter(Tap):
         return self.message_writer
 
     @classmethod
+    def cb_config(cls, ctx: Any, param: Any, value: tuple[str, ...]) -> Any:
+        """The settings that the command line names; a file that cannot be read is named.
+
+        Raises:
+            ConfigError: for a file that cannot be read.
+        """
+        given = super().cb_config(ctx, param, tuple(name for name in value if name == "ENV"))
+        given.config = read_config([name for name in value if name != "ENV"])
+        return given
+
+    @classmethod
     def invoke(  # type: ignore[override]
         cls,
         *,
@@ -151,20 +166,47 @@ def read_config(sources: Sequence[str]) -> dict[str, Any]:
     """
     config: dict[str, Any] = {}
     for source in sources:
-        try:
-            if source == "ENV":
-                config |= TapRutter._env_var_config
-            else:
-                content = json.loads(Path(source).read_text(encoding="utf-8"))
-                if not isinstance(content, dict):
-                    raise ValueError
-                config |= content
-        except OSError as error:
-            raise ConfigError(f"File {source} cannot be read: {error.strerror}.") from None
-        except ValueError:
-            where = "the environment" if source == "ENV" else source
-            raise ConfigError(f"The settings in {where} are no JSON object.") from None
+        config |= read_environment() if source == "ENV" else _read_file(source)
     return config
+
+
+def _read_file(source: str) -> dict[str, Any]:
+    try:
+        content = json.loads(Path(source).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"File {source} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ConfigError(f"The settings in {source} are no JSON object.")
+    return content
+
+
+def read_environment() -> dict[str, Any]:
+    """The settings in variables such as ``TAP_RUTTER_CLIENT_ID``, also from a file ``.env``.
+
+    Raises:
+        ConfigError: for a variable that is not of its setting's type.
+    """
+    try:
+        return dict(TapRutter._env_var_config)
+    except ValueError:
+        for name, schema in TapRutter.config_jsonschema["properties"].items():
+            _check_variable(name, schema)
+        raise
+
+
+def _check_variable(setting: str, schema: Mapping[str, Any]) -> None:
+    variable = f"{TapRutter._env_var_prefix}{setting.upper()}"
+    kinds = schema.get("type", ())
+    try:
+        if "integer" in kinds:
+            int(os.environ.get(variable, "0"))
+        elif "object" in kinds:
+            json.loads(os.environ.get(variable, "{}"))
+    except ValueError:
+        expected = "an integer" if "integer" in kinds else "a JSON object"
+        raise ConfigError(f"Setting '{setting}' in {variable} must be {expected}.") from None
 
 
 def _checked_catalog(catalog: Any) -> Any:
@@ -175,14 +217,26 @@ def _checked_catalog(catalog: Any) -> Any:
     """
     if isinstance(catalog, dict):
         streams = catalog.get("streams")
-        if not isinstance(streams, list) or not all(
-            isinstance(entry, dict)
-            and isinstance(entry.get("tap_stream_id"), str)
-            and isinstance(entry.get("schema", {}), dict)
-            for entry in streams
-        ):
+        if not isinstance(streams, list) or not all(map(_is_entry, streams)):
             raise ConfigError(
                 "The given catalog cannot be read: it must hold an array 'streams' of objects with"
                 " 'tap_stream_id' and 'schema', as `tap-rutter --discover` writes it."
             )
     return catalog
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this can be a stream's entry in a catalog."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("tap_stream_id"), str):
+        return False
+    parts = entry.get("metadata", [])
+    return (
+        isinstance(entry.get("schema", {}), dict)
+        and isinstance(parts, list)
+        and all(
+            isinstance(part, dict)
+            and isinstance(part.get("breadcrumb"), list)
+            and isinstance(part.get("metadata"), dict)
+            for part in parts
+        )
+    )

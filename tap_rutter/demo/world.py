@@ -44,14 +44,11 @@ def rows_shown(world: World, path: str) -> int:
 
     Not counted is a list that Rutter itself names as unavailable on a connection.
     """
-    if path == "/connections":
+    if path in {"/connections", "/connections/status"}:
         return len(world.connections)
-    connections = readable(world)
-    if path == "/connections/status":
-        return len(connections)
     return sum(
         _count(world, connection.id, path)
-        for connection in connections
+        for connection in readable(world)
         if entity_of(path) not in (connection.unavailable_objects or ())
     )
 
