@@ -1,0 +1,242 @@
+"""The tap as others run it, and the Singer messages that it writes."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from tap_rutter.main import run_command
+from tap_rutter.simulator import Simulator
+from tap_rutter.streams import OPTIONAL
+from tap_rutter.tap import TapRutter
+
+Json = dict[str, Any]
+
+COMMAND = Path(sys.executable).with_name("tap-rutter")
+
+# What a developer has set for real use must not reach the tests.
+_FOREIGN = ("TAP_RUTTER_", "RUTTER_", "TARGET_", "MELTANO_", "LOGLEVEL", "SINGER_SDK_")
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Singer messages in their order; numbers with a fraction are exact."""
+
+    lines: tuple[Json, ...]
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Messages:
+        """Read a tap's standard output; every line must be a JSON object."""
+        return cls(tuple(json.loads(line, parse_float=Decimal) for line in text.splitlines()))
+
+    @cached_property
+    def records(self) -> dict[str, list[Json]]:
+        """Records by stream; an empty list for a stream without any."""
+        found: dict[str, list[Json]] = defaultdict(list)
+        for line in self.lines:
+            if line["type"] == "RECORD":
+                found[line["stream"]].append(line["record"])
+        return found
+
+    @cached_property
+    def schemas(self) -> dict[str, Json]:
+        """SCHEMA messages by stream."""
+        return {line["stream"]: line for line in self.lines if line["type"] == "SCHEMA"}
+
+    @cached_property
+    def states(self) -> list[Json]:
+        """The values of the STATE messages."""
+        return [line["value"] for line in self.lines if line["type"] == "STATE"]
+
+    @property
+    def state(self) -> Json:
+        """What a target would hand to the next run."""
+        return self.states[-1]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has come to its end."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def messages(self) -> Messages:
+        return Messages.parse(self.stdout)
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines that were logged as errors."""
+        return [line for line in self.stderr.splitlines() if "| ERROR" in line]
+
+
+def settings(simulator: Simulator, **more: Any) -> Json:
+    """A configuration that reads a simulator."""
+    return {
+        "client_id": simulator.client_id,
+        "client_secret": simulator.client_secret,
+        "api_url": simulator.api_url,
+        **more,
+    }
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without what would configure the tap or its peers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    # Both the plugins and Meltano are those that are installed beside this Python.
+    path = os.pathsep.join([str(COMMAND.parent), kept.get("PATH", "")])
+    return {**kept, "PATH": path, "NO_COLOR": "1", **more}
+
+
+@contextmanager
+def arguments(
+    config: object = None, state: object = None, catalog: object = None
+) -> Iterator[list[str]]:
+    """Command line arguments for files that hold these values."""
+    given = {"--config": config, "--state": state, "--catalog": catalog}
+    with tempfile.TemporaryDirectory() as folder:
+        found: list[str] = []
+        for option, value in given.items():
+            if value is not None:
+                file = Path(folder, f"{option.strip('-')}.json")
+                file.write_text(json.dumps(value), encoding="utf-8")
+                found += [option, str(file)]
+        yield found
+
+
+def run_tap(
+    *args: str,
+    config: object = None,
+    state: object = None,
+    catalog: object = None,
+    **variables: str,
+) -> Ended:
+    """The console script in a process of its own, until it ends."""
+    with arguments(config, state, catalog) as files:
+        return run([COMMAND, *files, *args], env=environment(**variables))
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    stdin: str = "",
+    cwd: Path | None = None,
+) -> Ended:
+    """A command in a process of its own, until it ends."""
+    ended = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, env=env, cwd=cwd, check=False
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def sync(
+    simulator: Simulator,
+    *streams: str,
+    state: Json | None = None,
+    catalog: Json | None = None,
+    **more: Any,
+) -> Messages:
+    """Read these streams (all, if none is named) in this very process.
+
+    Args:
+        simulator: Whom to read.
+        streams: Names of streams.
+        state: What an earlier run ended with; it is left as it is.
+        catalog: In place of one that selects the streams whole.
+        more: Further settings.
+    """
+    more.setdefault("optional_streams", [name for name in OPTIONAL if name in streams])
+    tap = TapRutter(
+        config=settings(simulator, **more),
+        catalog=catalog or (catalog_of(*streams) if streams else None),
+        state=copy.deepcopy(state),
+    )
+    output = io.StringIO()
+    try:
+        with redirect_stdout(output):
+            tap.sync_all()
+            tap.run.finish()
+    finally:
+        tap.run.close()
+    return Messages.parse(output.getvalue())
+
+
+@cache
+def discovered(*optional: str) -> Json:
+    """The catalog, as discovery gives it, with these optional streams."""
+    tap = TapRutter(config={"optional_streams": list(optional)}, validate_config=False)
+    catalog: Json = tap.catalog_dict
+    return catalog
+
+
+def catalog_of(*streams: str) -> Json:
+    """The catalog with only these streams selected."""
+    entries = discovered(*(name for name in OPTIONAL if name in streams))["streams"]
+    # Schemas are large, and nobody changes them: what is selected is a matter of the metadata.
+    catalog = {
+        "streams": [{**entry, "metadata": copy.deepcopy(entry["metadata"])} for entry in entries]
+    }
+    names = {entry["tap_stream_id"] for entry in entries}
+    assert set(streams) <= names, f"no such stream: {set(streams) - names}"
+    for entry in catalog["streams"]:
+        for part in entry["metadata"]:
+            if not part["breadcrumb"]:
+                part["metadata"]["selected"] = entry["tap_stream_id"] in streams
+    return catalog
+
+
+def pipe(config: Json, target: str | Path, options: Json) -> None:
+    """``tap-rutter --config … | target --config …``; both must end well."""
+    with arguments(config) as tap_files, arguments(options) as target_files:
+        tap = subprocess.Popen(
+            [COMMAND, *tap_files], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
+        with tap:
+            assert tap.stdout is not None
+            assert tap.stderr is not None
+            loaded = subprocess.run(
+                [target, *target_files],
+                stdin=tap.stdout,
+                capture_output=True,
+                text=True,
+                env=environment(),
+                check=False,
+            )
+            said = tap.stderr.read().decode()
+    assert tap.returncode == 0, said
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def run_here(*args: str) -> Ended:
+    """The console script in this very process: as in one of its own, without the start-up."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    hooks = sys.excepthook, threading.excepthook
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run_command(list(args))
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.captureWarnings(False)
+        sys.excepthook, threading.excepthook = hooks
+    return Ended(code, out.getvalue(), err.getvalue())

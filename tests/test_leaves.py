@@ -1,0 +1,187 @@
+"""Rules that every stream keeps, and what its schema promises to a warehouse."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.singer import discovered
+
+from tap_rutter.schemas import document
+from tap_rutter.streams import OPTIONAL, STREAMS, name_of
+from tap_rutter.streams.base import RutterStream
+from tap_rutter.tap import TapRutter
+from tap_rutter.versions import SUPPORTED
+
+Json = dict[str, Any]
+
+FAMILIES = ("accounting", "commerce", "banking", "hris", "ads", "supplier_enablement")
+# Streams that are about the account at Rutter, and so belong to no family.
+ACCOUNT = {"connections", "connection_statuses", "deleted_objects", "sync_report"}
+# Endpoints that are truly odd: all that a leaf may do beside telling facts.
+METHODS = {
+    "commerce_balance": {"fields", "shape"},  # it has no time of its own: the day is added
+    "commerce_product_categories": {"shape"},  # a tree
+    "connection_statuses": {"shape"},  # nested five deep
+    "deleted_objects": {"fields", "shape"},  # events, made into what they are about
+}
+SECRET = re.compile(r"access_token|.*link_url|update_url|.*secret.*|.*password.*")
+LEAVES = pytest.mark.parametrize("leaf", STREAMS, ids=name_of)
+
+
+@pytest.fixture(scope="module", params=SUPPORTED)
+def tap(request: pytest.FixtureRequest) -> TapRutter:
+    """A tap of each API version, with all optional streams."""
+    config = {"api_version": request.param, "optional_streams": list(OPTIONAL)}
+    return TapRutter(config=config, validate_config=False)
+
+
+def columns(tap: TapRutter) -> Iterator[tuple[str, str, Json]]:
+    """All top-level fields: stream, name, schema."""
+    for name, stream in tap.streams.items():
+        for column, schema in stream.schema["properties"].items():
+            yield name, column, schema
+
+
+def fields(schema: Json, path: str = "") -> Iterator[tuple[str, Json]]:
+    """All fields of a schema at any depth, by dotted path."""
+    for name, field in schema.get("properties", {}).items():
+        yield f"{path}{name}", field
+        yield from fields(field, f"{path}{name}.")
+
+
+# ---- leaves
+
+
+@LEAVES
+def test_a_name_is_a_family_and_an_object(leaf: type[RutterStream]) -> None:
+    name = name_of(leaf)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
+    assert name in ACCOUNT or name.startswith(tuple(f"{family}_" for family in FAMILIES))
+
+
+@LEAVES
+def test_a_leaf_says_in_a_sentence_what_its_rows_are(leaf: type[RutterStream]) -> None:
+    text = vars(leaf)["__doc__"] or ""
+    assert re.match(r"[A-Z][^\n]{9,}\.(\n|$)", text)
+
+
+@LEAVES
+def test_a_leaf_tells_facts_and_does_nothing(leaf: type[RutterStream]) -> None:
+    methods = {
+        name
+        for name, value in vars(leaf).items()
+        if inspect.isroutine(value) or isinstance(value, classmethod | staticmethod | property)
+    }
+    assert methods == METHODS.get(name_of(leaf), set())
+    # The base of a kind, a family, the leaf: no deeper, and one line of descent.
+    own = leaf.__mro__[: leaf.__mro__.index(RutterStream)]
+    assert len([part for part in own if part.__module__ != RutterStream.__module__]) <= 2
+    assert all(len(part.__bases__) == 1 for part in own)
+
+
+@LEAVES
+def test_endpoint_and_component_are_described(leaf: type[RutterStream]) -> None:
+    if not leaf.path:
+        assert name_of(leaf) == "sync_report"
+        return
+    versions = [document(version) for version in SUPPORTED]
+    assert any(version.has(leaf.path) for version in versions)
+    if leaf.component:
+        assert all(
+            leaf.component in version.components for version in versions if version.has(leaf.path)
+        )
+
+
+def test_names_and_deletion_resources_are_not_shared() -> None:
+    names = [name_of(leaf) for leaf in STREAMS]
+    resources = [leaf.event_resource for leaf in STREAMS if leaf.event_resource]
+    assert sorted(set(names)) == sorted(names)
+    assert sorted(set(resources)) == sorted(resources)
+
+
+# ---- schemas
+
+
+def test_the_schema_is_made_once(tap: TapRutter) -> None:
+    for stream in tap.streams.values():
+        assert stream.schema is stream.schema
+
+
+def test_keys_are_there_and_are_never_null(tap: TapRutter) -> None:
+    for name, stream in tap.streams.items():
+        declared = stream.schema["properties"]
+        assert stream.primary_keys
+        for column in stream.primary_keys:
+            assert "null" not in declared[column]["type"], (name, column)
+
+
+def test_the_connection_is_the_first_column_and_part_of_the_key(tap: TapRutter) -> None:
+    for name, stream in tap.streams.items():
+        if name == "connections":
+            assert "connection_id" not in stream.schema["properties"]
+            continue
+        assert next(iter(stream.schema["properties"])) == "connection_id", name
+        assert "connection_id" in stream.primary_keys, name
+
+
+def test_replication_keys_are_times(tap: TapRutter) -> None:
+    for name, stream in tap.streams.items():
+        if stream.replication_key is not None:
+            declared = stream.schema["properties"][stream.replication_key]
+            assert declared["format"] == "date-time", name
+
+
+def test_everything_but_the_key_may_be_null_and_has_one_type(tap: TapRutter) -> None:
+    for name, column, schema in columns(tap):
+        kinds = [kind for kind in schema["type"] if kind != "null"]
+        assert len(kinds) == 1, (name, column)
+        assert ("null" in schema["type"]) != (column in tap.streams[name].primary_keys)
+
+
+def test_nothing_is_enforced_that_rutter_may_change(tap: TapRutter) -> None:
+    allowed = {"type", "format", "properties", "additionalProperties", "description"}
+    for name, stream in tap.streams.items():
+        assert stream.schema["additionalProperties"] is True, name
+        for path, schema in fields(stream.schema):
+            # No enum, no const, no required; no items, of which targets make typed arrays.
+            assert schema.keys() <= allowed, (name, path)
+            assert schema.get("format") in {None, "date-time"}, (name, path)
+            if "object" in schema["type"]:
+                assert schema["additionalProperties"] is True, (name, path)
+
+
+def test_no_field_bears_a_name_that_says_secret(tap: TapRutter) -> None:
+    for name, stream in tap.streams.items():
+        for path, _ in fields(stream.schema):
+            assert not SECRET.fullmatch(path.rsplit(".", 1)[-1]), (name, path)
+
+
+def test_rows_of_the_api_can_hold_what_the_schema_does_not_know(tap: TapRutter) -> None:
+    for name, stream in tap.streams.items():
+        assert isinstance(stream, RutterStream)
+        kept = {"_rutter_extra", "_rutter_issues"} & stream.schema["properties"].keys()
+        assert len(kept) == (0 if stream.is_made else 2), name
+
+
+# ---- the catalog
+
+
+def test_optional_streams_are_there_only_when_named() -> None:
+    names = {entry["tap_stream_id"] for entry in discovered()["streams"]}
+    more = {entry["tap_stream_id"] for entry in discovered(*OPTIONAL)["streams"]}
+    assert names.isdisjoint(OPTIONAL)
+    assert more - names == set(OPTIONAL)
+
+
+def test_the_catalog_tells_keys_and_replication() -> None:
+    for entry in discovered(*OPTIONAL)["streams"]:
+        leaf = next(leaf for leaf in STREAMS if name_of(leaf) == entry["tap_stream_id"])
+        whole = next(part["metadata"] for part in entry["metadata"] if not part["breadcrumb"])
+        assert list(entry["key_properties"]) == list(leaf.key)
+        assert list(whole["table-key-properties"]) == list(leaf.key)
+        assert entry.get("replication_key") == leaf.time_field
+        assert entry["replication_method"] == ("INCREMENTAL" if leaf.time_field else "FULL_TABLE")

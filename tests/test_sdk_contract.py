@@ -1,0 +1,184 @@
+"""Where the tap leans on the SDK's inner parts: a release that changes them fails here first.
+
+Public hooks are the SDK's promise. These are not: names that begin with an underscore, and who
+calls whom. Each is used because no public hook serves; the code says why at the place.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from singer_sdk import Stream, Tap
+from singer_sdk.pagination import BaseAPIPaginator
+from singer_sdk.singerlib.encoding import GenericSingerWriter
+from singer_sdk.streams._state import StreamStateManager
+from support.singer import Json, catalog_of, discovered, settings, sync
+
+from tap_rutter.pages import CursorPaginator
+from tap_rutter.simulator import Simulator, World
+from tap_rutter.state import PartitionStateManager
+from tap_rutter.streams.base import RutterStream
+from tap_rutter.tap import TapRutter
+from tap_rutter.writer import BlockWriter
+
+STREAM = "accounting_vendors"
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.add_connection("QUICKBOOKS", counts={"/accounting/vendors": 4})
+    return world
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "private"),
+    [
+        (RutterStream, Stream, {"_sync_records", "_generate_schema_messages"}),
+        (TapRutter, Tap, {"_validate_config"}),
+        (PartitionStateManager, StreamStateManager, set()),
+        (CursorPaginator, BaseAPIPaginator, set()),
+        (BlockWriter, GenericSingerWriter, set()),
+    ],
+)
+def test_what_is_overridden_exists_and_takes_the_same_arguments(
+    ours: type, theirs: type, private: set[str]
+) -> None:
+    functions = {name: f for name, f in vars(ours).items() if inspect.isfunction(f)}
+    overridden = {name for name in functions if hasattr(theirs, name)} - {"__init__"}
+    assert {name for name in overridden if name.startswith("_")} == private
+    for name in overridden:
+        # Every argument that the SDK passes has a place in ours.
+        wanted = inspect.signature(getattr(theirs, name)).parameters
+        given = inspect.signature(functions[name]).parameters
+        takes_any = {entry.kind for entry in given.values()} >= {
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
+        }
+        assert takes_any or wanted.keys() <= given.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (Stream, "_abort_sync"),
+        (Stream, "_generate_record_messages"),
+        (Stream, "_write_schema_message"),
+        (Stream, "ABORT_AT_RECORD_COUNT"),
+        (Tap, "append_builtin_config"),
+        (TapRutter, "_env_var_config"),
+    ],
+)
+def test_what_is_called_exists(owner: type, name: str) -> None:
+    assert hasattr(owner, name)
+
+
+def test_a_stream_keeps_what_the_tap_sets_on_it() -> None:
+    stream = TapRutter(validate_config=False).streams[STREAM]
+    for name in ("_state_manager", "_input_schema"):
+        assert name in vars(stream), name
+
+
+# ---- who calls whom
+
+
+def test_the_sdks_loop_comes_to_our_emitter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+
+    def emit(self: object, stream: RutterStream, **_: Any) -> None:
+        del self
+        called.append(stream.name)
+
+    monkeypatch.setattr("tap_rutter.run.Run.emit", emit)
+    with Simulator(world) as simulator:
+        sync(simulator, STREAM, "commerce_orders")
+    assert called == [STREAM, "commerce_orders"]
+
+
+def test_the_sdk_moves_no_bookmark_and_makes_no_entry(world: World) -> None:
+    with Simulator(world) as simulator:
+        tap = TapRutter(config=settings(simulator))
+        try:
+            stream = tap.streams[STREAM]
+            context = {"connection_id": "one"}
+            stream.get_starting_timestamp(context)
+            stream.get_context_state(context)
+            stream._increment_stream_state({"last_synced_at": "2026-01-01"}, context=context)
+            stream.finalize_state_progress_markers()
+            assert tap.state == {}
+            messages = sync(simulator, STREAM)
+        finally:
+            tap.run.close()
+    assert set(messages.state) == {"bookmarks"}
+    assert set(messages.state["bookmarks"]) == {STREAM, "connections"}
+    (partition,) = messages.state["bookmarks"][STREAM]["partitions"]
+    assert set(partition) == {"context", "replication_key", "replication_key_value"}
+
+
+def test_no_activate_version_is_ever_written(world: World) -> None:
+    with Simulator(world) as simulator:
+        messages = sync(simulator)
+    assert {line["type"] for line in messages.lines} == {"SCHEMA", "RECORD", "STATE"}
+
+
+# ---- schemas and records on their way through the SDK
+
+
+def _schema(world: World, catalog: Json | None = None, **more: Any) -> tuple[Json, list[Json]]:
+    """The SCHEMA's properties and the records of the vendors."""
+    with Simulator(world) as simulator:
+        messages = sync(simulator, STREAM, catalog=catalog, **more)
+    return messages.schemas[STREAM]["schema"]["properties"], messages.records[STREAM]
+
+
+def test_a_schema_message_declares_nested_objects_open(world: World) -> None:
+    with Simulator(world) as simulator:
+        messages = sync(simulator, "commerce_orders")
+    address = messages.schemas["commerce_orders"]["schema"]["properties"]["billing_address"]
+    assert address == {"type": ["object", "null"], "additionalProperties": True}
+    entry = next(e for e in discovered()["streams"] if e["tap_stream_id"] == "commerce_orders")
+    assert "city" in entry["schema"]["properties"]["billing_address"]["properties"]
+
+
+def test_a_deselected_field_is_in_neither_schema_nor_record(world: World) -> None:
+    catalog = catalog_of(STREAM)
+    entry = next(e for e in catalog["streams"] if e["tap_stream_id"] == STREAM)
+    for part in entry["metadata"]:
+        if part["breadcrumb"] == ["properties", "website"]:
+            part["metadata"]["selected"] = False
+    properties, records = _schema(world, catalog)
+    assert "website" not in properties
+    assert "vendor_name" in properties
+    assert len(records) == 4
+    assert all("website" not in record and "vendor_name" in record for record in records)
+
+
+def test_flattening_sees_the_nested_fields() -> None:
+    world = World()
+    shop = world.add_connection("SHOPIFY", counts={"/orders": 3})
+    with Simulator(world) as simulator:
+        messages = sync(
+            simulator, "commerce_orders", flattening_enabled=True, flattening_max_depth=2
+        )
+    properties = messages.schemas["commerce_orders"]["schema"]["properties"]
+    assert "billing_address__city" in properties
+    assert "billing_address" not in properties
+    rows = {row["id"]: row for row in world.rows(shop.id, "/orders")}
+    records = messages.records["commerce_orders"]
+    assert len(records) == 3
+    for record in records:
+        address = rows[record["id"]]["billing_address"] or {}
+        assert record.get("billing_address__city") == address.get("city")
+
+
+def test_a_stream_map_makes_and_removes_columns(world: World) -> None:
+    maps = {STREAM: {"shouted": "vendor_name.upper()", "website": None}}
+    properties, records = _schema(world, stream_maps=maps)
+    assert "shouted" in properties
+    assert "website" not in properties
+    assert all(record["shouted"] == record["vendor_name"].upper() for record in records)
