@@ -1,5 +1,6 @@
 # Everything is installed into this folder: .venv (Python packages), .meltano (Meltano's plugins),
-# .demo (the demo's PostgreSQL). Needed beforehand: Python 3.11 or newer, git, make.
+# .demo (the demo's PostgreSQL), .bench (the benchmarks' peers). Needed beforehand: Python 3.11 or
+# newer, git, make.
 
 # Commands such as `make PYTHON=/opt/python3.12/bin/python3 test` choose another Python.
 PYTHON ?=

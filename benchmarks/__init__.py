@@ -1,0 +1,8 @@
+"""The tap measured against what one would use instead; run by ``make bench``.
+
+``cases.py`` says what is measured, ``contestants.py`` by whom, ``peers/`` holds what had to be
+written for the peers, ``targets.py`` what was set out to be reached. ``bench.py`` runs a case's
+rows in turn; ``measure.py`` and ``watch.py`` run one process and see what it costs; ``serve.py`` is
+the simulated API in a process of its own. ``rows.py``, ``tables.py``, ``page.py`` and ``chart.py``
+keep and show what came out.
+"""

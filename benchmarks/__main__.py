@@ -1,0 +1,125 @@
+"""``python -m benchmarks``: measure, print one table, and write the page and its charts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from benchmarks import page, tables
+from benchmarks.bench import Bench
+from benchmarks.cases import CASES, Case
+from benchmarks.contestants import ALL
+from benchmarks.environments import BENCH
+from benchmarks.rows import Result, Row, load
+from benchmarks.targets import verdicts
+
+_QUICK = "Small numbers: what it takes to start outweighs the rest, so targets mean nothing here."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 1 where a contestant failed, else 0."""
+    arguments = _parser().parse_args(argv)
+    # As an interrupt does: what was started is ended first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    kept = BENCH / ("quick" if arguments.quick else "results")
+    bench = Bench(
+        runs=arguments.runs or (1 if arguments.quick else 3),
+        quick=arguments.quick,
+        timeout=arguments.timeout,
+        contestants=frozenset(arguments.contestants) | {"tap"} if arguments.contestants else None,
+    )
+    names = [case.name for case in CASES]
+    chosen = [] if arguments.report else arguments.only or names
+    wanted = [name for name in names if name in chosen]
+    for case in CASES:
+        if case.name in wanted:
+            _measured(case, bench).save(kept)
+    results = load(kept, names if not arguments.quick or arguments.report else wanted)
+    if not results:
+        print("Nothing has been measured yet.", file=sys.stderr)
+        return 1
+    found = verdicts(results)
+    tables.on_terminal(results, found, _QUICK if arguments.quick else None)
+    if arguments.quick:
+        page.draw(kept, kept, bench.environments)
+    else:
+        page.write(results, found, kept, bench.environments)
+    return int(any(row.error is not None for result in results for row in result.rows))
+
+
+def _measured(case: Case, bench: Bench) -> Result:
+    print(case.title, file=sys.stderr)
+    try:
+        about, rows = case.measure(bench)
+    except Exception as error:
+        # Such as a database that has no build for this machine: the other cases go on.
+        failed = Row(
+            group="all",
+            key="",
+            label=case.title,
+            setting="",
+            units=0,
+            records=0,
+            error=f"{type(error).__name__}: {error}",
+        )
+        about, rows = "This case could not be measured.", [failed]
+    return Result(
+        case=case.name,
+        title=case.title,
+        unit=case.unit,
+        reference=case.reference,
+        about=about,
+        measured_at=datetime.now(UTC).strftime("%Y-%m-%d"),
+        machine=machine(),
+        runs=bench.runs,
+        rows=rows,
+    )
+
+
+def machine() -> str:
+    """The class of machine: what a reader needs to compare, and nothing that tells whose it is."""
+    cores = os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{cores} core{'s' if cores > 1 else ''}, {memory:.0f} GiB of memory,"
+        f" {platform.system()}, Python {platform.python_version()}"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="small numbers, one run, the page left as it is"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[case.name for case in CASES],
+        metavar="CASE",
+        help="measure this case only; may be given again: "
+        + ", ".join(case.name for case in CASES),
+    )
+    parser.add_argument(
+        "--contestants",
+        nargs="+",
+        choices=[contestant.name for contestant in ALL],
+        metavar="NAME",
+        help="measure the tap and these only: " + ", ".join(entry.name for entry in ALL),
+    )
+    parser.add_argument("--runs", type=int, help="runs of each (3; with --quick 1)")
+    parser.add_argument(
+        "--timeout", type=float, default=1_800, help="seconds that a run may take (1800)"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing: show what was measured before"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""The cases: what is read, by whom, in which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import contestants as who
+from benchmarks import loading
+from benchmarks.bench import Bench, Entry, start_of
+from benchmarks.contestants import Contestant, Job
+from benchmarks.lists import RutterList, ledger, orders
+from benchmarks.measure import Cost, RunFailed, run
+from benchmarks.rows import Row, Start
+from benchmarks.serve import World
+
+_ROWS_PER_LIST = 5
+STARTING = "start"
+"""The group of rows that only tell what a contestant takes to start."""
+TOGETHER = "all"
+"""The group where a case has one only."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question that the benchmarks answer."""
+
+    name: str
+    title: str
+    unit: str
+    reference: str
+    measure: Callable[[Bench], tuple[str, list[Row]]]
+    """Says what was done, and what came out."""
+
+
+def _failed(starts: Sequence[Row]) -> list[Row]:
+    """Rows of contestants that do not even start: shown, so that they are not just missing."""
+    failed = [row for row in starts if row.error is not None]
+    for row in failed:
+        row.group = "not measured"
+    return failed
+
+
+def workers_text(contestant: Contestant, workers: int) -> str:
+    """How a row names the number of workers."""
+    if len(contestant.worker_counts) == 1:
+        return "sequential"
+    return f"{workers} worker{'s' if workers > 1 else ''}"
+
+
+# ---- one large connection
+
+
+def one_connection(bench: Bench) -> tuple[str, list[Row]]:
+    """Orders of one connection, for all contestants, at several latencies."""
+    count = bench.size(100_000, 1_500)
+    latencies = bench.size((0, 50, 200), (0,))
+    chosen = [contestant for contestant in who.ALL if bench.wants(contestant)]
+    with bench.serving(World(orders=1)) as server:
+        starts = bench.starts(
+            [_order_entry(bench, STARTING, one, 1, 1, server, None) for one in chosen]
+        )
+    begun = {row.key: start_of(row) for row in starts}
+    rows = _failed(starts)
+    for latency in latencies:
+        group = f"{latency} ms a page"
+        with ExitStack() as stack:
+            entries = []
+            for share in sorted({one.share for one in chosen}):
+                world = World(orders=count // share, latency=latency / 1000)
+                server = stack.enter_context(bench.serving(world))
+                entries += [
+                    _order_entry(bench, group, one, workers, count, server, begun[f"{one.name}-1"])
+                    for one in chosen
+                    if one.share == share and begun[f"{one.name}-1"]
+                    for workers in one.worker_counts
+                ]
+            rows += bench.measure(entries)
+    about = (
+        f"{count:,} orders of about 3 kB, {who.PAGE_SIZE} a page. CPU per record leaves out what"
+        " the same contestant takes to read a single order."
+    )
+    return about, rows
+
+
+def _order_entry(
+    bench: Bench,
+    group: str,
+    contestant: Contestant,
+    workers: int,
+    count: int,
+    server: dict[str, object],
+    start: Start | None,
+) -> Entry:
+    share = contestant.share if start else 1
+    row = Row(
+        group=group,
+        key=f"{contestant.name}-{workers}",
+        label=contestant.label,
+        setting=workers_text(contestant, workers),
+        units=count,
+        records=count,
+        measured_units=count // share if share > 1 else None,
+        start=start,
+    )
+    once = bench.reading(contestant, server, [orders()], workers=workers, expected=count // share)
+    return Entry(row, once)
+
+
+def records(bench: Bench) -> tuple[str, list[Row]]:
+    """The tap on ever larger connections: cost per record, and memory."""
+    counts = bench.size((10_000, 100_000, 1_000_000), (500, 1_000, 3_000))
+    with ExitStack() as stack:
+
+        def entry(count: int, start: Start | None) -> Entry:
+            server = stack.enter_context(bench.serving(World(orders=count)))
+            row = Row(
+                group=TOGETHER if start else STARTING,
+                key=str(count),
+                label=who.TAP.label,
+                setting=f"{count:,} orders",
+                units=count,
+                records=count,
+                start=start,
+            )
+            once = bench.reading(who.TAP, server, [orders()], workers=who.MANY, expected=count)
+            return Entry(row, once)
+
+        [begun] = bench.starts([entry(1, None)])
+        rows = bench.measure([entry(count, start_of(begun)) for count in counts])
+    for row in rows:
+        row.note = _flatness(row)
+    about = (
+        f"Orders of one connection, no latency, {who.MANY} workers. Memory is looked at ten times"
+        " a second."
+    )
+    return about, rows
+
+
+def _flatness(row: Row) -> str:
+    first, second = row.halves
+    return f"at most {first / 1e6:.0f} MB in the first half, {second / 1e6:.0f} in the second"
+
+
+# ---- many small connections
+
+
+def _fleet_world(connections: int, latency: float) -> tuple[World, list[RutterList], int]:
+    """A fleet of ledgers, its lists, and how many rows each connection has."""
+    full, empty = ledger()
+    world = World(
+        connections=connections,
+        latency=latency,
+        platform="NETSUITE",
+        tables={entry.path: _ROWS_PER_LIST for entry in full},
+        empty={entry.path: entry.key for entry in empty},
+    )
+    return world, [*full, *empty], len(full) * _ROWS_PER_LIST
+
+
+def _fleet_entry(
+    bench: Bench,
+    contestant: Contestant,
+    server: dict[str, object],
+    lists: Sequence[RutterList],
+    *,
+    group: str,
+    workers: int,
+    connections: int,
+    rows_each: int,
+    stands_for: int | None = None,
+    start: Start | None = None,
+) -> Entry:
+    row = Row(
+        group=group,
+        key=f"{contestant.name}-{workers}",
+        label=contestant.label,
+        setting=workers_text(contestant, workers),
+        units=stands_for or connections,
+        records=(stands_for or connections) * rows_each,
+        measured_units=connections if stands_for else None,
+        start=start,
+    )
+    once = bench.reading(
+        contestant,
+        server,
+        lists,
+        workers=workers,
+        expected=connections * rows_each,
+        connections=connections,
+    )
+    return Entry(row, once)
+
+
+def fleet(bench: Bench) -> tuple[str, list[Row]]:
+    """Many connections with many small lists, where latency is what one waits for."""
+    count, few = bench.size((1_000, 10), (8, 2))
+    latency = bench.size(0.05, 0.01)
+    peers = [one for one in (who.PLAIN_SDK, who.GUIDE) if bench.wants(one)]
+    world, lists, rows_each = _fleet_world(count, latency)
+    group = TOGETHER
+    with bench.serving(world) as server:
+
+        def entry(contestant: Contestant, workers: int, connections: int, **more: object) -> Entry:
+            return _fleet_entry(
+                bench,
+                contestant,
+                server,
+                lists,
+                workers=workers,
+                connections=connections,
+                rows_each=rows_each,
+                **more,  # type: ignore[arg-type]
+            )
+
+        starts = bench.starts(
+            [entry(one, one.worker_counts[0], 1, group=STARTING) for one in (who.TAP, *peers)]
+        )
+        begun = {row.key.rpartition("-")[0]: start_of(row) for row in starts}
+        entries = [
+            entry(who.TAP, workers, count, group=group, start=begun["tap"])
+            for workers in (who.MANY, 32)
+        ]
+        entries += [
+            entry(one, 1, few, group=group, start=begun[one.name], stands_for=count)
+            for one in peers
+            if begun[one.name]
+        ]
+        rows = _failed(starts) + bench.measure(entries)
+    about = (
+        f"{count:,} connections with {len(lists)} lists, {rows_each // _ROWS_PER_LIST} of them with"
+        f" {_ROWS_PER_LIST} rows and the others empty, {latency * 1000:.0f} ms a request. The peers"
+        f" read 1 and {few} connections; a straight line through both gives their figures for all,"
+        " which is kind to them: the SDK's own book-keeping grows with the number of partitions."
+    )
+    return about, rows
+
+
+def connections(bench: Bench) -> tuple[str, list[Row]]:
+    """The tap on ever more connections: cost per connection."""
+    counts = bench.size((10, 100, 1_000, 5_000), (2, 4, 8))
+    _, lists, rows_each = _fleet_world(1, 0.0)
+    with ExitStack() as stack:
+
+        def entry(count: int, start: Start | None) -> Entry:
+            fleet_world, _, _ = _fleet_world(count, 0.0)
+            server = stack.enter_context(bench.serving(fleet_world))
+            made = _fleet_entry(
+                bench,
+                who.TAP,
+                server,
+                lists,
+                group=TOGETHER if start else STARTING,
+                workers=who.MANY,
+                connections=count,
+                rows_each=rows_each,
+                start=start,
+            )
+            made.row.key, made.row.setting = str(count), f"{count:,} connections"
+            return made
+
+        [begun] = bench.starts([entry(1, None)])
+        rows = bench.measure([entry(count, start_of(begun)) for count in counts])
+    about = (
+        f"{len(lists)} lists a connection, {rows_each} rows in all, no latency, {who.MANY} workers."
+        " CPU per connection"
+        " leaves out what the tap takes for a single connection."
+    )
+    return about, rows
+
+
+def shards(bench: Bench) -> tuple[str, list[Row]]:
+    """Several processes on one machine, each with its part of the connections."""
+    count, each = bench.size((64, 1_600), (8, 100))
+    world = World(orders=each, connections=count)
+    entries = []
+    with ExitStack() as stack:
+        # A simulator for each process, alike: one would be the bottleneck.
+        servers = [stack.enter_context(bench.serving(world)) for _ in range(4)]
+        for processes in (1, 2, 4):
+            row = Row(
+                group=TOGETHER,
+                key=str(processes),
+                label=who.TAP.label,
+                setting=f"{processes} process{'es' if processes > 1 else ''}",
+                units=count * each,
+                records=count * each,
+            )
+            entries.append(Entry(row, _sharded(bench, servers[:processes], count * each)))
+        rows = bench.measure(entries)
+    about = (
+        f"{count} connections with {each:,} orders each, no latency, `shard` 1/n to n/n, 8 workers"
+        " in each process. The simulators run on the same cores as the tap."
+    )
+    return about, rows
+
+
+def _sharded(
+    bench: Bench, servers: Sequence[dict[str, object]], expected: int
+) -> Callable[[Path], Cost]:
+    def once(folder: Path) -> Cost:
+        pipelines = []
+        for number, server in enumerate(servers, 1):
+            part = folder / f"shard-{number}"
+            part.mkdir()
+            job = Job(server, [orders()], 8, part, shard=f"{number}/{len(servers)}")
+            pipelines.append([who.TAP.command(bench.environments, job)])
+        cost = run(pipelines, folder, timeout=bench.timeout)
+        if cost.lines < expected:
+            raise RunFailed(f"delivered {cost.lines} of {expected} records")
+        return cost
+
+    return once
+
+
+CASES = (
+    Case("one-connection", "One large connection", "record", f"tap-{who.MANY}", one_connection),
+    Case("fleet", "Many small connections", "connection", f"tap-{who.MANY}", fleet),
+    Case("records", "More records", "record", "", records),
+    Case("connections", "More connections", "connection", "", connections),
+    Case("postgres", "Into PostgreSQL", "record", loading.REFERENCE, loading.measure),
+    Case("shards", "Several processes", "record", "1", shards),
+)

@@ -1,0 +1,108 @@
+"""A tap for the same API as the Singer SDK's documentation shows how to write one.
+
+A ``RESTStream`` per list with a typed schema, basic authentication, a paginator that takes the
+cursor out of the page, a partition per connection and a replication key; all else is left at its
+default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from requests.auth import HTTPBasicAuth
+from singer_sdk import RESTStream, Tap
+from singer_sdk import typing as th
+from singer_sdk.pagination import JSONPathPaginator
+
+Context = Mapping[str, Any]
+
+
+class PlainStream(RESTStream[str]):
+    """One list of all connections."""
+
+    primary_keys = ("connection_id", "id")
+    next_page_token_jsonpath = "$.next_cursor"
+    # The schema is a plain dictionary, made once: the SDK's schema sources would normalise it
+    # again at each access, which costs a tap nine tenths of its speed.
+    minimum_parameter: str
+
+    @property
+    def url_base(self) -> str:
+        """The API's base address."""
+        return str(self.config["api_url"])
+
+    @property
+    def authenticator(self) -> HTTPBasicAuth:
+        """The organisation's credentials."""
+        return HTTPBasicAuth(self.config["client_id"], self.config["client_secret"])
+
+    @property
+    def http_headers(self) -> dict[str, str]:
+        """Headers of each request."""
+        return {"X-Rutter-Version": self.config["api_version"]}
+
+    @property
+    def partitions(self) -> list[dict[str, Any]]:
+        """A context for each connection."""
+        return [{"connection_id": entry["id"]} for entry in self.config["connections"]]
+
+    def get_new_paginator(self) -> JSONPathPaginator:
+        """Follows the cursor."""
+        return JSONPathPaginator(self.next_page_token_jsonpath)
+
+    def get_url_params(
+        self, context: Context | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        """Parameters of each request."""
+        assert context is not None
+        tokens = {entry["id"]: entry["access_token"] for entry in self.config["connections"]}
+        params: dict[str, Any] = {
+            "access_token": tokens[context["connection_id"]],
+            "limit": self.config["page_size"],
+        }
+        if next_page_token:
+            params["cursor"] = next_page_token
+        start = self.get_starting_timestamp(context)
+        if start:
+            params[self.minimum_parameter] = int(start.timestamp() * 1000)
+        return params
+
+
+class TapPlain(Tap):
+    """The tap; which lists it reads stands in its configuration."""
+
+    name = "tap-plain"
+    config_jsonschema = th.PropertiesList(
+        th.Property("api_url", th.StringType, required=True),
+        th.Property("client_id", th.StringType, required=True),
+        th.Property("client_secret", th.StringType, required=True, secret=True),
+        th.Property("api_version", th.StringType, required=True),
+        th.Property("page_size", th.IntegerType, default=500),
+        th.Property("schemas", th.StringType, required=True),
+        th.Property("streams", th.ArrayType(th.ObjectType(additional_properties=True))),
+        th.Property("connections", th.ArrayType(th.ObjectType(additional_properties=True))),
+    ).to_dict()
+
+    def discover_streams(self) -> list[PlainStream]:
+        """A stream for each list of the configuration."""
+        return [self._stream(entry) for entry in self.config["streams"]]
+
+    def _stream(self, entry: Mapping[str, str]) -> PlainStream:
+        file = Path(self.config["schemas"]) / f"{entry['name']}.json"
+        facts = {
+            "name": entry["name"],
+            "path": entry["path"],
+            "records_jsonpath": f"$.{entry['key']}[*]",
+            "replication_key": entry["time_field"],
+            "minimum_parameter": f"{entry['time_field']}_min",
+            "schema": json.loads(file.read_text(encoding="utf-8")),
+        }
+        stream: type[PlainStream] = type("Stream", (PlainStream,), facts)
+        return stream(tap=self)
+
+
+if __name__ == "__main__":
+    TapPlain.cli()

@@ -1,0 +1,78 @@
+"""A simulated Rutter in a process of its own, so that its work is not counted.
+
+``python -m benchmarks.serve '<world as JSON>'`` prints its address and its connections as one line
+of JSON and serves until its standard input ends, so it cannot outlive the harness.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tap_rutter.simulator import Simulator, bulk_world
+
+
+@dataclass(frozen=True)
+class World:
+    """What is served: connections alike, each with the same number of rows."""
+
+    orders: int = 0
+    """Orders of each connection."""
+    connections: int = 1
+    latency: float = 0.0
+    """Seconds that each answer waits."""
+    platform: str = "SHOPIFY"
+    tables: dict[str, int] = field(default_factory=dict)
+    """Rows of each connection in other lists."""
+    empty: dict[str, str] = field(default_factory=dict)
+    """Lists that answer with an empty page, as one that an organisation has not enabled does;
+    with what their rows would stand under."""
+    body_size: int = 3_000
+
+    def to_json(self) -> str:
+        """As this module's command takes it."""
+        return json.dumps(asdict(self))
+
+
+def simulator_of(world: World) -> Simulator:
+    """A simulator of this world; bodies are not compressed, which would cost it more than them."""
+    made = bulk_world(
+        world.orders,
+        world.connections,
+        platform=world.platform,
+        tables=world.tables,
+        body_size=world.body_size,
+    )
+    simulator = Simulator(made, latency=world.latency, gzip=False)
+    for path, key in world.empty.items():
+        body = json.dumps({key: [], "next_cursor": None})
+        simulator.faults.add("respond", path=path, times=None, status=200, body=body)
+    return simulator
+
+
+def greeting(simulator: Simulator) -> dict[str, Any]:
+    """What a client needs to know."""
+    return {
+        "api_url": simulator.api_url,
+        "client_id": simulator.client_id,
+        "client_secret": simulator.client_secret,
+        "api_version": simulator.world.version,
+        "end_ms": simulator.world.clock.now,
+        "connections": [
+            {"id": connection.id, "access_token": connection.access_token}
+            for connection in simulator.world.connections.values()
+        ],
+    }
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    with simulator_of(World(**json.loads(sys.argv[1]))) as simulator:
+        print(json.dumps(greeting(simulator)), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The results as a table: on the terminal, and in the documentation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.rows import Result, Row
+from benchmarks.targets import Verdict
+
+_HEADINGS = (
+    "contestant",
+    "setting",
+    "CPU ÷ tap",
+    "time ÷ tap",
+    "records / CPU-s",
+    "CPU each",
+    "time, s",
+    "CPU, s",
+    "peak, MB",
+    "target, or note",
+)
+_TEXT_COLUMNS = (0, 1, 9)
+
+Line = tuple[str, ...]
+
+
+def lines_of(result: Result, group: str, verdicts: Sequence[Verdict]) -> list[Line]:
+    """A group's rows, cell by cell."""
+    reference = result.row(group, result.reference)
+    return [_line(result, row, reference, verdicts) for row in result.rows if row.group == group]
+
+
+def _line(result: Result, row: Row, reference: Row | None, verdicts: Sequence[Verdict]) -> Line:
+    if row.error is not None:
+        return (row.label, row.setting, *[""] * 7, f"failed: {row.error}")
+    notes = [
+        str(verdict)
+        for verdict in verdicts
+        if (verdict.case, verdict.group, verdict.key) == (result.case, row.group, row.key)
+    ]
+    if row.note:
+        notes.append(row.note)
+    if row.is_extrapolated:
+        notes.append(f"from {row.measured_units:,} {result.unit}s")
+    return (
+        row.label,
+        row.setting,
+        _ratio(row.cpu, reference.cpu if reference else None),
+        _ratio(row.wall, reference.wall if reference else None),
+        f"{_rounded(row.rate):,.0f}",
+        _each(row, result.unit),
+        f"{row.wall:,.1f}",
+        f"{row.cpu:,.1f}",
+        f"{row.peak / 1e6:,.0f}",
+        "; ".join(notes),
+    )
+
+
+def _ratio(value: float, reference: float | None) -> str:
+    if reference is None:
+        return ""
+    ratio = value / reference
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits: more would pretend."""
+    if value <= 0:
+        return 0.0
+    return round(value, 2 - math.floor(math.log10(value)))
+
+
+def _each(row: Row, unit: str) -> str:
+    if row.each is None:
+        return ""
+    if unit == "connection":
+        return f"{row.each * 1e3:.1f} ms"
+    return f"{row.each * 1e6:.0f} µs"
+
+
+def heading(result: Result, group: str) -> str:
+    """What a group of rows is called."""
+    return f"{result.title}: {group}" if len(result.groups) > 1 else result.title
+
+
+def on_terminal(
+    results: Sequence[Result], verdicts: Sequence[Verdict], caption: str | None = None
+) -> None:
+    """Print one table of everything."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title="tap-rutter and its peers",
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+    )
+    for index, name in enumerate(_HEADINGS):
+        is_text = index in _TEXT_COLUMNS
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
+    for result in results:
+        for group in result.groups:
+            table.add_section()
+            table.add_row(f"[bold]{heading(result, group)}[/bold]")
+            for line in lines_of(result, group, verdicts):
+                table.add_row(*[cell.replace("[", r"\[") for cell in line])
+    console = Console()
+    if not console.is_terminal:
+        # A pipe or a file has no width that lines should be broken at.
+        console = Console(width=200)
+    console.print(table)
+
+
+def as_markdown(results: Sequence[Result], verdicts: Sequence[Verdict]) -> str:
+    """The same for the documentation, a table for each group."""
+    parts = []
+    for result in results:
+        parts.append(f"### {result.title}\n")
+        parts.append(f"{result.about}\n")
+        for group in result.groups:
+            if len(result.groups) > 1:
+                parts.append(f"**{group}**\n")
+            parts.append("| " + " | ".join(_HEADINGS) + " |")
+            marks = ["---" if index in _TEXT_COLUMNS else "---:" for index in range(len(_HEADINGS))]
+            parts.append("| " + " | ".join(marks) + " |")
+            parts += [
+                "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
+                for line in lines_of(result, group, verdicts)
+            ]
+            parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def targets_as_markdown(verdicts: Sequence[Verdict], results: Sequence[Result]) -> str:
+    """The targets by themselves."""
+    by_case = {result.case: result for result in results}
+    lines = ["| case | row | target | reached | |", "| --- | --- | --- | --- | --- |"]
+    for verdict in verdicts:
+        result = by_case[verdict.case]
+        row = result.row(verdict.group, verdict.key)
+        name = f"{row.label}, {row.setting}" if row else ""
+        lines.append(
+            f"| {heading(result, verdict.group)} | {name} | {verdict.target} |"
+            f" {verdict.reached} | {'met' if verdict.is_met else '**missed**'} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""What was set out to be reached, and whether it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.contestants import MANY
+from benchmarks.loading import REFERENCE
+from benchmarks.rows import Result
+
+_AT_ONCE = "0 ms a page"
+_ALL = "all"
+_SLOW = "200 ms a page"
+_MB = 1e6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target beside the row that it is about."""
+
+    case: str
+    group: str
+    key: str
+    target: str
+    reached: str
+    is_met: bool
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.reached}, {'met' if self.is_met else 'missed'}"
+
+
+@dataclass(frozen=True)
+class _Target:
+    case: str
+    text: str
+    judge: Callable[[Result], Iterator[tuple[str, str, str, bool]]]
+    """Gives group and key of the row, what was reached, and whether that is enough."""
+
+
+def verdicts(results: Sequence[Result]) -> list[Verdict]:
+    """Of all targets, those whose rows were measured."""
+    return [
+        Verdict(target.case, group, key, target.text, reached, is_met)
+        for result in results
+        for target in _TARGETS
+        if target.case == result.case
+        for group, key, reached, is_met in target.judge(result)
+    ]
+
+
+def _rate_against(
+    key: str, least: float
+) -> Callable[[Result], Iterator[tuple[str, str, str, bool]]]:
+    """Records per second of processor time, both with one worker and no latency."""
+
+    def judge(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+        tap, other = result.row(_AT_ONCE, "tap-1"), result.row(_AT_ONCE, key)
+        if tap and other:
+            times = tap.rate / other.rate
+            yield (
+                _AT_ONCE,
+                key,
+                f"{times:.2f} x",
+                times >= least,
+            )
+
+    return judge
+
+
+def _many_windows(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+    one, many = result.row(_SLOW, "tap-1"), result.row(_SLOW, f"tap-{MANY}")
+    if one and many:
+        times = one.wall / many.wall
+        yield _SLOW, f"tap-{MANY}", f"{times:.1f} x", times >= 10
+
+
+def _per_connection(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+    few, many = result.row(_ALL, "10"), result.row(_ALL, "1000")
+    if few and many and few.each and many.each:
+        more = many.each / few.each - 1
+        yield _ALL, "1000", f"{more:+.0%}", more <= 0.2
+
+
+def _memory(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+    row = result.row(_ALL, "1000000")
+    if row:
+        first, second = row.halves
+        is_met = row.peak < 300 * _MB and second <= 1.1 * first
+        grown = f"{second / first - 1:+.0%} in the second half" if first else "not sampled"
+        yield row.group, row.key, f"{row.peak / _MB:.0f} MB, {grown}", is_met
+
+
+def _into_postgres(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+    tap, plain = result.row(_ALL, REFERENCE), result.row(_ALL, "plain_sdk-defaults")
+    if tap and plain:
+        times = plain.wall / tap.wall
+        yield _ALL, "plain_sdk-defaults", f"{times:.1f} x", times >= 3
+
+
+_TARGETS = (
+    _Target("one-connection", "tap ≥ 10 x per CPU-second", _rate_against("plain_sdk-1", 10)),
+    _Target("one-connection", "tap ≥ 5 x per CPU-second", _rate_against("dlt-1", 5)),
+    _Target("one-connection", "tap ≥ 10 x per CPU-second", _rate_against("airbyte-1", 10)),
+    _Target("one-connection", "tap ≥ 0.5 x per CPU-second", _rate_against("floor-1", 0.5)),
+    _Target("one-connection", "≥ 10 x one worker", _many_windows),
+    _Target("connections", "≤ 20 % above 10 connections", _per_connection),
+    _Target("records", "< 300 MB and flat", _memory),
+    _Target("postgres", "tap ≥ 3 x as fast", _into_postgres),
+)
