@@ -8,8 +8,10 @@ tried again within ``max_retry_seconds`` of the request's whole life; what remai
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -30,15 +32,16 @@ Params = Mapping[str, str]
 
 _FIRST_WAIT = 1.0  # seconds; doubled at each further try
 _LONGEST_WAIT = 60.0
+_SHORTEST_TIMEOUT = 1.0
 _CHUNK = 1 << 18
 _LARGEST_BODY = 1 << 30
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's own way to say so
 
 _PASSING_ERRORS = (
     requests.ConnectionError,
     requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
     urllib3.exceptions.HTTPError,
+    zlib.error,
 )
 
 
@@ -138,11 +141,14 @@ class Client:
             RequestFailed: what the answer stands for (see ``errors.refusal``).
             Stopped: when the run is being ended.
         """
-        deadline = time.monotonic() + self.settings.max_retry_seconds
+        begun = time.monotonic()
+        deadline = begun + self.settings.max_retry_seconds
+        # However short a request may live, it gets a whole try.
+        end = max(deadline, begun + self.settings.request_timeout)
         tries = 0
         while True:
             tries += 1
-            trouble, wait = self._attempt(call, decode, counts, deadline)
+            trouble, wait = self._attempt(call, decode, counts, end)
             if not isinstance(trouble, _Trouble):
                 return trouble
             if wait is None:
@@ -159,18 +165,26 @@ class Client:
             self.pace.sleep(wait)
 
     def _attempt(
-        self, call: Call, decode: Callable[[Answer], _T], counts: Counts, deadline: float
+        self, call: Call, decode: Callable[[Answer], _T], counts: Counts, end: float
     ) -> tuple[_T | _Trouble, float | None]:
         """One try: its result, or what was wrong and how long the server asks to wait."""
         with self.pace.turn():
             counts.requests += 1
             self.requests += 1
             try:
-                status, headers, content = self._send(call, deadline)
+                status, headers, content = self._send(call, end)
             except _PASSING_ERRORS as error:
                 if self.pace.stopped:
                     raise Stopped("The run is being ended.") from None
+                if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                    raise _unverified(call.path, error) from None
                 return _Trouble(_describe(error)), None
+            except (OSError, ValueError) as error:
+                # Where proxies or certificates are set up in a way that cannot work.
+                raise PairFailed(
+                    f"{call.path} cannot be asked for: {type(error).__name__}: {error}",
+                    reason="refused",
+                ) from None
         self.clock.correct(headers.get("Date"))
         if status == 429:
             self.pace.too_fast()
@@ -198,28 +212,28 @@ class Client:
             return None
         return max(0.0, (moment - self.clock.now()) / 1000)
 
-    def _send(self, call: Call, deadline: float) -> tuple[int, Mapping[str, str], bytes]:
-        timeout = float(self.settings.request_timeout)
+    def _send(self, call: Call, end: float) -> tuple[int, Mapping[str, str], bytes]:
+        remaining = max(_SHORTEST_TIMEOUT, end - time.monotonic())
         params = dict(call.params)
         if call.connection_id is not None:
             params["access_token"] = self.tokens[call.connection_id]
         with self._session().get(
             self.settings.api_url + call.path,
             params=params,
-            timeout=timeout,
+            timeout=min(float(self.settings.request_timeout), remaining),
             allow_redirects=False,
             stream=True,
         ) as response:
-            content = bytearray()
-            # A timeout bounds the wait for the next bytes only: a slow drip would go on for ever.
-            end = max(deadline, time.monotonic() + timeout)
-            for chunk in response.iter_content(_CHUNK):
-                content += chunk
+            packed = bytearray()
+            # Bytes as they come: a timeout bounds the wait for the next of them only, so a slow
+            # drip would go on for ever, and one that is unpacked on the way would go unnoticed.
+            while chunk := response.raw.read1(_CHUNK, decode_content=False):
+                packed += chunk
                 if time.monotonic() > end or self.pace.stopped:
-                    raise requests.Timeout("the answer took longer than a request may live")
-                if len(content) > _LARGEST_BODY:
-                    raise requests.ConnectionError("the answer is larger than any page may be")
-            return response.status_code, response.headers, bytes(content)
+                    raise requests.Timeout
+                if len(packed) > _LARGEST_BODY:
+                    raise requests.ConnectionError
+            return response.status_code, response.headers, _unpacked(response.headers, packed)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -256,18 +270,42 @@ class _Trouble:
     status: int | None = None
 
 
+def _unpacked(headers: Mapping[str, str], packed: bytearray) -> bytes:
+    """A body without its compression.
+
+    Raises:
+        zlib.error: for one that does not unpack, or not to its end.
+    """
+    if not packed or headers.get("Content-Encoding", "identity").lower() == "identity":
+        return bytes(packed)
+    unpacking = zlib.decompressobj(_GZIP)
+    content = unpacking.decompress(packed, _LARGEST_BODY)
+    if not unpacking.eof:
+        raise zlib.error("the end is missing")
+    return content
+
+
+def _unverified(path: str, error: Exception) -> PairFailed:
+    """The error for a server that does not prove who it is: no later try would change that."""
+    why = re.search(r"certificate verify failed: ([^(\[]+)", str(error))
+    return PairFailed(
+        f"{path} cannot be asked for: the server's TLS certificate cannot be verified"
+        f" ({why[1].strip() if why else 'no reason given'}). Behind a proxy that looks into TLS,"
+        " name its certificates in the environment variable REQUESTS_CA_BUNDLE",
+        reason="refused",
+    )
+
+
 def _describe(error: Exception) -> str:
     """A connection-level fault in a few words; the exception's own text quotes the address."""
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
         return "a TLS error: " + redact(error)[:200]
     if isinstance(error, requests.exceptions.ProxyError):
         return "a proxy error"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return "a timeout"
-    if isinstance(error, requests.exceptions.ContentDecodingError):
+    if isinstance(error, zlib.error):
         return "a body that does not unpack"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, urllib3.exceptions.HTTPError):
         return "a body cut short"
-    if isinstance(error, requests.ConnectionError):
-        return "a connection refused, reset or closed"
-    return type(error).__name__
+    return "a connection refused, reset or closed"

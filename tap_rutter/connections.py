@@ -198,7 +198,7 @@ def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], tup
             row = client.get(Call(TOKEN_PATH, {}, name), _decode_connection, Counts())
         except ConnectionUnusable as error:
             if error.reason == "unauthorized" and not checked:
-                _check_credentials(client, settings)
+                check_credentials(client, settings)
                 checked = True
             lost.append(Skipped(name, error))
         except (PairFailed, Unsupported) as error:
@@ -243,8 +243,12 @@ def _from_details(client: Client, row: dict[str, Any], token: str) -> Connection
     )
 
 
-def _check_credentials(client: Client, settings: Settings) -> None:
-    """Tell a refused access token from refused credentials: the list needs the latter only."""
+def check_credentials(client: Client, settings: Settings) -> None:
+    """Tell a refused access token from refused credentials: the list needs the latter only.
+
+    Raises:
+        CredentialsRefused: when it is the client id and secret that are refused.
+    """
     try:
         client.get(Call(LIST_PATH, {}), _decode_list, Counts())
     except RequestFailed as error:

@@ -138,13 +138,12 @@ class Delivery:
 
     def state_if_due(self) -> None:
         """A STATE every ten seconds; sooner when much was delivered and the STATE is small."""
-        if not self._tap.bookmarks.changed:
-            self._tap.writer.flush_if_due()
-            return
         due = time.monotonic() - self._stated >= _STATE_SECONDS
         much = self._rows >= _STATE_ROWS and self._bytes >= _STATE_SHARE * self._state_size
-        if due or much:
+        if self._tap.bookmarks.changed and (due or much):
             self.state()
+        else:
+            self._tap.writer.flush_if_due()
 
     def state(self) -> None:
         """A STATE that covers everything written before it, at once."""

@@ -18,6 +18,8 @@ The table of design section 7 is :func:`refusal`; what is tried again is :func:`
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tap_rutter.redact import redact
@@ -113,16 +115,26 @@ class ErrorBody(msgspec.Struct):
     error_message: str | None = None
 
 
-_BODY = msgspec.json.Decoder(ErrorBody)
+_BODY = msgspec.json.Decoder(dict[str, Any])
 
 
 def error_body(content: bytes) -> ErrorBody | None:
-    """Rutter's own error in an answer, or None where the answer is not of Rutter's making."""
+    """Rutter's own error in an answer, or None where the answer is not of Rutter's making.
+
+    What the code decides it decides whatever the other parts look like.
+    """
     try:
         body = _BODY.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return body if body.error_type or body.error_code or body.error_message else None
+    found = {name: _as_text(body.get(name)) for name in ErrorBody.__struct_fields__}
+    return ErrorBody(**found) if any(found.values()) else None
+
+
+def _as_text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
 
 
 def is_passing(status: int, body: ErrorBody | None) -> bool:

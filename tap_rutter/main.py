@@ -116,6 +116,8 @@ def invoke(
             return _end(tap, ended.signum)
         except BrokenPipeError:
             return _reader_gone()
+        except OSError as error:  # those of requests never come this far
+            return _say(f"The output cannot be written: {error.strerror}.", FAILED)
         finally:
             tap.run.close()
 
@@ -128,9 +130,12 @@ def _warn_of_plain_http(api_url: str) -> None:
 
 def _json(source: IO[str], what: str) -> Any:
     try:
-        return json.loads(source.read())
+        content = json.loads(source.read())
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise ConfigError(f"The given {what} is no JSON: {source.name}") from None
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"The given {what} is no JSON object: {source.name}")
+    return content
 
 
 def _read(tap: TapRutter) -> int:
@@ -152,6 +157,9 @@ def _read(tap: TapRutter) -> int:
     except Stopped:
         tap.run.check_signal()
         return FAILED
+    except CredentialsRefused as error:
+        tap.run.finish()
+        return _say(error.message, REFUSED)
     tap.run.view.stop()
     _summarise(tap)
     return tap.run.exit_code

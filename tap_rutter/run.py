@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from tap_rutter import trial
 from tap_rutter.ahead import Failed, Idle, ReadAhead
 from tap_rutter.client import Client, Clock
-from tap_rutter.connections import REFUSING, Chosen, Connection, choose
+from tap_rutter.connections import REFUSING, Chosen, Connection, check_credentials, choose
 from tap_rutter.delivery import Delivery
-from tap_rutter.errors import Stopped, Terminated
+from tap_rutter.errors import ConnectionUnusable, CredentialsRefused, Stopped, Terminated
 from tap_rutter.outcomes import Outcomes
 from tap_rutter.pace import Pace
 from tap_rutter.pages import Page
@@ -56,6 +56,8 @@ class Run:
         self._outcomes: Outcomes | None = None
         self._histories: set[str] = set()
         self._finished = False
+        self._checked = False
+        self._cut_short = False
         self.ended_by: int | None = None
         self.delivery = Delivery(tap)
         self.view: View = NoView()
@@ -172,7 +174,7 @@ class Run:
         if self._finished:
             return
         self._finished = True
-        if self.ended_by is not None:
+        if self._cut_short or self.ended_by is not None:
             self._report_interruption()
         self.delivery.state()
         if self._ahead is not None:
@@ -233,7 +235,7 @@ class Run:
             if isinstance(item, Page):
                 try:
                     self.delivery.page(stream, item, pair, entry, write=write)
-                except (BrokenPipeError, Stopped):
+                except (OSError, Stopped):  # of the output, which is everyone's
                     raise
                 except Exception as error:
                     # A row that cannot be brought into form costs its pair, and no other.
@@ -340,6 +342,24 @@ class Run:
             self.check_signal()
             raise error
         self.outcomes.fail(pair, entry, error, self.clock.now())
+        if isinstance(error, ConnectionUnusable) and error.status == 401:
+            self._check_credentials()
+
+    def _check_credentials(self) -> None:
+        """Find out once whether it is the organisation's credentials that are refused by now.
+
+        Raises:
+            CredentialsRefused: if so; no other connection needs to be asked.
+        """
+        if self._checked:
+            return
+        self._checked = True
+        try:
+            check_credentials(self.client, self.tap.settings)
+        except CredentialsRefused:
+            self._cut_short = True
+            self.pace.stop()
+            raise
 
     @property
     def exit_code(self) -> int:

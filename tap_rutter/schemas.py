@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from tap_rutter.descriptions import FIELDS
+from tap_rutter.descriptions import describe
 from tap_rutter.redact import SECRET_FIELD
 
 JSONSchema = dict[str, Any]
@@ -96,10 +96,11 @@ class Document:
 
     def _union(self, nodes: Sequence[Mapping[str, Any]], seen: tuple[str, ...]) -> JSONSchema:
         kinds = [self._normal(node, seen) for node in nodes if node.get("type") != "null"]
-        first = kinds[0]
-        if all(kind["type"] == first["type"] for kind in kinds):
-            return first
-        return dict(STRING)
+        if all(kind == kinds[0] for kind in kinds):
+            return kinds[0]
+        # Fields of one kind of object may be of another type in the other.
+        are_objects = all(kind["type"] == OBJECT["type"] for kind in kinds)
+        return dict(OBJECT if are_objects else STRING)
 
 
 @cache
@@ -110,7 +111,11 @@ def document(version: str) -> Document:
 
 
 def record_schema(
-    properties: Mapping[str, JSONSchema], key: Sequence[str], *, made: bool = False
+    properties: Mapping[str, JSONSchema],
+    key: Sequence[str],
+    *,
+    made: bool = False,
+    stream: str = "",
 ) -> JSONSchema:
     """The JSON Schema of a stream's records.
 
@@ -118,6 +123,7 @@ def record_schema(
         properties: Fields beside ``connection_id``.
         key: The primary key, ``connection_id`` included where the stream has it.
         made: Whether the tap makes the records itself; then there are no unknown fields to keep.
+        stream: Whose records they are, for what their fields mean.
     """
     fields: dict[str, JSONSchema] = {}
     if "connection_id" in key:
@@ -134,8 +140,9 @@ def record_schema(
         fields[EXTRA] = dict(OBJECT)
         fields[ISSUES] = dict(OBJECT)
     for name, schema in fields.items():
-        if name in FIELDS:
-            fields[name] = {**schema, "description": FIELDS[name]}
+        meaning = describe(stream, name)
+        if meaning:
+            fields[name] = {**schema, "description": meaning}
     return {"type": "object", "properties": fields, "additionalProperties": True}
 
 

@@ -190,8 +190,6 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
     ),
 ).to_dict()
 
-# The SDK adds its own settings to the schema, and checks those itself.
-_OWN: dict[str, Any] = dict(JSONSCHEMA["properties"])
 _ENUMS: dict[str, tuple[str, ...]] = {
     "environment": ENVIRONMENTS,
     "api_version": SUPPORTED,
@@ -305,7 +303,7 @@ def _checked(config: Mapping[str, Any], *, with_credentials: bool) -> dict[str, 
     for name, why in _REFUSED.items():
         if config.get(name):
             raise ConfigError(f"Setting '{name}' is not supported: {why}.")
-    for name, schema in _OWN.items():
+    for name, schema in JSONSCHEMA["properties"].items():
         value = config.get(name)
         if value is None:
             value = schema.get("default")

@@ -8,6 +8,7 @@ takes the full way (``records.py``); both ways give equal records.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -27,9 +28,12 @@ _INTEGERS = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-# Marks in raw JSON of what the full way has to look at.
-_ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
-_SECRETS = (b"access_token", b"link_url", b"update_url")
+# Escapes of NUL, of surrogates, and of the letters of which names that say secret consist.
+_ESCAPES = re.compile(rb"\\u(?:00(?:00|5[fF]|[4-7][0-9a-fA-F])|[dD][89a-fA-F])")
+# The end of a name that may say secret; what is before it decides. One pass with a rare first
+# byte costs a third of a search for each of the names.
+_NAME_END = re.compile(rb'_(?i:url|token)"')
+_SECRET_BEGINNINGS = (b"access", b"link", b"update")
 
 
 class _AnyArray(msgspec.Struct, array_like=True):
@@ -55,15 +59,17 @@ def is_clean(content: bytes) -> bool:
 
     That is NUL and surrogate escapes, bytes that are no UTF-8, and names that say secret.
     """
-    if any(mark in content for mark in _ESCAPES):
+    if b"\\" in content and _ESCAPES.search(content):
         return False
     if not content.isascii():
         try:
             content.decode()
         except UnicodeDecodeError:
             return False
-    lowered = content.lower()
-    return not any(mark in lowered for mark in _SECRETS)
+    return not any(
+        content[match.start() - 6 : match.start()].lower().endswith(_SECRET_BEGINNINGS)
+        for match in _NAME_END.finditer(content)
+    )
 
 
 def _annotation(schema: JSONSchema, name: str) -> Any:

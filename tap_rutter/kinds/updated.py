@@ -102,7 +102,7 @@ class Updated:
             yield End()
             return
         probe = self._pages(pair, Window(start.low, None))
-        first = next(probe)
+        first = _first_with_rows(probe)
         if first.next_cursor is None:
             yield first
             yield End()
@@ -156,6 +156,14 @@ class Updated:
         return UpdatedProgress(pair, self.start(pair))
 
 
+def _first_with_rows(pages: Iterator[Page]) -> Page:
+    """The first page that tells something: an empty one may have a next page all the same."""
+    page = next(pages)
+    while page.next_cursor is not None and not page.raws:
+        page = next(pages)
+    return page
+
+
 class UpdatedProgress:
     """A bookmark that follows finished windows and never passes the horizon."""
 
@@ -180,14 +188,10 @@ class UpdatedProgress:
             self._nulls = self._nulls or item.span.nulls
             if item.span.newest is not None:
                 self._newest = max(self._newest or 0, item.span.newest)
-        elif isinstance(item, WindowEnd) and self._has_delivered:
+        elif isinstance(item, WindowEnd) and self._rows:
             reached = min(item.high, self._horizon)
             if self._start.resumed is None or reached > self._start.resumed:
                 self._value = reached
-
-    @property
-    def _has_delivered(self) -> bool:
-        return self._rows > 0 or self._start.resumed is not None
 
     def finish(self) -> None:
         """The last window is complete: it sets the bookmark from the rows, within the horizon."""

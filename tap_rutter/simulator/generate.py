@@ -9,7 +9,7 @@ from hashlib import md5
 from typing import Any
 
 from tap_rutter.simulator.documents import Document, Schema
-from tap_rutter.simulator.references import target_of
+from tap_rutter.simulator.references import target_of, target_of_kind
 from tap_rutter.simulator.text import DAY, iso
 
 
@@ -111,6 +111,9 @@ class Maker:
             if name not in required and (recursive or self._rng.random() < _ABSENT_SHARE):
                 continue
             made[name] = self.value(sub, name, field, depth)
+        linked = target_of_kind(field, made.get("type"))
+        if linked is not None and made.get("id") is not None:
+            made["id"] = self._pick(linked, self._rng) or made["id"]
         return made
 
     def free_form(self) -> dict[str, Any]:

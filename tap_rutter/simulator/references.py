@@ -11,6 +11,7 @@ _ACCOUNTING = {
     "class_id": "classes",
     "additional_class_ids": "classes",
     "customer_id": "customers",
+    "customer_parent_id": "customers",
     "department_id": "departments",
     "item_id": "items",
     "item.id": "items",
@@ -54,6 +55,12 @@ _TABLE: dict[str, dict[str, str]] = {
     "accounting": {field: f"/accounting/{name}" for field, name in _ACCOUNTING.items()},
     **_OTHERS,
 }
+# What a link leads to, where it says so itself.
+_KINDS = {
+    "invoice_payment": "/accounting/invoice_payments",
+    "invoice_credit_memo": "/accounting/invoice_credit_memos",
+    "journal_entry": "/accounting/journal_entries",
+}
 # What paid a document depends on the document.
 _PAYMENTS = {
     "/accounting/bills": "/accounting/bill_payments",
@@ -78,3 +85,10 @@ def target_of(family: str, path: str, field: str, parent_field: str = "") -> str
             return nested
     # An order's own line items and fulfillments carry ids of their own.
     return None if field == "id" else table.get(field)
+
+
+def target_of_kind(parent_field: str, kind: object) -> str | None:
+    """The list that a link of this kind leads into; None where it does not say."""
+    if not parent_field.startswith("linked_") or not isinstance(kind, str):
+        return None
+    return _KINDS.get(kind.lower())

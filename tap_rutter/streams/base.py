@@ -107,7 +107,8 @@ class RutterStream(Stream):
     @classmethod
     def make_schema(cls, tap: TapRutter) -> JSONSchema:
         """The JSON Schema of the records."""
-        return record_schema(cls.fields(tap), cls.key, made=cls.is_made)
+        name = str(vars(cls).get("name", ""))
+        return record_schema(cls.fields(tap), cls.key, made=cls.is_made, stream=name)
 
     @cached_property
     def time_may_be_null(self) -> bool:

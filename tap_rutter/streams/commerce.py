@@ -9,6 +9,7 @@ from tap_rutter.kinds.snapshot import Snapshot, utc_day
 from tap_rutter.kinds.updated import Updated
 from tap_rutter.pages import Page
 from tap_rutter.reading import Pair
+from tap_rutter.records import derived_key
 from tap_rutter.schemas import ARRAY, JSONSchema
 from tap_rutter.streams.base import (
     MadeStream,
@@ -148,27 +149,34 @@ class ProductCategories(MadeStream):
         self,
         row: dict[str, Any],
         page: Page,
-        pair: Pair | None,  # noqa: ARG002 - the base's signature
+        pair: Pair | None,
     ) -> Iterable[dict[str, Any]]:
         """A category of the first level and all below it, each with its way from the root."""
+        connection_id = pair.connection.id if pair else None
         position = page.ids.index(row.get("id"))
-        rest: list[tuple[dict[str, Any], Any, tuple[Any, ...], int]] = [(row, None, (), position)]
+        rest: list[tuple[dict[str, Any], str | None, tuple[str, ...], int]]
+        rest = [(row, None, (), position)]
         while rest:
             category, parent, path, place = rest.pop()
-            identity = category.get("id")
-            way = (*path, identity)
-            yield {
-                "id": identity,
+            flat = {
+                "id": _identity(category),
                 "name": category.get("name"),
                 "parent_id": parent,
-                "path": list(way),
                 "position": place,
             }
+            # Without an id it gets the one that its row will have, so that children can name it.
+            identity = _identity(category) or derived_key(self.name, connection_id, flat)
+            way = (*path, identity)
+            yield {**flat, "path": list(way)}
             children = category.get("children")
             children = children if isinstance(children, list) else []
             rest += [
                 (child, identity, way, index)
                 for index, child in reversed(list(enumerate(children)))
-                if isinstance(child, dict)
-                and (child.get("id") is None or child.get("id") not in way)
+                if isinstance(child, dict) and _identity(child) not in way
             ]
+
+
+def _identity(category: Mapping[str, Any]) -> str | None:
+    given = category.get("id")
+    return None if given is None else str(given)
