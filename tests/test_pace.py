@@ -1,0 +1,204 @@
+"""The pace: how many requests fly at once, and waits that a signal ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_rutter.errors import Stopped
+from tap_rutter.pace import Pace
+
+WATCHDOG = 30.0  # seconds; only a lock-up ever takes as long
+CALM = 20
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + WATCHDOG
+    while not condition():
+        assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.001)
+
+
+class Flights:
+    """Threads that each take one turn and stay in it until they are let go."""
+
+    def __init__(self, pace: Pace, number: int) -> None:
+        self.pace = pace
+        self.flying = 0
+        self.most = 0
+        self.landed = 0
+        self.stopped = 0
+        self.land = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._fly, daemon=True) for _ in range(number)]
+        for thread in self.threads:
+            thread.start()
+
+    def _fly(self) -> None:
+        try:
+            with self.pace.turn():
+                with self._lock:
+                    self.flying += 1
+                    self.most = max(self.most, self.flying)
+                assert self.land.acquire(timeout=WATCHDOG)
+                with self._lock:
+                    self.flying -= 1
+                    self.landed += 1
+        except Stopped:
+            with self._lock:
+                self.stopped += 1
+
+    def join(self) -> None:
+        for thread in self.threads:
+            thread.join(WATCHDOG)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def flights() -> Iterator[Callable[[Pace, int], Flights]]:
+    made: list[Flights] = []
+
+    def make(pace: Pace, number: int) -> Flights:
+        made.append(Flights(pace, number))
+        return made[-1]
+
+    yield make
+    for entry in made:
+        entry.pace.stop()
+        entry.land.release(len(entry.threads))
+        entry.join()
+
+
+def test_no_more_fly_than_the_limit(flights: Callable[[Pace, int], Flights]) -> None:
+    entry = flights(Pace(3), 8)
+
+    def flying(number: int) -> Callable[[], bool]:
+        return lambda: entry.flying == number
+
+    for landed in range(8):
+        until(flying(min(3, 8 - landed)), "the limit is used, and no more")
+        entry.land.release()
+    entry.join()
+    assert entry.landed == 8
+    assert entry.most == 3
+
+
+def test_a_lowered_limit_holds_for_those_who_wait(flights: Callable[[Pace, int], Flights]) -> None:
+    pace = Pace(4)
+    entry = flights(pace, 8)
+    until(lambda: entry.flying == 4, "the limit is used")
+    pace.too_fast()
+    assert pace.limit == 2
+    entry.land.release(2)
+    until(lambda: entry.landed == 2, "two land, and none takes their place")
+    assert entry.flying == 2
+    entry.land.release()
+    until(lambda: entry.landed == 3 and entry.flying == 2, "one lands, one takes its place")
+
+
+def test_calm_answers_raise_the_limit_for_those_who_wait(
+    flights: Callable[[Pace, int], Flights],
+) -> None:
+    pace = Pace(2)
+    pace.too_fast()
+    entry = flights(pace, 3)
+    until(lambda: entry.flying == 1, "one flies")
+    for _ in range(CALM):
+        pace.answered()
+    until(lambda: entry.flying == 2, "one more takes off at once")
+
+
+def test_a_429_halves_the_limit_down_to_one() -> None:
+    pace = Pace(8)
+    limits = []
+    for _ in range(5):
+        pace.too_fast()
+        limits.append(pace.limit)
+    assert limits == [4, 2, 1, 1, 1]
+
+
+def test_the_limit_recovers_one_by_one() -> None:
+    pace = Pace(8)
+    pace.too_fast()
+    for _ in range(CALM - 1):
+        pace.answered()
+    assert pace.limit == 4
+    pace.too_fast()
+    assert pace.limit == 2
+    for _ in range(CALM - 1):
+        pace.answered()
+    assert pace.limit == 2, "the calm is counted anew after each 429"
+    pace.answered()
+    assert pace.limit == 3
+
+
+@given(st.integers(min_value=1, max_value=64), st.lists(st.booleans(), max_size=300))
+def test_the_limit_stays_between_one_and_the_configured(most: int, answers: list[bool]) -> None:
+    pace = Pace(most)
+    for calm in answers:
+        if calm:
+            pace.answered()
+        else:
+            pace.too_fast()
+        assert 1 <= pace.limit <= most
+    for _ in range(CALM * most):
+        pace.answered()
+    assert pace.limit == most
+
+
+def test_a_failed_request_gives_its_place_back() -> None:
+    pace = Pace(1)
+    with pytest.raises(ValueError, match="broken"), pace.turn():
+        raise ValueError("broken")
+    with pace.turn():
+        pass
+
+
+def test_stop_ends_those_who_wait_and_lets_the_others_land(
+    flights: Callable[[Pace, int], Flights],
+) -> None:
+    pace = Pace(2)
+    entry = flights(pace, 5)
+    until(lambda: entry.flying == 2, "the limit is used")
+    pace.stop()
+    until(lambda: entry.stopped == 3, "those who wait give up")
+    entry.land.release(2)
+    entry.join()
+    assert entry.landed == 2
+
+
+def test_nothing_begins_after_stop() -> None:
+    assert not Pace(2).stopped
+    pace = Pace(2)
+    pace.stop()
+    assert pace.stopped
+    begun: list[str] = []
+    with pytest.raises(Stopped):
+        pace.sleep(3_600)
+    with pytest.raises(Stopped), pace.turn():
+        begun.append("a request")
+    assert begun == []
+
+
+def test_stop_ends_a_sleep() -> None:
+    pace, ended = Pace(1), threading.Event()
+
+    def sleep() -> None:
+        try:
+            pace.sleep(3_600)
+        except Stopped:
+            ended.set()
+
+    thread = threading.Thread(target=sleep, daemon=True)
+    thread.start()
+    pace.stop()
+    assert ended.wait(WATCHDOG)
+
+
+def test_a_sleep_that_nothing_ends_just_ends() -> None:
+    Pace(1).sleep(0.0)
