@@ -200,7 +200,9 @@ class Client:
             raise refusal(status, body, where=call.path, sorted_list=call.sorted_list)
         reason = "rate_limited" if status in {429, 452} else "retries_exhausted"
         said = f": {body.error_message}" if body and body.error_message else ""
-        return _Trouble(f"status {status}{said[:200]}", reason, status), self._asked_wait(headers)
+        return _Trouble(f"status {status}{redact(said)[:200]}", reason, status), self._asked_wait(
+            headers
+        )
 
     def _asked_wait(self, headers: Mapping[str, str]) -> float | None:
         """Seconds that a ``Retry-After`` asks for, in either of its forms."""

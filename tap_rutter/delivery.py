@@ -75,7 +75,7 @@ def in_order_of_age(page: Page) -> Sequence[bytes | msgspec.Raw]:
         return page.raws
     newest: dict[Any, int] = {}
     for index, (identity, moment) in enumerate(zip(page.ids, page.stamps, strict=True)):
-        if identity is None:
+        if not isinstance(identity, str):
             continue
         best = newest.get(identity)
         if best is None or (moment or 0) >= (page.stamps[best] or 0):

@@ -323,15 +323,23 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
 """By stream and path, where a field means something else than its name elsewhere."""
 
 
-def describe(stream: str, path: str) -> str:
+def meaning(stream: str, path: str) -> str:
     """What the field at a path of a stream's rows means; empty where its name says it all."""
     told = _STREAMS.get(stream, {}).get(path)
     if told is None and "." not in path:
         told = FIELDS.get(path)
-    target = target_of(stream, path)
-    if target is not None and path != "connection_id":
-        where = "this stream" if target == stream else target
-        told = f"{told} An id of {where}." if told else f"An id of {where}."
-    elif (stream, path) in KINDS and not told:
-        told = f"An id of the stream that {KINDS[stream, path]} beside it stands for."
     return told or ""
+
+
+def describe(stream: str, path: str) -> str:
+    """What a field means, and where it points if it is an id."""
+    told = meaning(stream, path)
+    target = target_of(stream, path)
+    if path == "connection_id":
+        return told
+    if target is not None:
+        where = "this stream" if target == stream else target
+        return f"{told} An id of {where}." if told else f"An id of {where}."
+    if (stream, path) in KINDS and not told:
+        return f"An id of the stream that {KINDS[stream, path]} beside it stands for."
+    return told

@@ -86,10 +86,13 @@ class History:
         return {name: value for name, value in parts.items() if value is not None}
 
     def has_grown(self, older: History) -> bool:
-        """Whether there may be old rows now that were not there under ``older``."""
-        if self.completed and older.completed is False:
+        """Whether there may be old rows now that were not there under ``older``.
+
+        What was unknown before and is known now may have come meanwhile.
+        """
+        if self.completed and not older.completed:
             return True
-        if self.batches is not None and older.batches is not None and self.batches > older.batches:
+        if (self.batches or 0) > (older.batches or 0):
             return True
         for name, oldest in self.ready.items():
             if name not in older.ready:
@@ -150,7 +153,8 @@ class Facts:
         known = [
             moment
             for moment in (self.sync_started_ms, self.sync_completed_ms)
-            if moment is not None and _EARLIEST <= moment <= cutoff
+            # A long run reads these facts well after its cutoff: syncs go on meanwhile.
+            if moment is not None and _EARLIEST <= moment <= max(cutoff, self.received_ms)
         ]
         return min([cutoff, *known]) if known else cutoff - _UNKNOWN_LAG
 

@@ -278,7 +278,7 @@ class ListDecoder:
         cursor = decode_value(outer["next_cursor"])
         if cursor is None or cursor == "":
             return None
-        if isinstance(cursor, bool | dict | list):
+        if isinstance(cursor, bool | dict | list) or clean_text(str(cursor)) != str(cursor):
             raise PairFailed(
                 f"{self._where} answered with a next_cursor that is no text",
                 reason="bad_response",

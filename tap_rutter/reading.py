@@ -178,9 +178,15 @@ class Pair:
 
     @property
     def has_grown(self) -> bool:
-        """Whether older rows may have come since the bookmarks of this connection were set."""
+        """Whether older rows may have come since the bookmarks of this connection were set.
+
+        Where it is not known what they were set under, they may have.
+        """
         older = self.env.bookmarks.history(self.connection.id)
-        return older is not None and self.facts.history.merged(older).has_grown(older)
+        history = self.facts.history
+        if older is None:
+            return bool(history.to_state())
+        return history.merged(older).has_grown(older)
 
     @property
     def moves_bookmark(self) -> bool:
@@ -210,10 +216,12 @@ class Pair:
 
     @property
     def distrusts_bookmark(self) -> bool:
-        """Whether the given bookmark lies in the future."""
-        value = (self.before or {}).get(VALUE)
-        moment = times.parse(value)
-        return moment is not None and moment > self.env.cutoff + _TRUSTED_AHEAD
+        """Whether the given bookmark, or that of one of several passes, lies in the future."""
+        before = self.before or {}
+        given = map(times.parse, (before.get(VALUE), *(before.get("passes") or {}).values()))
+        return any(
+            moment is not None and moment > self.env.cutoff + _TRUSTED_AHEAD for moment in given
+        )
 
     # ---- its requests
 

@@ -296,17 +296,20 @@ class Run:
         bookmarks = self.tap.bookmarks
         older = bookmarks.history(connection.id)
         history = pair.facts.history
-        if older is not None:
-            history = history.merged(older)
-            if history.has_grown(older):
-                logger.info(
-                    "Connection %s has more history than before: its updated streams and"
-                    " statements are read again from their start.",
-                    connection.id,
-                )
-                for stream in self.tap.rutter_streams:
-                    if stream.reads_again:
-                        bookmarks.put(stream.name, connection.id, None)
+        history = history if older is None else history.merged(older)
+        again = [
+            stream.name
+            for stream in self.tap.rutter_streams
+            if stream.reads_again and bookmarks.before(stream.name, connection.id)
+        ]
+        if again and pair.has_grown:
+            logger.info(
+                "Connection %s has more history than before: its updated streams and statements"
+                " are read again from their start.",
+                connection.id,
+            )
+            for name in again:
+                bookmarks.put(name, connection.id, None)
         if history.to_state():
             bookmarks.put_history(connection.id, history)
 

@@ -40,6 +40,7 @@ class Document:
         self.version: str = content["info"]["version"]
         self.paths: Mapping[str, Any] = content["paths"]
         self.components: Mapping[str, Any] = content["components"]["schemas"]
+        self.source: Mapping[str, Any] = content.get("x-source", {})
 
     def has(self, path: str) -> bool:
         """Whether the version has an endpoint."""

@@ -65,13 +65,13 @@ GROWTH: list[tuple[str, History, History, bool]] = [
     ("it is not completed yet", History(completed=False), History(completed=False), False),
     ("it was completed before", History(completed=True), History(completed=True), False),
     ("it is begun anew", History(completed=True), History(completed=False), False),
-    ("it is told for the first time", History(completed=None), History(completed=True), False),
+    ("it is told for the first time", History(completed=None), History(completed=True), True),
     ("it is not told any more", History(completed=False), History(completed=None), False),
     ("a batch more", History(batches=3), History(batches=4), True),
     ("the first batch", History(batches=0), History(batches=1), True),
     ("as many batches", History(batches=3), History(batches=3), False),
     ("fewer batches", History(batches=3), History(batches=2), False),
-    ("batches are told for the first time", History(), History(batches=2), False),
+    ("batches are told for the first time", History(), History(batches=2), True),
     ("batches are not told any more", History(batches=2), History(), False),
     ("an entity is ready", History(waiting={"a": OLD}), History(ready={"a": OLD}), True),
     ("an entity is new", History(ready={"b": OLD}), History(ready={"a": 1, "b": OLD}), True),
@@ -294,3 +294,13 @@ def test_a_connection_refused_in_a_200_is_refused() -> None:
         facts_of({"error_code": "CONNECTION_DISABLED"}, {"connection": CONNECTION})
     assert isinstance(caught.value, RequestFailed)
     assert caught.value.reason == "disabled"
+
+
+def test_times_read_after_the_cutoff_are_not_in_the_future() -> None:
+    """A long run reads facts well after its cutoff; syncs of meanwhile are known all the same."""
+    cutoff = 1_772_400_000_000
+    later = cutoff + 3 * 3_600_000
+    facts = Facts(sync_started_ms=later, sync_completed_ms=later, received_ms=later + 1)
+    assert facts.horizon(cutoff) == cutoff
+    unread = Facts(sync_started_ms=later, sync_completed_ms=later, received_ms=cutoff)
+    assert unread.horizon(cutoff) < cutoff

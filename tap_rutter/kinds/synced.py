@@ -100,6 +100,7 @@ class Ascent:
         self._pages = 0
         self._rises = False
         self._highest: int | None = None
+        self._read = cutoff
         self.ended = False
 
     def see(self, page: Page) -> None:
@@ -116,6 +117,7 @@ class Ascent:
         lowest = span.oldest if before is None else min(before, span.oldest)
         self._rises = self._rises or _second(span.newest) > _second(lowest)
         self._highest = span.newest if before is None else max(before, span.newest)
+        self._read = page.received_ms
 
     def disorder(self) -> None:
         """The list comes in no order; what was read of it before does not count."""
@@ -132,7 +134,8 @@ class Ascent:
             # Rows that changed while an unordered list was read bear times after the cutoff.
             return min(self._highest, self._cutoff) if self.ended else None
         proved = self.ended or (self._pages >= 2 and self._rises)
-        return self._highest if proved else None
+        # A row that bears a time to come says nothing of the rows that are stamped until then.
+        return min(self._highest, self._read) if proved else None
 
     @property
     def is_ordered(self) -> bool:
