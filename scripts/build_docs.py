@@ -1,4 +1,4 @@
-"""Write the generated parts of the documentation: tables of settings and streams.
+"""Write the generated parts of the documentation: settings, streams, versions of the API.
 
 ``python scripts/build_docs.py`` rewrites them; ``--check`` exits with 1 where a file is not up to
 date. Generated parts stand between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``.
@@ -10,16 +10,18 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from docs_streams import FAMILIES, endpoints_table, families_table, page, summary  # noqa: E402
+from docs_upgrading import differences, sources_table  # noqa: E402
+
 from tap_rutter.settings import JSONSCHEMA  # noqa: E402
 from tap_rutter.streams import STREAMS, name_of  # noqa: E402
-from tap_rutter.streams.base import RutterStream  # noqa: E402
-from tap_rutter.tap import TapRutter  # noqa: E402
 
 
 def settings_table() -> str:
@@ -61,35 +63,20 @@ def streams_table() -> str:
         bookmark = f"`{stream.time_field}`" if stream.time_field else "-"
         endpoint = f"`{stream.path}`" if stream.path else "made by the tap"
         lines.append(
-            f"| `{name_of(stream)}` | {_summary(stream)} | {endpoint} | {stream.kind.label} |"
+            f"| `{name_of(stream)}` | {summary(stream)} | {endpoint} | {stream.kind.label} |"
             f" {key} | {bookmark} |"
         )
     return "\n".join(lines)
 
 
-def _summary(stream: type[RutterStream]) -> str:
-    return (stream.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
-
-
-def stream_fields() -> str:
-    """Every stream with its columns and their types."""
-    tap = TapRutter(config={}, validate_config=False)
-    parts: list[str] = []
-    for stream in tap.rutter_streams:
-        parts.append(f"### {stream.name}\n\n{_summary(type(stream))}\n")
-        parts.append("| column | type | meaning |\n| --- | --- | --- |")
-        for name, schema in stream.schema["properties"].items():
-            kind = next(entry for entry in schema["type"] if entry != "null")
-            kind = "date-time" if schema.get("format") == "date-time" else kind
-            parts.append(f"| `{name}` | {kind} | {schema.get('description', '')} |")
-        parts.append("")
-    return "\n".join(parts).rstrip()
-
-
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "streams": streams_table,
-    "stream-fields": stream_fields,
+    "families": families_table,
+    "endpoints": endpoints_table,
+    "api-versions": sources_table,
+    "differences": differences,
+    **{f"streams-{family}": partial(page, family) for family in FAMILIES},
 }
 
 
@@ -105,8 +92,8 @@ def built(text: str) -> str:
 
 def pages() -> list[Path]:
     """The pages that hold generated parts."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    return [page for page in found if "<!-- begin: " in page.read_text(encoding="utf-8")]
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [file for file in found if "<!-- begin: " in file.read_text(encoding="utf-8")]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -115,15 +102,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
     check = parser.parse_args(argv).check
     stale = []
-    for page in pages():
-        before = page.read_text(encoding="utf-8")
+    for file in pages():
+        before = file.read_text(encoding="utf-8")
         after = built(before)
         if before != after:
-            stale.append(page.relative_to(ROOT))
+            stale.append(file.relative_to(ROOT))
             if not check:
-                page.write_text(after, encoding="utf-8")
-    for page in stale:
-        print(f"{page}: {'not up to date' if check else 'written'}")
+                file.write_text(after, encoding="utf-8")
+    for name in stale:
+        print(f"{name}: {'not up to date' if check else 'written'}")
     return 1 if check and stale else 0
 
 

@@ -166,7 +166,7 @@ def _read(tap: TapRutter) -> int:
 
 
 def _summarise(tap: TapRutter) -> None:
-    for line in tap.run.report.summary(tap.run.clock.now()):
+    for line in tap.run.report.summary(tap.run.clock.now(), tap.run.pace.turns):
         logger.info("%s", line)
 
 

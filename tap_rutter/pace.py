@@ -21,6 +21,8 @@ class Pace:
     def __init__(self, limit: int) -> None:
         self.most = limit
         self.limit = limit
+        self.turns = 0
+        """How many requests have been made."""
         self._flying = 0
         self._calm = 0
         self._ended = threading.Event()
@@ -38,6 +40,7 @@ class Pace:
                 self._changed.wait()
             self._check()
             self._flying += 1
+            self.turns += 1
         try:
             yield
         finally:

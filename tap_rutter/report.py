@@ -162,20 +162,22 @@ class Report:
         """How many streams were skipped for what their platform is."""
         return sum(reason in FOLDED for skipped in self._folded.values() for _, reason in skipped)
 
-    def summary(self, now: int) -> list[str]:
-        """Lines for people: what was read, what was not and why."""
+    def summary(self, now: int, requests: int) -> list[str]:
+        """Lines for people: what was read, what was not and why.
+
+        ``requests``: how many were made, those for no stream of its own included.
+        """
         statuses = Counter(entry.status for entry in self._pairs)
         totals = Counter[str]()
         for entry in (*self._pairs, *self._connections.values()):
             totals["rows"] += entry.rows
-            totals["requests"] += entry.counts.requests
             totals["retries"] += entry.counts.retries
             totals["repaired"] += entry.repairs.repaired_values
         connections = {entry.connection_id for entry in self._pairs if entry.connection_id}
         seconds = (now - self.started_ms) / 1000
         lines = [
             f"Read {totals['rows']:,} rows of {len(connections):,} connections with"
-            f" {totals['requests']:,} requests ({totals['retries']:,} retries) in"
+            f" {requests:,} requests ({totals['retries']:,} retries) in"
             f" {seconds:,.1f} s: {statuses[COMPLETE]:,} streams complete,"
             f" {statuses[FAILED]:,} failed, {self._unserved:,} that the"
             " platform does not serve."

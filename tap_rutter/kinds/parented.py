@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tap_rutter import times
-from tap_rutter.errors import RequestFailed, SortRefused, Unsupported
+from tap_rutter.errors import PairFailed, RequestFailed, SortRefused, Unsupported
 from tap_rutter.kinds.snapshot import NoBookmark, single_object
 from tap_rutter.kinds.synced import MIN, Ascent, bookmark_of, first_time, read_from, without_context
 from tap_rutter.pages import Page, decode_value
@@ -193,5 +193,11 @@ class ParentsProgress:
 
 
 def _segment(identity: str) -> str:
-    """An id as one segment of a path."""
+    """An id as one segment of a path, and not as a way to another place.
+
+    Raises:
+        PairFailed: for what no quoting keeps in its place.
+    """
+    if not identity.strip("."):
+        raise PairFailed(f"a row has the id '{identity}', which is no id", reason="bad_response")
     return quote(identity, safe="")

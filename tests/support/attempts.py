@@ -37,7 +37,7 @@ class Attempt:
 
     @cached_property
     def messages(self) -> Messages:
-        return Messages.parse(self.output)
+        return Messages.parse(self.output.encode())  # a str has more line ends than JSON
 
     @property
     def state(self) -> Json:

@@ -188,19 +188,20 @@ def discovered(*optional: str) -> Json:
 
 
 def catalog_of(*streams: str) -> Json:
-    """The catalog with only these streams selected."""
+    """A catalog of these streams alone: what a catalog does not have is not read."""
     entries = discovered(*(name for name in OPTIONAL if name in streams))["streams"]
     # Schemas are large, and nobody changes them: what is selected is a matter of the metadata.
-    catalog = {
-        "streams": [{**entry, "metadata": copy.deepcopy(entry["metadata"])} for entry in entries]
-    }
-    names = {entry["tap_stream_id"] for entry in entries}
-    assert set(streams) <= names, f"no such stream: {set(streams) - names}"
-    for entry in catalog["streams"]:
+    chosen = [
+        {**entry, "metadata": copy.deepcopy(entry["metadata"])}
+        for entry in entries
+        if entry["tap_stream_id"] in streams
+    ]
+    assert len(chosen) == len(set(streams)), f"no such stream among {streams}"
+    for entry in chosen:
         for part in entry["metadata"]:
             if not part["breadcrumb"]:
-                part["metadata"]["selected"] = entry["tap_stream_id"] in streams
-    return catalog
+                part["metadata"]["selected"] = True
+    return {"streams": chosen}
 
 
 def pipe(config: Json, target: str | Path, options: Json) -> None:

@@ -51,19 +51,31 @@ begin
         left join full_reads as f using (connection_id, stream)
         left join left_out as o
             on o.connection_id = a.connection_id
-            and a.stream <> '*'
+            and a.stream not in ('*', 'connection_statuses')
             and o.run_id <> a.run_id
             and o.started_at >= a.started_at
+        -- The status of a connection is read whatever it is: it says nothing of its data.
         where a.stream <> '*'
             or not exists (
                 select
                 from %1$I.sync_report as r
-                where r.connection_id = a.connection_id and r.stream <> '*'
+                where r.connection_id = a.connection_id
+                    and r.stream not in ('*', 'connection_statuses')
             )
         $query$,
         in_schema
     );
 end
+$$;
+
+-- The SQL for a name in the singular: whether Rutter names entities so is not documented.
+create or replace function pg_temp.singular(expression text) returns text
+language sql as $$
+    select format(
+        $sql$regexp_replace(regexp_replace(regexp_replace(%s,
+            'ies$', 'y'), 'sses$', 'ss'), '([^s])s$', '\1')$sql$,
+        expression
+    )
 $$;
 
 -- Rutter's own counts, one row for each connection and entity that it names; none while the table
@@ -80,8 +92,7 @@ begin
         select
             connection_id,
             case entity
-                when 'cash_flow' then 'cash_flow_statements'
-                when 'cash_flows' then 'cash_flow_statements'
+                when 'cash_flow' then 'cash_flow_statement'
                 else entity
             end as entity,
             sum(expected_count) as expected_count,
@@ -89,7 +100,7 @@ begin
         from (
             select
                 s.connection_id,
-                lower(regexp_replace(c.entity, '([a-z])([A-Z])', '\1_\2', 'g')) as entity,
+                %s as entity,
                 c.expected_count,
                 c.synced_count
             from (
@@ -130,6 +141,7 @@ begin
         ) as named
         group by 1, 2
         $query$,
+        pg_temp.singular($name$lower(regexp_replace(c.entity, '([a-z])([A-Z])', '\1_\2', 'g'))$name$),
         in_schema
     );
 end
@@ -197,7 +209,7 @@ begin
         -- Rutter names an entity as the stream is named without its family.
         left join entity_counts as e
             on e.connection_id = coalesce(l.connection_id, r.connection_id)
-            and e.entity = regexp_replace(coalesce(l.stream, r.stream), '^[a-z]+_', '')
+            and e.entity = %4$s
         $query$,
         in_schema,
         coalesce(
@@ -205,7 +217,8 @@ begin
             'select null::text as connection_id, null::text as stream,'
             ' 0::bigint as landed, 0::bigint as deleted where false'
         ),
-        pg_temp.entity_counts_query(in_schema)
+        pg_temp.entity_counts_query(in_schema),
+        pg_temp.singular($name$regexp_replace(coalesce(l.stream, r.stream), '^[a-z]+_', '')$name$)
     );
 end
 $$;

@@ -1,0 +1,192 @@
+"""The pages of the streams, family by family: what each is, its fields, and what points where."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from docs_fields import VERSIONS, Field, fields_of, versions_of
+
+from tap_rutter.descriptions import meaning
+from tap_rutter.platforms import PLATFORMS
+from tap_rutter.references import KINDS, target_of, target_of_kind
+from tap_rutter.streams import STREAMS, name_of
+from tap_rutter.streams.base import RutterStream
+
+FAMILIES = ("accounting", "commerce", "banking", "hris", "ads", "supplier_enablement", "account")
+_SHARED = 8  # a stream that more streams than this point to is told of in a table, not drawn
+_KEYS_SHOWN = 3
+_CHOICES_SHOWN = 20  # more are currencies, countries and platforms
+
+
+def family_of(stream: str) -> str:
+    """The family that a stream's name begins with; ``account`` for what is about the account."""
+    return next((name for name in FAMILIES if stream.startswith(f"{name}_")), "account")
+
+
+def streams_in(family: str) -> list[type[RutterStream]]:
+    """The streams of a family, by name."""
+    return [stream for stream in STREAMS if family_of(name_of(stream)) == family]
+
+
+def summary(stream: type[RutterStream]) -> str:
+    """What a stream holds, in a sentence."""
+    return (stream.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+
+
+def families_table() -> str:
+    """The families, with their pages."""
+    lines = ["| family | streams | optional |", "| --- | --- | --- |"]
+    for family in FAMILIES:
+        streams = streams_in(family)
+        optional = [f"`{name_of(stream)}`" for stream in streams if stream.is_optional]
+        page = f"[{family}](streams/{family}.md)"
+        lines.append(f"| {page} | {len(streams)} | {', '.join(optional) or '-'} |")
+    return "\n".join(lines)
+
+
+def endpoints_table() -> str:
+    """Every endpoint that is a stream."""
+    lines = ["| endpoint | stream | API versions |", "| --- | --- | --- |"]
+    for stream in sorted(STREAMS, key=lambda stream: stream.path):
+        if stream.path:
+            name, versions = name_of(stream), versions_of(stream)
+            told = "all" if versions == VERSIONS else ", ".join(versions)
+            link = f"[`{name}`](streams/{family_of(name)}.md#{name})"
+            lines.append(f"| `{stream.path}` | {link} | {told} |")
+    return "\n".join(lines)
+
+
+def page(family: str) -> str:
+    """The generated part of a family's page."""
+    parts = [_references(family), *(_section(stream) for stream in streams_in(family))]
+    return "\n\n".join(part for part in parts if part)
+
+
+# ---- what points where
+
+
+def _keys(family: str) -> dict[tuple[str, str], list[str]]:
+    """Fields by the two streams that they connect: from, to."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for stream in streams_in(family):
+        for field in _newest_fields(stream):
+            target = target_of(name_of(stream), field.path)
+            if target is not None and field.path != "connection_id":
+                found[name_of(stream), target].append(field.path)
+    return found
+
+
+def _references(family: str) -> str:
+    """The family's entity diagram; what most streams point to is in a table below it."""
+    keys = _keys(family)
+    sources: dict[str, list[str]] = defaultdict(list)
+    for source, target in keys:
+        sources[target].append(source)
+    shared = {target for target, names in sources.items() if len(names) > _SHARED}
+    drawn = {pair: paths for pair, paths in keys.items() if pair[1] not in shared}
+    parts = ["## What points where"]
+    if not keys:
+        return f"{parts[0]}\n\nNothing but `connection_id`, to `connections`."
+    if drawn:
+        lines = [
+            f'    {target} |o--o{{ {source} : "{_label(paths)}"'
+            for (source, target), paths in sorted(drawn.items())
+        ]
+        diagram = "\n".join(["```mermaid", "erDiagram", *lines, *_by_kind(family), "```"])
+        parts.append(diagram)
+    if shared:
+        lines = ["| stream | is pointed to by |", "| --- | --- |"]
+        for target in sorted(shared):
+            names = ", ".join(f"`{name}`" for name in sorted(sources[target]))
+            lines.append(f"| [`{target}`](#{target}) | {names} |")
+        parts.append("Not drawn, since nearly all else points to them:\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _by_kind(family: str) -> Iterator[str]:
+    """The relations of fields that point into one of several streams, dotted."""
+    for stream in streams_in(family):
+        fields = {field.path: field for field in _newest_fields(stream)}
+        for (name, path), kind in KINDS.items():
+            if name != name_of(stream):
+                continue
+            beside = f"{path.rpartition('.')[0]}.{kind}".removeprefix(".")
+            targets = filter(None, map(target_of_kind, fields[beside].choices))
+            for target in sorted(set(targets)):
+                label = _label([path])
+                yield f'    {target} |o..o{{ {name} : "{label}, by {kind}"'
+
+
+def _label(paths: list[str]) -> str:
+    """The fields of one relation; where there are many, the first of them."""
+    shown = [path.replace("[]", "") for path in paths[:_KEYS_SHOWN]]
+    more = len(paths) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+# ---- a stream's section
+
+
+def _section(stream: type[RutterStream]) -> str:
+    fields = _newest_fields(stream)
+    parts = [f"## {name_of(stream)}", summary(stream), _facts(stream)]
+    parts.append(_table(stream, "column", (field for field in fields if not field.is_nested)))
+    nested = [field for field in fields if field.is_nested]
+    if nested:
+        table = _table(stream, "field", nested)
+        parts.append(f"<details><summary>Inside its columns</summary>\n\n{table}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def _newest_fields(stream: type[RutterStream]) -> tuple[Field, ...]:
+    """The fields in the newest version that has the stream."""
+    return fields_of(versions_of(stream)[-1], name_of(stream))
+
+
+def _facts(stream: type[RutterStream]) -> str:
+    """Endpoint, kind, key and so on."""
+    facts = [
+        ("Endpoint", f"`{stream.path}`" if stream.path else "none: the tap makes the rows"),
+        ("Kind", stream.kind.label),
+        ("Key", ", ".join(f"`{name}`" for name in stream.key)),
+        ("Bookmark", f"`{stream.time_field}`" if stream.time_field else "none"),
+    ]
+    if stream.is_optional:
+        facts.append(("Optional", "only where `optional_streams` names it"))
+    versions = versions_of(stream)
+    if versions != VERSIONS:
+        facts.append(("API versions", ", ".join(f"`{version}`" for version in versions)))
+    known = PLATFORMS.get(name_of(stream))
+    if known:
+        names = ", ".join(f"`{platform}`" for platform in known)
+        facts.append(("Platforms", f"at least {names}"))
+    return "\n".join(f"- {name}: {value}" for name, value in facts)
+
+
+def _table(stream: type[RutterStream], heading: str, fields: Iterable[Field]) -> str:
+    lines = [f"| {heading} | type | meaning |", "| --- | --- | --- |"]
+    for field in fields:
+        told = " ".join(_told(name_of(stream), field))
+        lines.append(f"| `{field.path}` | {field.type} | {told} |")
+    return "\n".join(lines)
+
+
+def _told(stream: str, field: Field) -> Iterator[str]:
+    """What a field means, which values it takes, and where it points."""
+    told = meaning(stream, field.path)
+    if told:
+        yield told
+    if 0 < len(field.choices) <= _CHOICES_SHOWN:
+        yield ", ".join(f"`{choice}`" for choice in field.choices)
+    target = target_of(stream, field.path)
+    if target is not None and field.path != "connection_id":
+        yield f"→ {_link(target, stream)}"
+    elif (stream, field.path) in KINDS:
+        yield f"→ the stream that `{KINDS[stream, field.path]}` beside it stands for"
+
+
+def _link(target: str, stream: str) -> str:
+    family = family_of(target)
+    page = "" if family == family_of(stream) else f"{family}.md"
+    return f"[`{target}`]({page}#{target})"
