@@ -27,7 +27,7 @@ psql: $(DEMO_READY) ## Look at what the demo landed; make psql SQL='select …' 
 	@$(BIN)/rutterctl demo --psql -- $(if $(SQL),--command "$$SQL")
 
 test: $(TOOLS_READY) $(PLUGINS_READY) ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: $(TOOLS_READY) ## Check style and formatting
 	@$(BIN)/ruff check

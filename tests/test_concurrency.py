@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from support.singer import Messages, sync
 
 from tap_rutter.simulator import Simulator, standard_world
-from tests.support.singer import Messages, sync
 
 STREAMS = (
     "accounting_bills",

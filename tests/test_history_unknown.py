@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from support.singer import sync
+
 from tap_rutter.simulator import Simulator, standard_world
-from tests.support.singer import sync
 
 
 def test_history_that_becomes_known_late_is_read_again() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.singer import catalog_of, run_tap, sync
+from support.singer import settings as configured
 
 from tap_rutter.delivery import Line
 from tap_rutter.pages import ENCODER
@@ -18,8 +20,6 @@ from tap_rutter.records import Conformer, Repairs, Shape, decode_row
 from tap_rutter.schemas import document, record_schema
 from tap_rutter.short import ShortWay, is_clean
 from tap_rutter.simulator import Simulator, standard_world
-from tests.support.singer import catalog_of, run_tap, sync
-from tests.support.singer import settings as configured
 
 MOMENT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 STREAMS = ("Order", "Invoice", "Payout", "CommerceCustomer", "Employee", "CompanyInfo")

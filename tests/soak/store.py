@@ -1,0 +1,30 @@
+"""A target that keeps one row per key, and commits a STATE after what came before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Json = dict[str, Any]
+
+
+class Store:
+    """Tables by stream and connection, rows by id, and the last STATE committed."""
+
+    def __init__(self) -> None:
+        self.tables: dict[tuple[str, str], dict[str, Json]] = {}
+        self.state: Json | None = None
+
+    def take(self, lines: Iterable[Json], *, commit: bool = True) -> None:
+        """Keep all records, and the states unless the target never came to commit them."""
+        for line in lines:
+            if line["type"] == "RECORD":
+                record = line["record"]
+                table = self.tables.setdefault((line["stream"], record["connection_id"]), {})
+                table[record["id"]] = record
+            elif line["type"] == "STATE" and commit:
+                self.state = line["value"]
+
+    def rows(self, stream: str, connection_id: str) -> dict[str, Json]:
+        """A connection's rows in the table of a stream, by id."""
+        return self.tables.get((stream, connection_id), {})
