@@ -76,7 +76,7 @@ class Following:
                 keys = self.world.keys(connection.id, path)
                 if path == "/events":
                     continue
-                fields = {}
+                fields: dict[str, Any] = {}
                 if path.endswith("/dailies"):
                     fields["campaign_id"] = self.world.keys(connection.id, "/ads/campaigns")[0]
                 for key in (keys[0], keys[-1]):
@@ -163,6 +163,7 @@ def test_a_bookmark_from_the_future_is_not_trusted(
     at.run()
     whole = {stream: _ids(at, stream) for stream in at.streams}
     future = iso(at.world.clock.now + 2 * HOUR * 1000)
+    assert at.store.state is not None
     for stream, entry in at.store.state["bookmarks"].items():
         for partition in entry["partitions"] if stream != "connections" else ():
             partition["replication_key_value"] = future
@@ -197,6 +198,7 @@ def test_one_pass_from_the_future_is_read_again_with_a_warning(
 ) -> None:
     at = following("QUICKBOOKS")
     at.run()
+    assert at.store.state is not None
     (partition,) = at.store.state["bookmarks"]["accounting_expenses"]["partitions"]
     partition["passes"][pass_name] = iso(at.world.clock.now + DAY * 1000)
     with caplog.at_level(logging.WARNING, logger="tap-rutter"):
@@ -245,7 +247,7 @@ def test_a_row_from_the_future_costs_no_other_row(
         assert at.wrong() == [], f"after run {round_}"
         # A row that is stamped a moment before the run has ended, and shows a moment after it.
         synced = iso(at.world.clock.now - 2 * MINUTE * 1000)
-        late = {} if platform == "SHOPIFY" else {"last_synced_at": synced}
+        late: dict[str, Any] = {} if platform == "SHOPIFY" else {"last_synced_at": synced}
         at.world.update(connection.id, path, changed[round_ % len(changed)], **late)
         at.world.advance(step)
         at.world.update(connection.id, path, changed[(round_ + 1) % len(changed)])

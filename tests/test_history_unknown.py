@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from support.singer import sync
 
 from tap_rutter.simulator import Simulator, standard_world
@@ -10,7 +12,7 @@ from tap_rutter.simulator import Simulator, standard_world
 def test_history_that_becomes_known_late_is_read_again() -> None:
     world = standard_world(seed=1)
     shop = next(entry for entry in world.connections.values() if entry.platform == "SHOPIFY")
-    only = {"connection_ids": [shop.id], "max_retry_seconds": 0}
+    only: dict[str, Any] = {"connection_ids": [shop.id], "max_retry_seconds": 0}
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path="/connections/status", status=500, times=None)
         first = sync(simulator, "commerce_orders", **only)

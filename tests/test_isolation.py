@@ -73,7 +73,7 @@ CODES = {
             ("PRODUCT_NOT_READY", status)
             for status in (200, 400, 403, 404, 409, 425, 429, 451, 500)
         ),
-        *((code, status) for code in CODES for status in (200, 401, 404, 503)),
+        *((code, status) for code in list(CODES)[1:] for status in (200, 401, 404, 503)),
     ],
 )
 def test_the_code_decides_before_the_status(

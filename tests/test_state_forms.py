@@ -302,7 +302,9 @@ def test_a_corrupt_state_is_refused_with_its_path_or_can_be_worked_with(
     simulator: Simulator,
 ) -> None:
     streams = ["accounting_expenses", "ads_campaign_dailies", "commerce_customers"]
-    only = {"connection_ids": [c.id for c in simulator.world.connections.values()][::2]}
+    only: dict[str, Any] = {
+        "connection_ids": [c.id for c in simulator.world.connections.values()][::2]
+    }
     state = run(simulator, streams, **only).state
     refused = 0
     for seed in range(150):
@@ -323,7 +325,9 @@ def test_a_corrupt_state_is_refused_with_its_path_or_can_be_worked_with(
 def corrupted(state: Any, rng: Random) -> Any:
     """The state with a value somewhere in it that is something else."""
     junk = [None, 7, -1.5, True, "", "x", [], {}, [None], {"a": None}, "2026-13-45", "0001-01-01"]
-    parent, name, here = None, None, state
+    parent: Any = None
+    name: Any = None
+    here = state
     while isinstance(here, dict | list) and here and rng.random() < 0.9:
         parent = here
         name = rng.choice(list(here) if isinstance(here, dict) else range(len(here)))

@@ -34,13 +34,19 @@ class Lines(BlockWriter):
     def __init__(self) -> None:
         super().__init__()
         self.kept: list[bytes] = []
+        self.count = 0
         self.most: int | None = None
+        self.look: Callable[[bytes], None] | None = None
 
     def write_line(self, line: bytes) -> None:
-        """Keep a line."""
-        if self.most is not None and len(self.kept) >= self.most:
+        """Keep a line, or let somebody look at it who has no need to keep it."""
+        if self.most is not None and self.count >= self.most:
             raise Killed
-        self.kept.append(bytes(line))
+        self.count += 1
+        if self.look is None:
+            self.kept.append(bytes(line))
+        else:
+            self.look(line)
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -102,6 +108,7 @@ def run(
     state_seconds: float | None = None,
     now: Callable[[], int] | None = None,
     full_table: Iterable[str] = (),
+    look: Callable[[bytes], None] | None = None,
     **settings: Any,
 ) -> Output:
     """One run of these streams.
@@ -114,6 +121,7 @@ def run(
         state_seconds: How long at least from one STATE to the next; None for the tap's own.
         now: This machine's clock, Unix milliseconds; None for the real one.
         full_table: Streams that the catalog asks to read whole.
+        look: Takes the lines, of which none is kept then.
         settings: Further settings.
     """
     tap = KeptTap(
@@ -129,7 +137,7 @@ def run(
     tap.known |= set(streams)
     lines = tap.writer
     assert isinstance(lines, Lines)
-    lines.most = kill_after
+    lines.most, lines.look = kill_after, look
     code: int | None = None
     clock = SimpleNamespace(
         time_ns=time.time_ns if now is None else lambda: now() * 1_000_000,
