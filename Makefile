@@ -41,8 +41,12 @@ docs-check: $(TOOLS_READY) ## Check the links in the documentation
 
 check: lint types docs-check test ## All of the checks above
 
-soak: $(TOOLS_READY) ## Play thousands of random histories against the tap; SOAK_HISTORIES=n says how many
-	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(BIN)/python -m pytest tests/test_histories.py $(ARGS)
+soak: $(TOOLS_READY) ## Thousands of random histories, then minutes of faults; SOAK_HISTORIES=n says how many
+	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(BIN)/python -m pytest --numprocesses auto \
+	  tests/test_histories.py $(ARGS)
+	@FAULT_SOAK_CONNECTIONS=$${FAULT_SOAK_CONNECTIONS:-200} \
+	  FAULT_SOAK_SECONDS=$${FAULT_SOAK_SECONDS:-180} \
+	  $(BIN)/python -m pytest tests/test_fault_soak.py $(ARGS)
 
 bench: $(DEMO_READY) ## Measure the tap and its peers, into docs/benchmarks.md; ARGS=--quick only tries it out
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -162,7 +162,9 @@ def test_a_connection_that_is_lost_on_the_way(scene: Scene) -> None:
     row = scene.run.report("*", scene.lost.id)
     assert (row["status"], row["reason"]) == ("skipped", "needs_reauth")
     assert (row["error_code"], row["rows"]) == ("NEEDS_UPDATE", 0)
-    assert set(row["skipped"]) == set(STREAMS) - {BILLS, "connections"}
+    # How it stands can be told all the same.
+    assert set(row["skipped"]) == set(STREAMS) - {BILLS, "connections", "connection_statuses"}
+    assert scene.run.report("connection_statuses", scene.lost.id)["status"] == "complete"
     begun = scene.run.report(BILLS, scene.lost.id)
     assert (begun["status"], begun["reason"], begun["rows"]) == ("skipped", "needs_reauth", 5)
 

@@ -203,18 +203,20 @@ def test_an_answer_that_does_not_come_in_time_is_asked_for_again(
 
 
 @contextlib.contextmanager
-def dripping(head: bytes) -> Iterator[str]:
-    """A server whose answers come a byte at a time, and break off only after many seconds."""
+def dripping(head: bytes) -> Iterator[tuple[str, list[str]]]:
+    """A server whose answers come a byte at a time; notes each that was waited for to its end."""
     ended = threading.Event()
+    waited_for: list[str] = []
 
     def drip(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
             client.recv(65_536)
             client.sendall(head)
-            for _ in range(600):
+            for _ in range(300):
                 client.sendall(b" ")
                 if ended.wait(0.05):
                     return
+            waited_for.append("an answer")
 
     def serve() -> None:
         with contextlib.suppress(OSError):
@@ -224,7 +226,7 @@ def dripping(head: bytes) -> Iterator[str]:
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/versioned"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/versioned", waited_for
         ended.set()
         listener.shutdown(socket.SHUT_RDWR)
 
@@ -235,11 +237,12 @@ _PACKED = _SIZED.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n\x1f\x
 
 @pytest.mark.parametrize("head", [_SIZED, _PACKED], ids=["plain", "gzip"])
 def test_a_slow_drip_ends_with_the_life_of_the_request(simulator: Simulator, head: bytes) -> None:
-    with dripping(head) as address:
+    with dripping(head) as (address, waited_for):
         run = attempt(simulator, BILLS, api_url=address, request_timeout=1, max_retry_seconds=1)
     assert run.code == 1
     assert "The connections cannot be listed: /connections failed" in run.log
     assert "last with a timeout" in run.log
+    assert not waited_for
 
 
 # ---- 429 and all requests at once
