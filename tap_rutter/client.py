@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,6 +37,7 @@ _SHORTEST_TIMEOUT = 1.0
 _CHUNK = 1 << 18
 _LARGEST_BODY = 1 << 30
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's own way to say so
+_GZIP_BEGINS = b"\x1f\x8b"
 
 _PASSING_ERRORS = (
     requests.ConnectionError,
@@ -151,7 +153,8 @@ class Client:
             trouble, wait = self._attempt(call, decode, counts, end)
             if not isinstance(trouble, _Trouble):
                 return trouble
-            if wait is None:
+            if wait is None or (wait <= 0 and tries > 1):
+                # No wait is granted once: asked for each time, it would make this a storm.
                 ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
                 wait = random.uniform(ceiling / 2, ceiling)
             if time.monotonic() + wait > deadline:
@@ -207,7 +210,7 @@ class Client:
     def _asked_wait(self, headers: Mapping[str, str]) -> float | None:
         """Seconds that a ``Retry-After`` asks for, in either of its forms."""
         value = headers.get("Retry-After", "").strip()
-        if value.isdigit():
+        if value.isascii() and value.isdigit():
             return min(float(value[:9]), 1e9)
         moment = times.from_http_date(value)
         if moment is None:
@@ -235,7 +238,9 @@ class Client:
                     raise requests.Timeout
                 if len(packed) > _LARGEST_BODY:
                     raise requests.ConnectionError
-            return response.status_code, response.headers, _unpacked(response.headers, packed)
+            content = _unpacked(response.headers, packed)
+            # Some gateways put a byte order mark before JSON, which readers of JSON refuse.
+            return response.status_code, response.headers, content.removeprefix(BOM_UTF8)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -278,13 +283,17 @@ def _unpacked(headers: Mapping[str, str], packed: bytearray) -> bytes:
     Raises:
         zlib.error: for one that does not unpack, or not to its end.
     """
-    if not packed or headers.get("Content-Encoding", "identity").lower() == "identity":
+    if not packed or headers.get("Content-Encoding", "").lower() in {"", "identity"}:
         return bytes(packed)
-    unpacking = zlib.decompressobj(_GZIP)
-    content = unpacking.decompress(packed, _LARGEST_BODY)
-    if not unpacking.eof:
-        raise zlib.error("the end is missing")
-    return content
+    content, rest = b"", bytes(packed)
+    while True:
+        unpacking = zlib.decompressobj(_GZIP)
+        content += unpacking.decompress(rest, _LARGEST_BODY)
+        if not unpacking.eof:
+            raise zlib.error("the end is missing")
+        rest = unpacking.unused_data
+        if not rest.startswith(_GZIP_BEGINS):  # a body may be made of several, one after another
+            return content
 
 
 def _unverified(path: str, error: Exception) -> PairFailed:

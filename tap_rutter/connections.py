@@ -17,7 +17,7 @@ from tap_rutter.errors import (
     UnknownConnections,
     Unsupported,
 )
-from tap_rutter.pages import decode_value, missing, open_body
+from tap_rutter.pages import ListDecoder, Page, decode_value, follow, missing, open_body
 from tap_rutter.redact import SECRETS
 from tap_rutter.settings import Settings
 
@@ -25,6 +25,8 @@ logger = logging.getLogger("tap-rutter.connections")
 
 LIST_PATH = "/connections"
 TOKEN_PATH = "/connections/access_token"
+
+_LIST = ListDecoder("connections", None, where=LIST_PATH)
 
 # Statuses in which Rutter refuses data calls; asking would only cost requests.
 REFUSING = {"needs_reauth": "needs_reauth", "disabled": "disabled"}
@@ -136,31 +138,15 @@ def _listed(client: Client, settings: Settings) -> list[Connection]:
 def _all_pages(client: Client, params: dict[str, str], counts: Counts) -> list[Connection]:
     # The list is documented as unpaged, with no word on a cap: a cursor is followed if one comes.
     found: list[Connection] = []
-    seen: set[str] = set()
-    cursor: str | None = None
-    while True:
+
+    def fetch(cursor: str | None) -> Page:
         query = params if cursor is None else {**params, "cursor": cursor}
-        rows, cursor = client.get(Call(LIST_PATH, query), _decode_list, counts)
-        for row in rows:
-            connection = _learn(client, row)
-            if connection:
-                found.append(connection)
-        if cursor is None:
-            return found
-        if cursor in seen:
-            raise PairFailed(
-                f"{LIST_PATH}: cursor loop, the same cursor came twice", reason="cursor_loop"
-            )
-        seen.add(cursor)
+        return client.get(Call(LIST_PATH, query), _LIST, counts)
 
-
-def _decode_list(answer: Answer) -> tuple[list[dict[str, Any]], str | None]:
-    outer = open_body(answer.content)
-    rows = decode_value(outer["connections"]) if "connections" in outer else None
-    if not isinstance(rows, list):
-        raise missing(answer.content, "connections", LIST_PATH)
-    cursor = decode_value(outer["next_cursor"]) if "next_cursor" in outer else None
-    return [row for row in rows if isinstance(row, dict)], cursor or None
+    for page in follow(fetch, LIST_PATH):
+        rows = (decode_value(raw) for raw in page.raws)
+        found += filter(None, (_learn(client, row) for row in rows))
+    return found
 
 
 def _learn(client: Client, row: dict[str, Any]) -> Connection | None:
@@ -168,6 +154,7 @@ def _learn(client: Client, row: dict[str, Any]) -> Connection | None:
     identity, token = _as_text(row.get("id")), _as_text(row.get("access_token"))
     SECRETS.add(token, _as_text(row.get("link_url")))
     if not identity:
+        logger.warning("A connection is listed without an id that is text: left out.")
         return None
     if not token:
         logger.warning("Connection %s is listed without an access token: left out.", identity)
@@ -250,7 +237,7 @@ def check_credentials(client: Client, settings: Settings) -> None:
         CredentialsRefused: when it is the client id and secret that are refused.
     """
     try:
-        client.get(Call(LIST_PATH, {}), _decode_list, Counts())
+        client.get(Call(LIST_PATH, {}), _LIST, Counts())
     except RequestFailed as error:
         _raise_refused(error, settings)
 

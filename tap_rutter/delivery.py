@@ -11,7 +11,7 @@ import msgspec
 from singer_sdk.singerlib import StateMessage
 
 from tap_rutter.errors import PairFailed
-from tap_rutter.pages import ENCODER, Page
+from tap_rutter.pages import ENCODER, Page, key_of
 from tap_rutter.reading import Pair
 from tap_rutter.records import decode_row
 from tap_rutter.report import PairReport
@@ -74,12 +74,12 @@ def in_order_of_age(page: Page) -> Sequence[bytes | msgspec.Raw]:
     if len(page.stamps) != len(page.raws):
         return page.raws
     newest: dict[Any, int] = {}
-    for index, (identity, moment) in enumerate(zip(page.ids, page.stamps, strict=True)):
-        if not isinstance(identity, str):
+    for index, (key, moment) in enumerate(zip(map(key_of, page.ids), page.stamps, strict=True)):
+        if key is None:
             continue
-        best = newest.get(identity)
+        best = newest.get(key)
         if best is None or (moment or 0) >= (page.stamps[best] or 0):
-            newest[identity] = index
+            newest[key] = index
     later = sorted(set(newest.values()))
     earlier = [index for index in range(len(page.raws)) if index not in set(later)]
     return [page.raws[index] for index in (*earlier, *later)]

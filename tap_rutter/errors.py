@@ -34,6 +34,9 @@ _CONNECTION_CODES = {
     "NEEDS_UPDATE": "needs_reauth",
     "INVALID_CREDENTIALS": "unauthorized",
 }
+_ENDPOINT_CODE = "PRODUCT_NOT_ALLOWED"
+"""One endpoint is closed to the organisation; its status is not published, and 401 is one that
+would otherwise speak of the whole connection."""
 _LONGEST_MESSAGE = 300
 
 
@@ -165,7 +168,7 @@ def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: boo
     reason = _CONNECTION_CODES.get(code or "")
     if reason is None and status == 451:
         reason = "needs_reauth"
-    if reason is None and status == 401:
+    if reason is None and status == 401 and code != _ENDPOINT_CODE:
         reason = "unauthorized"
     if reason is not None:
         return ConnectionUnusable(message, reason=reason, status=status, code=code)

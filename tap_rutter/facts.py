@@ -120,7 +120,8 @@ class History:
         known = [
             second
             for second in (*self.ready.values(), *self.waiting.values())
-            if second is not None
+            # Some platforms write "no date" as one of the year 1.
+            if second is not None and second * times.SECOND >= _EARLIEST
         ]
         return min(known) * times.SECOND if known else None
 

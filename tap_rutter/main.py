@@ -118,6 +118,10 @@ def invoke(
             return _reader_gone()
         except OSError as error:  # those of requests never come this far
             return _say(f"The output cannot be written: {error.strerror}.", FAILED)
+        except (ValueError, TypeError):
+            # The settings have been read: from here on it is no fault of theirs.
+            logger.exception("A fault of the tap itself:")
+            return FAILED
         finally:
             tap.run.close()
 

@@ -30,7 +30,7 @@ class Outcomes:
 
     def reason_to_skip(self, pair: Pair) -> str | None:
         """Why a pair is not read, judged by what ended before it; None where it is."""
-        if pair.connection.id in self._lost:
+        if pair.connection.id in self._lost and not pair.endpoint.is_about_connections:
             return self._lost[pair.connection.id]
         return "unsupported" if self._support.rules_out(pair) else None
 

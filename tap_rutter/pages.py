@@ -25,7 +25,7 @@ _BRACE, _NULL = b"{n"
 _HEAVY_ROWS = 25
 _REPEATED_PAGES = 3  # the same page this often is a loop, whatever its cursor says
 _USUAL, _TO_SECOND = len("2026-03-02T09:30:00.000Z"), len("2026-03-02T09:30:00")
-_EMPTY_PAGES = 1_000  # a list this long without a row does not end
+_EMPTY_PAGES = 1_000  # a list this long without a row, or without another, does not end
 
 
 def decode_value(raw: bytes | memoryview | msgspec.Raw) -> Any:
@@ -170,8 +170,17 @@ def span_of(stamps: Sequence[object]) -> Span:
 
 
 def _is_distinct(ids: tuple[Any, ...]) -> bool:
-    known = [identity for identity in ids if isinstance(identity, str)]
+    known = [key for key in map(key_of, ids) if key is not None]
     return len(set(known)) == len(known)
+
+
+def key_of(identity: Any) -> str | None:
+    """An id as it is in its row's key; None for what gets a key of the tap's making."""
+    if isinstance(identity, str):
+        return identity
+    if isinstance(identity, int | float | Decimal) and not isinstance(identity, bool):
+        return ENCODER.encode(identity).decode()
+    return None
 
 
 def _span_of_alike(stamps: Sequence[object]) -> Span | None:
@@ -365,9 +374,9 @@ class CursorPaginator(BaseAPIPaginator["str | None"]):
         self._cursors.add(hash(cursor))
         if page.raws:
             self._empty = 0
-            mark = hash(tuple(map(repr, page.ids)))
+            mark = hash(tuple(map(repr, page.ids) if any(page.ids) else map(bytes, page.raws)))
             self._pages[mark] = self._pages.get(mark, 0) + 1
-            if self._pages[mark] >= _REPEATED_PAGES and any(page.ids):
+            if self._pages[mark] >= (_REPEATED_PAGES if any(page.ids) else _EMPTY_PAGES):
                 raise self._loop("the same rows come again and again")
         else:
             self._empty += 1

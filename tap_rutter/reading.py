@@ -18,7 +18,7 @@ from tap_rutter.jobs import get_list
 from tap_rutter.pages import ListDecoder, Page, follow
 from tap_rutter.schemas import Document
 from tap_rutter.settings import Settings
-from tap_rutter.state import VALUE, Bookmarks, Partition
+from tap_rutter.state import KEY, VALUE, Bookmarks, Partition
 
 OVERLAP = times.HOUR
 """How much earlier a stream on Rutter's own clock starts: a stamp is taken before its row shows."""
@@ -199,14 +199,16 @@ class Pair:
         """A bookmark of the pair as Unix milliseconds, or None for a read from its start.
 
         Not used: one that lies beyond the cutoff by more than an hour (it was not set by rows that
-        exist), one of a stream that the catalog asks to read whole, and one that was read from a
-        later start than is asked for now.
+        exist), one of another field than the stream's own, one of a stream that the catalog asks to
+        read whole, and one that was read from a later start than is asked for now.
         """
         partition = self.before
         if partition is None or value is None or self.endpoint.name in self.env.full_table:
             return None
         moment = times.parse(value)
         if moment is None or moment > self.env.cutoff + _TRUSTED_AHEAD:
+            return None
+        if partition.get(KEY, self.endpoint.time_field) != self.endpoint.time_field:
             return None
         read_from = times.parse(partition.get("start_date"))
         wanted = self.env.settings.start_ms

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from singer_sdk import Tap
+from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import (
     CapabilitiesEnum,
     PluginCapabilities,
     TapCapabilities,
 )
+from singer_sdk.singerlib import Catalog, Metadata, Schema
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from tap_rutter.errors import ConfigError
@@ -93,7 +95,39 @@ class TapRutter(Tap):
                     f"Setting '{where}' is not of its type: {error.validator} must be"
                     f" {error.validator_value!r}."
                 )
+        if self._config.get("flattening_enabled") and "flattening_max_depth" not in self._config:
+            raise ConfigError("Setting 'flattening_enabled' needs 'flattening_max_depth' as well.")
         return []
+
+    def setup_mapper(self) -> None:
+        """Prepare the SCHEMA messages, by way of the SDK's maps.
+
+        Raises:
+            ConfigError: for a map that cannot be read.
+        """
+        self._keep_types(self._input_catalog)
+        try:
+            super().setup_mapper()
+        except MappingError as error:
+            # The SDK's own message quotes the expression, and with it whatever it was given.
+            raise ConfigError(
+                "Setting 'stream_maps' holds a map or an expression that cannot be read"
+                f" ({type(error).__name__})."
+            ) from None
+
+    def _keep_types(self, catalog: Catalog | None) -> None:
+        # The SDK declares what the given catalog says, and one of an earlier version lacks columns.
+        known = {name_of(stream): stream for stream in STREAMS}
+        pinned = document(self.settings.api_version)
+        for entry in catalog.streams if catalog else ():
+            stream = known.get(entry.tap_stream_id)
+            if stream is None or (stream.path and not pinned.has(stream.path)):
+                continue
+            entry.schema = Schema.from_dict(stream.make_schema(self))
+            entry.key_properties = stream.key
+            for name in stream.key if () in entry.metadata else ():
+                automatic = Metadata(inclusion=Metadata.InclusionType.AUTOMATIC)
+                entry.metadata["properties", name] = automatic
 
     def discover_streams(self) -> Sequence[RutterStream]:
         """The streams that the API version has; optional ones only when named."""
@@ -222,7 +256,20 @@ def _checked_catalog(catalog: Any) -> Any:
                 "The given catalog cannot be read: it must hold an array 'streams' of objects with"
                 " 'tap_stream_id' and 'schema', as `tap-rutter --discover` writes it."
             )
+        catalog = {**catalog, "streams": [_with_method(entry) for entry in streams]}
     return catalog
+
+
+def _with_method(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry whose replication method is the one that its metadata ask for.
+
+    The SDK looks for it beside the metadata only; people set it where the Singer specification
+    has it.
+    """
+    for part in entry.get("metadata", ()):
+        if not part["breadcrumb"] and part["metadata"].get("replication-method"):
+            return {**entry, "replication_method": part["metadata"]["replication-method"]}
+    return entry
 
 
 def _is_entry(entry: Any) -> bool:

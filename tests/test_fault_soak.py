@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from support.attempts import attempt
+
 from tap_rutter.simulator import Simulator, bulk_world
 
 CONNECTIONS = int(os.environ.get("FAULT_SOAK_CONNECTIONS", "12"))

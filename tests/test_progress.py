@@ -596,7 +596,7 @@ def test_no_bookmark_that_is_set_exceeds_the_horizon(
 def test_where_an_updated_pair_starts(
     before: Content | None, config: dict[str, Any], start: Start
 ) -> None:
-    assert Updated().start(pair_of(before, **config)) == start
+    assert Updated().start(pair_of(before, time_field="updated_at", **config)) == start
 
 
 def test_the_start_date_of_an_updated_pair_is_remembered() -> None:
@@ -628,7 +628,7 @@ PAYOUTS = Updated(
 def test_recent_payouts_are_read_again(
     before: Content | None, config: dict[str, Any], low: int | None
 ) -> None:
-    assert PAYOUTS.start(pair_of(before, **config)).low == low
+    assert PAYOUTS.start(pair_of(before, time_field="updated_at", **config)).low == low
 
 
 # ---- rows without a time
@@ -651,7 +651,9 @@ def test_recent_payouts_are_read_again(
     ],
 )
 def test_when_a_list_is_read_whole(nullable: bool, before: Content | None, whole: bool) -> None:
-    assert Updated().start(pair_of(before, nullable=nullable)).whole is whole
+    assert (
+        Updated().start(pair_of(before, time_field="updated_at", nullable=nullable)).whole is whole
+    )
 
 
 def test_rows_without_a_time_are_remembered() -> None:
@@ -665,7 +667,7 @@ def test_rows_without_a_time_are_remembered() -> None:
 def test_rows_without_a_time_move_no_bookmark() -> None:
     content = after_windows([page(None, None)], nullable=True, complete=True)
     assert content == updated(None, null_times=True, whole_read_at=ago(0))
-    assert Updated().start(pair_of(content, nullable=True)).whole
+    assert Updated().start(pair_of(content, time_field="updated_at", nullable=True)).whole
 
 
 def test_a_whole_read_is_remembered_once_it_is_complete() -> None:
@@ -689,11 +691,18 @@ def test_a_platform_that_shows_rows_without_a_time_unexpectedly_is_remembered() 
 
 def test_what_has_grown_is_read_again_from_its_start() -> None:
     before = updated(CUTOFF - 10 * HOUR)
-    assert Updated().start(pair_of(before, batches=(2, 2))).resumed == CUTOFF - 10 * HOUR
-    assert Updated().start(pair_of(before, batches=(2, 3))) == Start(None, None)
-    start = Updated().start(pair_of(before, batches=(2, 3), start_date="1970-01-02"))
+    assert (
+        Updated().start(pair_of(before, time_field="updated_at", batches=(2, 2))).resumed
+        == CUTOFF - 10 * HOUR
+    )
+    assert Updated().start(pair_of(before, time_field="updated_at", batches=(2, 3))) == Start(
+        None, None
+    )
+    start = Updated().start(
+        pair_of(before, time_field="updated_at", batches=(2, 3), start_date="1970-01-02")
+    )
     assert start == Start(DAY, None)
-    assert Updated().progress(pair_of(before, batches=(2, 3))).full_read
+    assert Updated().progress(pair_of(before, time_field="updated_at", batches=(2, 3))).full_read
 
 
 def test_the_old_bookmark_of_what_has_grown_is_gone_until_windows_set_a_new_one() -> None:

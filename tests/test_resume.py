@@ -129,25 +129,24 @@ class Orders:
 def test_a_large_backfill_that_is_killed_repeats_little() -> None:
     count, page_size = 200_000, 500
     world = bulk_world(count, body_size=0, pool=7)
-    settings = {"page_size": page_size, "concurrency": 8}
+    settings: dict[str, Any] = {"page_size": page_size, "concurrency": 8}
     with Simulator(world, gzip=False) as simulator:
-        orders = Orders()
+        first, second = Orders(), Orders()
         most = int(count * 0.6)
-        run(simulator, ["commerce_orders"], kill_after=most, look=orders, **settings)
-        before = len(simulator.requests.to("/orders"))
-        assert before * page_size >= most * 0.98
-        assert orders.state is not None
+        run(simulator, ["commerce_orders"], kill_after=most, look=first, **settings)
+        before = simulator.requests.to("/orders")
         simulator.requests.clear()
-        # The target has no more than what came before the last STATE.
-        delivered = orders.covered
-        again = Orders()
-        output = run(simulator, ["commerce_orders"], orders.state, look=again, **settings)
-        after = len(simulator.requests.to("/orders"))
+        assert first.state is not None
+        output = run(simulator, ["commerce_orders"], first.state, look=second, **settings)
+        after = simulator.requests.to("/orders")
     assert output.code == 0, output.failures
-    assert len(delivered | again.ids) == count
-    # What is left is 40 %; windows end with pages that are not full.
-    repeated = before + after - count / page_size
-    assert repeated <= 0.15 * before, f"{before} pages, then {after}"
+    # The target has no more than what came before the last STATE.
+    assert len(first.covered | second.ids) == count
+    # Rows that were asked for, what was read ahead included, judged by the bytes of the answers.
+    size = sum(entry.size for entry in after) / second.rows
+    asked = sum(entry.size for entry in (*before, *after)) / size
+    assert len(before) * page_size >= most
+    assert asked - count <= 0.15 * count, f"{len(before)} pages, then {len(after)}"
 
 
 def test_a_small_connection_costs_one_request_per_list() -> None:
@@ -208,8 +207,8 @@ def test_every_state_of_a_run_leads_to_all_rows(simulator: Simulator) -> None:
     for _ in range(2):
         output = run(simulator, NAMES, state, page_size=6, state_seconds=0.0, concurrency=4)
         assert output.code == 0, output.failures
-        assert len(output.states) > 8
-        for place, intermediate in output.states[::3]:
+        assert len(output.states) > 6
+        for place, intermediate in output.states[:: max(1, len(output.states) // 8)]:
             store = Store()
             store.tables = {name: dict(rows) for name, rows in delivered.tables.items()}
             store.take(output.lines[: place + 1])
@@ -228,6 +227,7 @@ def change_nearly_all(world: World) -> None:
         for path in LISTS[connection.platform]:
             if path != "/events":
                 for key in world.keys(connection.id, path)[3:]:
+                    world.advance(90)
                     world.update(connection.id, path, key)
     world.advance(DAY)
 
@@ -266,7 +266,8 @@ def _uncovered(
     if not lacking:
         return []
     column = entry["replication_key"]
-    told = " ".join(lacking)
+    # A payout changes without the time that its bookmark is about.
+    told = " ".join(line for line in lacking if path != "/payouts" or "missing" in line)
     found = []
     for key, row in zip(
         world.keys(connection_id, path), world.rows(connection_id, path), strict=True
@@ -275,6 +276,7 @@ def _uncovered(
         if "passes" in entry:
             bookmark = entry["passes"].get(row["expense_type"])
         moment, reached = times.parse(row[column]), times.parse(bookmark)
-        if key in told and moment is not None and reached is not None and moment <= reached:
-            found.append(f"{path} {key} {row[column]} is not after {bookmark}")
+        # Of rows that share the bookmark's own moment some may be still to come: it is inclusive.
+        if key in told and moment is not None and reached is not None and moment < reached:
+            found.append(f"{path} {key} {row[column]} is before {bookmark}")
     return found

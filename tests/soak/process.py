@@ -6,13 +6,13 @@ longer than the runs of these tests.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
 from decimal import Decimal
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,13 @@ def run(
             file = folder / f"{name}.json"
             file.write_text(json.dumps(value), encoding="utf-8")
             arguments += [f"--{name}", str(file)]
-    pipe = folder / "stdout"
-    with contextlib.suppress(FileNotFoundError):
-        pipe.unlink()
-    os.mkfifo(pipe)
+    reader, writer = _CONTEXT.Pipe(duplex=False)
     process = _CONTEXT.Process(
-        target=_tap, args=(arguments, str(pipe), str(folder / "stderr"), often), daemon=True
+        target=_tap, args=(arguments, writer, str(folder / "stderr"), often), daemon=True
     )
     process.start()
-    with pipe.open("rb") as output:
+    writer.close()  # so that the end of the process is the end of its output
+    with reader, os.fdopen(reader.fileno(), "rb", closefd=False) as output:
         lines = list(_lines(output, kill_after))
         if kill_after is not None and len(lines) == kill_after:
             assert process.pid is not None
@@ -75,15 +73,13 @@ def _lines(output: Any, most: int | None) -> Iterator[Json]:
             return
 
 
-def _tap(arguments: list[str], stdout: str, stderr: str, often: bool) -> None:
+def _tap(arguments: list[str], stdout: Connection, stderr: str, often: bool) -> None:
     """The process: what the console script does, with the pipe for its standard output."""
-    for path, flags, descriptor in (
-        (stdout, os.O_WRONLY, 1),
-        (stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 2),
-    ):
-        opened = os.open(path, flags, 0o600)
-        os.dup2(opened, descriptor)
-        os.close(opened)
+    os.dup2(stdout.fileno(), 1)
+    stdout.close()
+    errors = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(errors, 2)
+    os.close(errors)
     from tap_rutter import delivery, main
 
     if often:
