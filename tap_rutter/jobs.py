@@ -16,7 +16,7 @@ from tap_rutter.errors import ErrorBody, PairFailed, RequestFailed, refusal
 from tap_rutter.pages import ENCODER, ListDecoder, Page, decode_value, missing, open_body
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds between two polls
-_PENDING = {"prequeued", "pending"}
+_DONE, _FAILED = {"success"}, {"failure", "failed"}  # any other status may still become one
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def _wait(client: Client, call: Call, job_id: str, counts: Counts) -> Answer:
                 connection_id = call.connection_id
                 continue
             raise
-        status = job.get("status")
-        if status not in _PENDING:
+        status = str(job["status"]).lower()
+        if status in _DONE | _FAILED:
             return _response(job, status, received, call)
         if time.monotonic() + wait > until:
             raise PairFailed(
@@ -97,14 +97,14 @@ def _decode_job(answer: Answer) -> tuple[dict[str, Any], int]:
     return job, answer.received_ms
 
 
-def _response(job: dict[str, Any], status: object, received: int, call: Call) -> Answer:
+def _response(job: dict[str, Any], status: str, received: int, call: Call) -> Answer:
     response = job.get("response")
     response = response if isinstance(response, dict) else {}
     body = response.get("body")
     if isinstance(body, str):
         body = decode_value(body.encode())
     code = response.get("http_status")
-    if status != "success" or (isinstance(code, int) and code >= 400):
+    if status not in _DONE or (isinstance(code, int) and code >= 400):
         said = body if isinstance(body, dict) else {}
         error = ErrorBody(
             error_code=_text(said.get("error_code")),

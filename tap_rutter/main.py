@@ -83,6 +83,8 @@ def run_command(args: list[str] | None = None) -> int:
         return _say(f"The configuration cannot be read ({type(error).__name__}).", BAD_CONFIG)
     except BrokenPipeError:
         return _reader_gone()
+    except KeyboardInterrupt:  # before the run looks after signals itself
+        return 128 + signal.SIGINT
     return result if isinstance(result, int) else 0
 
 
@@ -108,7 +110,7 @@ def invoke(
         catalog=None if catalog is None else _json(catalog, "catalog"),
         validate_config=True,
     )
-    _warn_of_plain_http(tap.settings.api_url)
+    _warn_of_address(tap.settings.api_url)
     with _signals(tap):
         try:
             return _read(tap)
@@ -126,10 +128,15 @@ def invoke(
             tap.run.close()
 
 
-def _warn_of_plain_http(api_url: str) -> None:
+def _warn_of_address(api_url: str) -> None:
     parts = urlsplit(api_url)
     if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
         logger.warning("Setting 'api_url' is no https address: keys and tokens travel readable.")
+    if not parts.path.endswith("/versioned"):
+        logger.warning(
+            "Setting 'api_url' does not end in /versioned: Rutter's other addresses take no notice"
+            " of 'api_version'."
+        )
 
 
 def _json(source: IO[str], what: str) -> Any:

@@ -24,7 +24,7 @@ ENCODER = msgspec.json.Encoder(decimal_format="number")
 _BRACE, _NULL = b"{n"
 _HEAVY_ROWS = 25
 _REPEATED_PAGES = 3  # the same page this often is a loop, whatever its cursor says
-_USUAL, _TO_SECOND = len("2026-03-02T09:30:00.000Z"), len("2026-03-02T09:30:00")
+_USUAL, _TO_SECOND = 24, 19  # lengths of 2026-03-02T09:30:00.000Z and of its whole second
 _EMPTY_PAGES = 1_000  # a list this long without a row, or without another, does not end
 
 

@@ -101,6 +101,12 @@ class Updated:
             yield from pair.pages(pair.params())
             yield End()
             return
+        # Rows that changed without their time moving; a read without a bound has them all. They
+        # come first: what the list itself shows of them after this is newer.
+        for parameter in self._again if start.low is not None else ():
+            if parameter != self._low:
+                since = max(pair.env.cutoff - pair.env.settings.payout_ms, 0)
+                yield from pair.pages({**pair.params(), parameter: str(since)}, chain="again")
         probe = self._pages(pair, Window(start.low, None))
         first = _first_with_rows(probe)
         if first.next_cursor is None:
@@ -116,11 +122,6 @@ class Updated:
         else:
             yield inline(pair, self._windows(pair, start, first))
             yield End()
-        # Rows that changed without their time moving; a read without a bound had them all.
-        for parameter in self._again if start.low is not None else ():
-            if parameter != self._low:
-                since = max(pair.env.cutoff - pair.env.settings.payout_ms, 0)
-                yield from pair.pages({**pair.params(), parameter: str(since)}, chain="again")
 
     def _windows(self, pair: Pair, start: Start, probe: Page) -> list[Iterator[Item]]:
         cutoff, span = pair.env.cutoff, probe.span
