@@ -121,7 +121,7 @@ Make = Callable[..., Scene]
 
 
 @pytest.mark.parametrize("path", ["/orders", "/customers", "/payouts", "/accounting/invoices"])
-@pytest.mark.parametrize("days", [[5], [1] * 5, [12], [9, 9]], ids=str)
+@pytest.mark.parametrize("days", [[5], [9, 9]], ids=str)
 def test_a_connection_that_catches_up_brings_its_rows_in_the_first_run(
     scene: Make, path: str, days: list[int]
 ) -> None:
@@ -197,8 +197,7 @@ WAYS: list[tuple[str, str, Callable[[World, str], None]]] = [
 
 
 @pytest.mark.parametrize(("path", "turn"), [way[1:] for way in WAYS], ids=[way[0] for way in WAYS])
-@pytest.mark.parametrize("concurrency", [1, 8])
-@pytest.mark.parametrize("seen", ["first", "fresh"])
+@pytest.mark.parametrize(("seen", "concurrency"), [("first", 1), ("first", 8), ("fresh", 1)])
 def test_rows_that_change_while_they_are_read_land_in_their_newest_version(
     scene: Make, path: str, turn: Callable[[World, str], None], concurrency: int, seen: str
 ) -> None:
@@ -321,7 +320,7 @@ def test_an_order_that_is_refused_on_any_page_loses_nothing(
     assert at.bookmark is not None
 
 
-@pytest.mark.parametrize("kill_after", range(0, 75, 3))
+@pytest.mark.parametrize("kill_after", range(0, 75, 6))
 def test_an_order_that_is_ignored_moves_no_bookmark_before_the_end(
     scene: Make, kill_after: int
 ) -> None:

@@ -194,7 +194,7 @@ TURNS: dict[str, list[tuple[str, str, str | None]]] = {
 @pytest.fixture(params=TURNS)
 def simulator(request: pytest.FixtureRequest) -> Iterator[Simulator]:
     """A world in which some of what is not known of the API is turned one way."""
-    world = make_world(24)
+    world = make_world(18)
     for name, value, path in TURNS[request.param]:
         world.switches.set(name, value, path=path)
     with Simulator(world, gzip=False) as running:
@@ -208,7 +208,7 @@ def test_every_state_of_a_run_leads_to_all_rows(simulator: Simulator) -> None:
         output = run(simulator, NAMES, state, page_size=6, state_seconds=0.0, concurrency=4)
         assert output.code == 0, output.failures
         assert len(output.states) > 6
-        for place, intermediate in output.states[:: max(1, len(output.states) // 8)]:
+        for place, intermediate in output.states[:: max(1, len(output.states) // 6)]:
             store = Store()
             store.tables = {name: dict(rows) for name, rows in delivered.tables.items()}
             store.take(output.lines[: place + 1])

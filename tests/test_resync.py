@@ -102,14 +102,15 @@ def ids(output: Output, path: str, connection: Connection) -> set[str]:
 LATER, START, EARLIER = "2026-02-20", "2026-02-12", "2026-01-28"
 
 
-@pytest.mark.parametrize(("platform", "path"), BOUNDED)
-def test_a_start_date_bounds_the_first_read(syncing: Syncing, platform: str, path: str) -> None:
+def test_a_start_date_bounds_the_first_read(syncing: Syncing) -> None:
     output = syncing.run(start_date=START)
-    for connection in syncing.of(platform):
-        wanted = syncing.since(connection, path, START)
-        assert 0 < len(wanted) < len(syncing.world.keys(connection.id, path))
-        assert ids(output, path, connection) == wanted
-        assert syncing.partition(connection, path)["start_date"] == f"{START}T00:00:00.000Z"
+    for platform, path in BOUNDED:
+        for connection in syncing.of(platform):
+            wanted = syncing.since(connection, path, START)
+            assert 0 < len(wanted) < len(syncing.world.keys(connection.id, path)), path
+            assert ids(output, path, connection) == wanted, path
+            begun = syncing.partition(connection, path)["start_date"]
+            assert begun == f"{START}T00:00:00.000Z", path
 
 
 @pytest.mark.parametrize("moved", [EARLIER, None], ids=["earlier", "removed"])
@@ -164,7 +165,7 @@ def test_a_later_start_date_is_no_reason_to_read_again_when_it_moves_back(
             assert begun == f"{START}T00:00:00.000Z"
 
 
-@pytest.mark.parametrize("kill_after", [0, 5, 12, 30, 60, 100, 150, 200])
+@pytest.mark.parametrize("kill_after", [0, 12, 40, 100, 180])
 def test_a_missing_span_that_is_killed_is_gone_on_with(syncing: Syncing, kill_after: int) -> None:
     syncing.run(start_date=START)
     syncing.world.advance(DAY)
@@ -191,7 +192,7 @@ def test_a_missing_span_that_is_killed_is_gone_on_with(syncing: Syncing, kill_af
 # ---- reading again
 
 
-@pytest.mark.parametrize(("platform", "path"), PAIRS)
+@pytest.mark.parametrize(("platform", "path"), PAIRS[1::2])
 def test_a_full_table_stream_is_read_whole_and_its_bookmark_set_anew(
     syncing: Syncing, platform: str, path: str
 ) -> None:
@@ -219,20 +220,24 @@ def test_a_full_table_stream_is_read_whole_and_its_bookmark_set_anew(
         assert all(len(ids(later, path, entry)) < 8 for entry in syncing.of(platform))
 
 
-@pytest.mark.parametrize(("platform", "path"), PAIRS)
-def test_one_connection_is_read_again_and_the_others_keep_their_entries(
-    syncing: Syncing, platform: str, path: str
-) -> None:
+def test_connections_are_read_again_and_the_others_keep_their_entries(syncing: Syncing) -> None:
     syncing.run()
     syncing.world.advance(DAY)
-    one, other = syncing.of(platform)
-    syncing.store.tables[STREAMS[path], one.id].clear()
-    before = {entry.id: dict(syncing.partition(entry, path)) for entry in (one, other)}
-    output = syncing.run(full_table=NAMES, connection_ids=[one.id])
-    assert differences(syncing.store, syncing.world, path, one.id) == []
-    assert ids(output, path, other) == set()
-    assert syncing.partition(other, path) == before[other.id]
-    assert {row["connection_id"] for name in NAMES for row in output.records(name)} == {one.id}
+    chosen = {syncing.of(platform)[0].id for platform in LISTS}
+    for platform, path in PAIRS:
+        one, _ = syncing.of(platform)
+        syncing.store.tables[STREAMS[path], one.id].clear()
+    before = {
+        (path, entry.id): dict(syncing.partition(entry, path))
+        for platform, path in PAIRS
+        for entry in syncing.of(platform)
+    }
+    output = syncing.run(full_table=NAMES, connection_ids=sorted(chosen))
+    for platform, path in PAIRS:
+        one, other = syncing.of(platform)
+        assert differences(syncing.store, syncing.world, path, one.id) == []
+        assert syncing.partition(other, path) == before[path, other.id]
+        assert {row["connection_id"] for row in output.records(STREAMS[path])} == {one.id}
 
 
 def test_a_full_read_of_a_list_without_rows_keeps_its_entry(syncing: Syncing) -> None:
