@@ -52,7 +52,7 @@ bench: $(DEMO_READY) ## Measure the tap and its peers, into docs/benchmarks.md; 
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(TOOLS_READY) ## Bring uv.lock up to date with pyproject.toml
-	@$(BIN)/uv lock --default-index https://pypi.org/simple
+	@$(BIN)/uv lock
 
 clean: ## Remove everything that make and the demo have made
 	rm -rf $(VENV) .meltano .demo .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
