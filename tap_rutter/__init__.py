@@ -2,18 +2,21 @@
 
 The walk through the code, in the order in which a run happens::
 
+    main.py         the command: exit codes, signals, what is said at the end
     settings.py     what the user decides, checked before any request
-    connections.py  which merchant connections a run reads, and how they stand
+    connections.py  which merchant connections a run reads; facts.py: how each stands at Rutter
     plan.py         what is to be read, in order: one pair of stream and connection after another
-    kinds.py        how a pair of each replication kind is read: chains of pages
+    reading.py      a pair: where it starts, and the requests that it makes
+    kinds/          how a pair of each replication kind is read, and what its bookmark may say
     ahead.py        threads walk chains ahead, one consumer gets their pages in plan order
     client.py       one request: address, headers, retries, the answer's bytes
-    pages.py        an answer's bytes cut into records, and the cursor to the next page
-    records.py      a record as it leaves: typed, repaired where it must be, nothing lost
-    progress.py     what a bookmark may say after each page
-    state.py        bookmarks by connection, found at once
+    pages.py        an answer's bytes cut into records; paging.py: to the end of the list
     run.py          the emitter: records, bookmarks and states in plan order
-    writer.py       Singer messages to standard output, in blocks
+    records.py      a record as it leaves: typed, repaired where it must be, nothing lost
+    short.py        the short way of a record that needs no repair
+    delivery.py     records and STATE on their way out; writer.py: to standard output, in blocks
+    state.py        bookmarks by connection, found at once
+    outcomes.py     complete, skipped or failed; report.py: told as rows and as a summary
 
 ``streams/`` holds a class for each endpoint: facts, no methods.
 """

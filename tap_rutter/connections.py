@@ -17,7 +17,8 @@ from tap_rutter.errors import (
     UnknownConnections,
     Unsupported,
 )
-from tap_rutter.pages import ListDecoder, Page, decode_value, follow, missing, open_body
+from tap_rutter.pages import ListDecoder, Page, decode_value, missing, open_body
+from tap_rutter.paging import follow
 from tap_rutter.redact import SECRETS
 from tap_rutter.settings import Settings
 

@@ -15,7 +15,8 @@ from tap_rutter.connections import Connection
 from tap_rutter.errors import ConnectionUnusable, PairFailed
 from tap_rutter.facts import Facts, read_facts
 from tap_rutter.jobs import get_list
-from tap_rutter.pages import ListDecoder, Page, follow
+from tap_rutter.pages import ListDecoder, Page
+from tap_rutter.paging import follow
 from tap_rutter.schemas import Document
 from tap_rutter.settings import Settings
 from tap_rutter.state import KEY, VALUE, Bookmarks, Partition

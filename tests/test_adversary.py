@@ -15,7 +15,8 @@ from support.singer import Json, catalog_of, run_tap, settings, sync
 
 from tap_rutter.client import _unpacked
 from tap_rutter.facts import History
-from tap_rutter.pages import CursorPaginator, Page
+from tap_rutter.pages import Page
+from tap_rutter.paging import CursorPaginator
 from tap_rutter.simulator import Connection, Simulator, World
 
 BILLS, PATH = "accounting_bills", "/accounting/bills"

@@ -15,18 +15,17 @@ from hypothesis import strategies as st
 from tap_rutter.client import Answer, UnreadableAnswer
 from tap_rutter.errors import ConnectionUnusable, PairFailed
 from tap_rutter.pages import (
-    CursorPaginator,
     ListDecoder,
     Page,
     Span,
     clean_text,
     clean_value,
     decode_value,
-    follow,
     missing,
     open_body,
     span_of,
 )
+from tap_rutter.paging import CursorPaginator, follow
 
 PATH = "/orders"
 DECODE = ListDecoder("orders", "updated_at", where=PATH)

@@ -16,7 +16,7 @@ from singer_sdk.singerlib.encoding import GenericSingerWriter
 from singer_sdk.streams._state import StreamStateManager
 from support.singer import Json, catalog_of, discovered, settings, sync
 
-from tap_rutter.pages import CursorPaginator
+from tap_rutter.paging import CursorPaginator
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.state import PartitionStateManager
 from tap_rutter.streams.base import RutterStream
