@@ -18,6 +18,7 @@ from tap_rutter.state import KEY, VALUE
 
 MIN = "last_synced_at_min"
 _SORT = "last_synced_at ASC"
+_RISES = 2  # pages that must have shown a rise before an order is taken for proved
 
 
 class Synced:
@@ -97,8 +98,7 @@ class Ascent:
     def __init__(self, cutoff: int, *, ordered: bool = True) -> None:
         self._cutoff = cutoff
         self._ordered = ordered
-        self._pages = 0
-        self._rises = False
+        self._rises = 0
         self._highest: int | None = None
         self._read = cutoff
         self.ended = False
@@ -106,16 +106,12 @@ class Ascent:
     def see(self, page: Page) -> None:
         """Take in a page whose rows were delivered."""
         span = page.span
-        if not span.rows:
-            return
-        self._pages += 1
         if span.newest is None or span.oldest is None or span.first is None:
             return
         before = self._highest
         if span.falls or (before is not None and _second(span.first) < _second(before)):
             self._ordered = False
-        lowest = span.oldest if before is None else min(before, span.oldest)
-        self._rises = self._rises or _second(span.newest) > _second(lowest)
+        self._rises += _second(span.newest) > _second(span.oldest if before is None else before)
         self._highest = span.newest if before is None else max(before, span.newest)
         self._read = page.received_ms
 
@@ -123,7 +119,6 @@ class Ascent:
         """The list comes in no order; what was read of it before does not count."""
         self._ordered = False
         self._highest = None
-        self._pages = 0
 
     @property
     def value(self) -> int | None:
@@ -133,7 +128,8 @@ class Ascent:
         if not self._ordered:
             # Rows that changed while an unordered list was read bear times after the cutoff.
             return min(self._highest, self._cutoff) if self.ended else None
-        proved = self.ended or (self._pages >= 2 and self._rises)
+        # One rise can be one odd row before thousands that were synced in the same second.
+        proved = self.ended or self._rises >= _RISES
         # A row that bears a time to come says nothing of the rows that are stamped until then.
         return min(self._highest, self._read) if proved else None
 
