@@ -1,50 +1,29 @@
-"""One request to Rutter: its address and headers, its retries, and the bytes of its answer.
+"""One request to Rutter: its tries, and what its answer stands for.
 
-Only GET, only to the configured host, no redirect followed. Everything that passes by itself is
-tried again within ``max_retry_seconds`` of the request's whole life; what remains is an error of
-``errors.py``.
+Everything that passes by itself is tried again within ``max_retry_seconds`` of the request's whole
+life; what remains is an error of ``errors.py``.
 """
 
 from __future__ import annotations
 
 import random
-import re
-import threading
 import time
-import zlib
-from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
-
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
 
 from tap_rutter import times
 from tap_rutter.errors import PairFailed, Stopped, error_body, is_passing, refusal
 from tap_rutter.pace import Pace
 from tap_rutter.redact import redact
 from tap_rutter.settings import Settings
+from tap_rutter.wire import Broken, Unverified, Wire
 
 _T = TypeVar("_T")
 Params = Mapping[str, str]
 
 _FIRST_WAIT = 1.0  # seconds; doubled at each further try
 _LONGEST_WAIT = 60.0
-_SHORTEST_TIMEOUT = 1.0
-_CHUNK = 1 << 18
-_LARGEST_BODY = 1 << 30
-_GZIP = 16 + zlib.MAX_WBITS  # zlib's own way to say so
-_GZIP_BEGINS = b"\x1f\x8b"
-
-_PASSING_ERRORS = (
-    requests.ConnectionError,
-    requests.Timeout,
-    urllib3.exceptions.HTTPError,
-    zlib.error,
-)
 
 
 class UnreadableAnswer(Exception):
@@ -107,7 +86,7 @@ class Clock:
 
 
 class Client:
-    """Sends requests; safe to use from many threads, each with a session of its own."""
+    """Sends requests; safe to use from many threads, each with a connection of its own."""
 
     def __init__(self, settings: Settings, clock: Clock, pace: Pace) -> None:
         self.settings = settings
@@ -117,16 +96,11 @@ class Client:
         """Access tokens by connection id. They live here and nowhere else."""
         self.requests = 0
         """How many requests have been made, give or take those of this moment."""
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
-        self._lock = threading.Lock()
+        self._wire = Wire(settings, lambda: pace.stopped)
 
     def close(self) -> None:
-        """Close all sessions of all threads."""
-        with self._lock:
-            for session in self._sessions:
-                session.close()
-            self._sessions.clear()
+        """Close all connections of all threads."""
+        self._wire.close()
 
     def get(self, call: Call, decode: Callable[[Answer], _T], counts: Counts) -> _T:
         """Fetch and decode, trying again what passes by itself.
@@ -175,19 +149,20 @@ class Client:
             counts.requests += 1
             self.requests += 1
             try:
-                status, headers, content = self._send(call, end)
-            except _PASSING_ERRORS as error:
+                reply = self._wire.get(call.path, self._query(call), end=end)
+            except Broken as error:
                 if self.pace.stopped:
                     raise Stopped("The run is being ended.") from None
-                if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                    raise _unverified(call.path, error) from None
-                return _Trouble(_describe(error)), None
+                return _Trouble(str(error)), None
+            except Unverified as error:
+                raise _unverified(call.path, error) from None
             except (OSError, ValueError) as error:
                 # Where proxies or certificates are set up in a way that cannot work.
                 raise PairFailed(
                     f"{call.path} cannot be asked for: {type(error).__name__}: {error}",
                     reason="refused",
                 ) from None
+        status, headers, content = reply.status, reply.headers, reply.content
         self.clock.correct(headers.get("Date"))
         if status == 429:
             self.pace.too_fast()
@@ -207,6 +182,11 @@ class Client:
             headers
         )
 
+    def _query(self, call: Call) -> Mapping[str, str]:
+        if call.connection_id is None:
+            return call.params
+        return {**call.params, "access_token": self.tokens[call.connection_id]}
+
     def _asked_wait(self, headers: Mapping[str, str]) -> float | None:
         """Seconds that a ``Retry-After`` asks for, in either of its forms."""
         value = headers.get("Retry-After", "").strip()
@@ -216,56 +196,6 @@ class Client:
         if moment is None:
             return None
         return max(0.0, (moment - self.clock.now()) / 1000)
-
-    def _send(self, call: Call, end: float) -> tuple[int, Mapping[str, str], bytes]:
-        remaining = max(_SHORTEST_TIMEOUT, end - time.monotonic())
-        params = dict(call.params)
-        if call.connection_id is not None:
-            params["access_token"] = self.tokens[call.connection_id]
-        with self._session().get(
-            self.settings.api_url + call.path,
-            params=params,
-            timeout=min(float(self.settings.request_timeout), remaining),
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            packed = bytearray()
-            # Bytes as they come: a timeout bounds the wait for the next of them only, so a slow
-            # drip would go on for ever, and one that is unpacked on the way would go unnoticed.
-            while chunk := response.raw.read1(_CHUNK, decode_content=False):
-                packed += chunk
-                if time.monotonic() > end or self.pace.stopped:
-                    raise requests.Timeout
-                if len(packed) > _LARGEST_BODY:
-                    raise requests.ConnectionError
-            content = _unpacked(response.headers, packed)
-            # Some gateways put a byte order mark before JSON, which readers of JSON refuse.
-            return response.status_code, response.headers, content.removeprefix(BOM_UTF8)
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-            session.mount("https://", adapter)
-            session.mount("http://", adapter)
-            # An explicit auth also keeps requests from looking for one in ~/.netrc.
-            session.auth = HTTPBasicAuth(
-                self.settings.client_id.encode(),
-                self.settings.client_secret.encode(),
-            )
-            session.headers.update(
-                {
-                    "User-Agent": self.settings.user_agent,
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip",
-                    "X-Rutter-Version": self.settings.api_version,
-                }
-            )
-            self._local.session = session
-            with self._lock:
-                self._sessions.append(session)
-        return session
 
 
 @dataclass(frozen=True)
@@ -277,46 +207,11 @@ class _Trouble:
     status: int | None = None
 
 
-def _unpacked(headers: Mapping[str, str], packed: bytearray) -> bytes:
-    """A body without its compression.
-
-    Raises:
-        zlib.error: for one that does not unpack, or not to its end.
-    """
-    if not packed or headers.get("Content-Encoding", "").lower() in {"", "identity"}:
-        return bytes(packed)
-    content, rest = b"", bytes(packed)
-    while True:
-        unpacking = zlib.decompressobj(_GZIP)
-        content += unpacking.decompress(rest, _LARGEST_BODY)
-        if not unpacking.eof:
-            raise zlib.error("the end is missing")
-        rest = unpacking.unused_data
-        if not rest.startswith(_GZIP_BEGINS):  # a body may be made of several, one after another
-            return content
-
-
-def _unverified(path: str, error: Exception) -> PairFailed:
+def _unverified(path: str, error: Unverified) -> PairFailed:
     """The error for a server that does not prove who it is: no later try would change that."""
-    why = re.search(r"certificate verify failed: ([^(\[]+)", str(error))
     return PairFailed(
         f"{path} cannot be asked for: the server's TLS certificate cannot be verified"
-        f" ({why[1].strip() if why else 'no reason given'}). Behind a proxy that looks into TLS,"
-        " name its certificates in the environment variable REQUESTS_CA_BUNDLE",
+        f" ({error}). Behind a proxy that looks into TLS, name its certificates in the environment"
+        " variable REQUESTS_CA_BUNDLE",
         reason="refused",
     )
-
-
-def _describe(error: Exception) -> str:
-    """A connection-level fault in a few words; the exception's own text quotes the address."""
-    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
-        return "a TLS error: " + redact(error)[:200]
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "a proxy error"
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "a timeout"
-    if isinstance(error, zlib.error):
-        return "a body that does not unpack"
-    if isinstance(error, urllib3.exceptions.HTTPError):
-        return "a body cut short"
-    return "a connection refused, reset or closed"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from tap_rutter import times
 from tap_rutter.client import Answer, UnreadableAnswer
 from tap_rutter.errors import ConnectionUnusable, PairFailed, error_body, refusal
-from tap_rutter.short import is_clean
+from tap_rutter.short import Raw, ShortWay, is_clean, split
 
 _OUTER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -106,7 +107,7 @@ class Span:
 class Page:
     """One page of rows, as raw JSON texts."""
 
-    raws: Sequence[msgspec.Raw | bytes]
+    raws: Sequence[Raw]
     next_cursor: str | None
     received_ms: int
     size: int
@@ -116,6 +117,8 @@ class Page:
     """Times of the rows, Unix ms; only there where an id comes more than once."""
     is_clean: bool = False
     """Whether no text in it has to be mended or dropped (see ``short.py``)."""
+    is_final: bool = False
+    """Whether every row can leave as it is, in the one line that it already has."""
     context: dict[str, Any] = field(default_factory=dict)
     """Values that the request, not the row, tells: a child's parent, a metric's name."""
     chain: str = ""
@@ -167,6 +170,8 @@ def span_of(stamps: Sequence[object]) -> Span:
 
 
 def _is_distinct(ids: tuple[Any, ...]) -> bool:
+    if set(map(type, ids)) == {str}:
+        return len(set(ids)) == len(ids)
     known = [key for key in map(key_of, ids) if key is not None]
     return len(set(known)) == len(known)
 
@@ -206,19 +211,36 @@ def _span_of_alike(stamps: Sequence[object]) -> Span | None:
     return Span(len(texts), oldest, newest, first, last, falls=falls)
 
 
+@cache
+def _stamps(time_field: str | None) -> Callable[[msgspec.Raw], list[Any]]:
+    fields = [(name, Any, None) for name in ("id", time_field) if name]
+    # A list type made at run time; the checker cannot know it.
+    stamps: Any = list[msgspec.defstruct("Stamp", fields, gc=False)]  # type: ignore[misc]
+    return msgspec.json.Decoder(stamps).decode
+
+
 class ListDecoder:
     """Reads the page of a list: the records under ``key`` and the cursor beside them."""
 
-    def __init__(self, key: str, time_field: str | None, *, where: str) -> None:
+    def __init__(
+        self,
+        key: str,
+        time_field: str | None,
+        *,
+        where: str,
+        short_way: ShortWay | None = None,
+    ) -> None:
+        """
+        Args:
+            key: What the rows stand under.
+            time_field: The field that they are judged by.
+            where: The list, for messages.
+            short_way: The check of rows that may leave as they are.
+        """
         self._key = key
         self._where = where
-        fields: list[tuple[str, Any, Any]] = [("id", Any, None)]
-        if time_field:
-            fields.append((time_field, Any, None))
         self._time_field = time_field
-        # A list type made at run time; the checker cannot know it.
-        stamps: Any = list[msgspec.defstruct("Stamp", fields)]  # type: ignore[misc]
-        self._stamps: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(stamps)
+        self._short_way = short_way
 
     def __call__(self, answer: Answer) -> Page:
         """Decode one answer.
@@ -227,20 +249,54 @@ class ListDecoder:
             UnreadableAnswer: for a body that is no JSON object (it may pass).
             PairFailed: for JSON without the list.
         """
+        page = self._whole(answer) if self._short_way else None
+        return page or self._in_parts(answer)
+
+    def _whole(self, answer: Answer) -> Page | None:
+        """A page whose rows can all leave as they are; as most can, in two passes."""
+        content, short_way = answer.content, self._short_way
+        assert short_way is not None
+        if b"\n" in content or b"\r" in content:
+            return None
+        rows = short_way.rows_of(content, self._key)
+        if rows is None:
+            return None
+        try:
+            raws, cursor = split(content, self._key)
+        except msgspec.DecodeError:
+            return None
+        if not is_clean(content, raws):
+            return None
+        stamps = short_way.column(rows, self._time_field or "id")
+        return self._page(answer, raws, tuple(short_way.column(rows, "id")), stamps, cursor or None)
+
+    def _in_parts(self, answer: Answer) -> Page:
         outer = open_body(answer.content)
         if self._key not in outer:
             raise missing(answer.content, self._key, self._where)
         raws = self._split(outer[self._key], answer.content)
         ids, stamps = self._judge(raws, outer[self._key])
+        page = self._page(answer, raws, ids, stamps, self._cursor(outer))
+        return replace(page, is_clean=is_clean(answer.content), is_final=False)
+
+    def _page(
+        self,
+        answer: Answer,
+        raws: Sequence[Raw],
+        ids: tuple[Any, ...],
+        stamps: Sequence[object],
+        cursor: str | None,
+    ) -> Page:
         return Page(
             raws=raws,
-            next_cursor=self._cursor(outer),
+            next_cursor=cursor,
             received_ms=answer.received_ms,
             size=len(answer.content),
             span=span_of(stamps) if self._time_field else Span(rows=len(raws)),
             ids=ids,
             stamps=() if _is_distinct(ids) else tuple(map(times.parse, stamps)),
-            is_clean=is_clean(answer.content),
+            is_clean=True,
+            is_final=True,
         )
 
     def _split(self, raw: msgspec.Raw, content: bytes) -> list[msgspec.Raw]:
@@ -266,7 +322,7 @@ class ListDecoder:
         """Ids and times of the rows, without making objects of the rest."""
         field_name = self._time_field or "id"
         try:
-            stamps = self._stamps.decode(raw)
+            stamps = _stamps(self._time_field)(raw)
             if len(stamps) == len(raws):
                 return (
                     tuple(stamp.id for stamp in stamps),

@@ -19,6 +19,7 @@ from tap_rutter.pages import ListDecoder, Page
 from tap_rutter.paging import follow
 from tap_rutter.schemas import Document
 from tap_rutter.settings import Settings
+from tap_rutter.short import ShortWay
 from tap_rutter.state import KEY, VALUE, Bookmarks, Partition
 
 OVERLAP = times.HOUR
@@ -64,6 +65,10 @@ class Endpoint(Protocol):
     @property
     def rutter_object(self) -> str | None:
         """What ``unavailable_objects`` calls the rows."""
+
+    @property
+    def short_way(self) -> ShortWay | None:
+        """The check of rows that may be passed on as they are; None where none may."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +297,14 @@ class Pair:
         """
         path = path or self.endpoint.path
         key = key or self.endpoint.records_key
-        decoder = ListDecoder(key, time_field or self.endpoint.time_field, where=path)
+        # Rows that get something from their request leave the full way.
+        is_own = path == self.endpoint.path and not context
+        decoder = ListDecoder(
+            key,
+            time_field or self.endpoint.time_field,
+            where=path,
+            short_way=self.endpoint.short_way if is_own else None,
+        )
 
         def fetch(cursor: str | None) -> Page:
             query = params if cursor is None else {**params, "cursor": cursor}

@@ -9,7 +9,11 @@ takes the full way (``records.py``); both ways give equal records.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, cached_property
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -18,12 +22,20 @@ from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema
 
 # RFC 3339 in UTC with Z, every day but 29 February, which takes the full way.
 _DATE_TIME = (
-    r"^(?!0000)\d{4}-"
-    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
-    r"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
-    r"|02-(?:0[1-9]|1\d|2[0-8]))"
-    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z\Z"
+    r"^(?!0000)[0-9]{4}-"
+    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z\Z"
 )
+_SHORTEST, _LONGEST = (
+    20,
+    30,
+)  # lengths of 2026-03-02T09:30:00Z and of the same with nine more digits
+_MOMENTS = msgspec.json.Decoder(list[datetime])
+Raw = bytes | msgspec.Raw
+"""JSON as it came."""
+
 _INTEGERS = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -36,11 +48,11 @@ _NAME_END = re.compile(rb'_(?i:url|token)"')
 _SECRET_BEGINNINGS = (b"access", b"link", b"update")
 
 
-class _AnyArray(msgspec.Struct, array_like=True):
+class _AnyArray(msgspec.Struct, array_like=True, gc=False):
     """An array whatever it holds."""
 
 
-class _AnyObject(msgspec.Struct):
+class _AnyObject(msgspec.Struct, gc=False):
     """An object whatever it holds."""
 
 
@@ -54,42 +66,141 @@ _TYPES: Mapping[str, Any] = {
 }
 
 
-def is_clean(content: bytes) -> bool:
+def is_clean(content: bytes, rows: Iterable[Raw] = ()) -> bool:
     """Whether raw JSON is free of what would have to be mended or dropped at any depth.
 
     That is NUL and surrogate escapes, bytes that are no UTF-8, and names that say secret.
+
+    Args:
+        content: JSON, a row or a page of them.
+        rows: Of a page: its rows, whose bytes are then the only ones that have to be UTF-8. One by
+            one they take a third of the time that the page takes as a whole.
     """
     if b"\\" in content and _ESCAPES.search(content):
         return False
-    if not content.isascii():
-        try:
-            content.decode()
-        except UnicodeDecodeError:
-            return False
+    if not content.isascii() and not all(map(_is_utf8, rows or (content,))):
+        return False
     return not any(
         content[match.start() - 6 : match.start()].lower().endswith(_SECRET_BEGINNINGS)
         for match in _NAME_END.finditer(content)
     )
 
 
-def _annotation(schema: JSONSchema, name: str) -> Any:
-    kind = next(entry for entry in schema["type"] if entry != "null")
-    if schema.get("format") == "date-time":
-        return Annotated[str, msgspec.Meta(pattern=_DATE_TIME)]
-    if kind == "object" and schema.get("properties"):
-        return _struct(schema["properties"], name, closed=False)
-    return _TYPES[kind]
+def _is_utf8(text: Raw) -> bool:
+    try:
+        str(text, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _struct(properties: Mapping[str, JSONSchema], name: str, *, closed: bool) -> Any:
+@dataclass(frozen=True)
+class _Form:
     """A Struct that accepts exactly what needs no repair."""
-    fields: list[tuple[str, Any, Any]] = []
-    renamed: dict[str, str] = {}
+
+    struct: Any
+    attributes: Mapping[str, str]
+    """Names of the Struct's attributes by field."""
+    times: Sequence[tuple[str, ...]]
+    """Where the points in time are, as attributes from the row on; for those not checked yet."""
+
+
+def _form(
+    properties: Mapping[str, JSONSchema],
+    key: Sequence[str] = (),
+    *,
+    time: Any,
+    closed: bool = False,
+) -> _Form:
+    """
+    Args:
+        properties: The fields.
+        key: Those that must be there.
+        time: What points in time are checked as.
+        closed: Whether there may be no other fields.
+    """
+    fields: list[Any] = []
+    attributes: dict[str, str] = {}
+    times: list[tuple[str, ...]] = []
     for index, (field, schema) in enumerate(properties.items()):
         attribute = f"f{index}"
-        renamed[attribute] = field
-        fields.append((attribute, _annotation(schema, f"{name}_{index}") | None, None))
-    return msgspec.defstruct(name, fields, rename=renamed, forbid_unknown_fields=closed)
+        attributes[field] = attribute
+        kind = next(entry for entry in schema["type"] if entry != "null")
+        annotation = _TYPES[kind]
+        if schema.get("format") == "date-time":
+            annotation = time
+            times.append((attribute,))
+        elif kind == "object" and schema.get("properties"):
+            inner = _form(schema["properties"], time=time)
+            annotation = inner.struct
+            times.extend((attribute, *path) for path in inner.times)
+        if field not in key:
+            fields.append((attribute, annotation | None, None))
+        elif schema.get("format") == "date-time":
+            fields.append((attribute, annotation))
+        else:
+            fields.append((attribute, Annotated[str, msgspec.Meta(min_length=1)]))
+    struct = msgspec.defstruct(
+        "Form",
+        fields,
+        rename={attribute: field for field, attribute in attributes.items()},
+        forbid_unknown_fields=closed,
+        kw_only=True,
+        gc=False,  # no cycles: the collector need not look at what lives for one page
+    )
+    return _Form(struct, attributes, times)
+
+
+def _are_final(texts: Sequence[str]) -> bool:
+    """Whether points in time are all written in the form that they leave in.
+
+    As ``_DATE_TIME`` says, but read all at once, which takes a fifth of the time: written as one
+    list, with T and Z at the same distance each, they are left to a reader of dates in C.
+    """
+    length = len(texts[0])
+    if not (length == _SHORTEST or _SHORTEST + 1 < length <= _LONGEST):
+        return False
+    joined = '["' + '","'.join(texts) + '"]'
+    step = length + 3
+    count = len(texts)
+    if (
+        "\\" in joined  # an escape of an escape
+        or len(joined) != step * count + 1
+        or joined[12::step] != "T" * count
+        or joined[length + 1 :: step] != "Z" * count
+    ):
+        return False
+    try:
+        return len(_MOMENTS.decode(joined)) == count
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False
+
+
+def _times_at(rows: Sequence[Any], path: Sequence[str]) -> list[str]:
+    for attribute in path:
+        rows = [value for value in map(attrgetter(attribute), rows) if value is not None]
+    return list(rows)
+
+
+def _page_decoder(key: str, rows: Any) -> Callable[[bytes], Any]:
+    fields: list[Any] = [("rows", rows), ("next_cursor", str | None, None)]
+    page = msgspec.defstruct("Page", fields, rename={"rows": key}, gc=False)
+    return msgspec.json.Decoder(page).decode
+
+
+@cache
+def _splitter(key: str) -> Callable[[bytes], Any]:
+    return _page_decoder(key, list[msgspec.Raw])
+
+
+def split(content: bytes, key: str) -> tuple[Sequence[Raw], str | None]:
+    """The rows of a page as they came, and its cursor.
+
+    Raises:
+        msgspec.DecodeError: for what is no such page.
+    """
+    page = _splitter(key)(content)
+    return page.rows, page.next_cursor
 
 
 class ShortWay:
@@ -111,23 +222,48 @@ class ShortWay:
             # What the tap adds itself: a row that brings it along is not passed on as it is.
             if name not in {EXTRA, ISSUES, "connection_id"}
         }
-        fields: list[Any] = []
-        renamed: dict[str, str] = {}
-        for index, (name, field) in enumerate(properties.items()):
-            annotation = _annotation(field, f"Field{index}")
-            renamed[f"f{index}"] = name
-            if name not in key:
-                fields.append((f"f{index}", annotation | None, None))
-            elif field.get("format") == "date-time":
-                fields.append((f"f{index}", annotation))
-            else:
-                fields.append((f"f{index}", Annotated[str, msgspec.Meta(min_length=1)]))
-        row = msgspec.defstruct(
-            "Row", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True
-        )
-        self._decode = msgspec.json.Decoder(row).decode
+        self._properties, self._key = properties, key
+        checked = Annotated[str, msgspec.Meta(pattern=_DATE_TIME)]
+        form = _form(properties, key, time=checked, closed=True)
+        self._decode = msgspec.json.Decoder(form.struct).decode
+        self._pages: dict[str, Callable[[bytes], Any]] = {}
 
-    def passes(self, raw: bytes | msgspec.Raw) -> bool:
+    @cached_property
+    def _form(self) -> _Form:
+        """The form for whole pages, whose points in time are checked afterwards."""
+        return _form(self._properties, self._key, time=str, closed=True)
+
+    @property
+    def drops_fields(self) -> bool:
+        """Whether rows leave without some of their fields."""
+        return bool(self._without)
+
+    def rows_of(self, content: bytes, key: str) -> Sequence[Any] | None:
+        """Check the rows of a whole page at once.
+
+        Args:
+            content: A page that is clean.
+            key: What the rows stand under.
+
+        Returns:
+            The rows, for ``column``; None unless every single one passes.
+        """
+        decode = self._pages.get(key)
+        if decode is None:
+            decode = self._pages[key] = _page_decoder(key, list[self._form.struct])  # type: ignore[name-defined]
+        try:
+            rows: Sequence[Any] = decode(content).rows
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        times = (_times_at(rows, path) for path in self._form.times)
+        return rows if all(_are_final(texts) for texts in times if texts) else None
+
+    def column(self, rows: Sequence[Any], field: str) -> Sequence[Any]:
+        """What the rows of ``rows_of`` have in one field; None for a field that does not exist."""
+        attribute = self._form.attributes.get(field)
+        return [None] * len(rows) if attribute is None else list(map(attrgetter(attribute), rows))
+
+    def passes(self, raw: Raw) -> bool:
         """Whether a clean row can be passed on as it is."""
         try:
             self._decode(raw)
@@ -135,7 +271,7 @@ class ShortWay:
             return False
         return True
 
-    def selected(self, raw: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
+    def selected(self, raw: Raw) -> Raw:
         """The text of a row that has passed, without the fields that are not selected."""
         if not self._without:
             return raw

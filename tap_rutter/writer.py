@@ -54,6 +54,14 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
         if len(block) >= _BLOCK or time.monotonic() - self._since >= _LONGEST_WAIT:
             self.flush()
 
+    def write_block(self, lines: memoryview) -> None:
+        """Add whole lines, each with its end; many of them are written out without a copy."""
+        if len(lines) < _BLOCK:
+            self.write_line(bytes(lines[:-1]))
+            return
+        self.flush()
+        write_out(lines)
+
     def flush(self) -> None:
         """Write out what has been gathered, whole lines only."""
         if not self._block:
@@ -67,7 +75,7 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
             self.flush()
 
 
-def write_out(content: bytes | bytearray) -> None:
+def write_out(content: bytes | bytearray | memoryview) -> None:
     """All bytes to standard output.
 
     Raises:
@@ -75,7 +83,7 @@ def write_out(content: bytes | bytearray) -> None:
     """
     buffer: Any = getattr(sys.stdout, "buffer", None)
     if buffer is None:  # a text stream that stands in for it, in tests of the SDK
-        sys.stdout.write(content.decode())
+        sys.stdout.write(bytes(content).decode())
         sys.stdout.flush()
         return
     sys.stdout.flush()

@@ -13,7 +13,7 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json, catalog_of, run_tap, settings, sync
 
-from tap_rutter.client import _unpacked
+from tap_rutter.wire import _unpacked
 from tap_rutter.facts import History
 from tap_rutter.pages import Page
 from tap_rutter.paging import CursorPaginator
@@ -96,7 +96,7 @@ def test_a_byte_order_mark_is_no_part_of_the_answer(
     ids=["two members", "padded"],
 )
 def test_a_compressed_body_is_unpacked_to_its_end(packed: bytes) -> None:
-    assert _unpacked({"Content-Encoding": "gzip"}, bytearray(packed)) == b"{}"
+    assert _unpacked("gzip", packed) == b"{}"
 
 
 def test_an_encoding_without_a_name_is_none(simulator: Simulator, ledger: Connection) -> None:

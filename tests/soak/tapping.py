@@ -48,6 +48,11 @@ class Lines(BlockWriter):
         else:
             self.look(line)
 
+    def write_block(self, lines: memoryview) -> None:
+        """Keep them one by one: the process may end between any two."""
+        for line in bytes(lines).splitlines():
+            self.write_line(line)
+
     def flush(self) -> None:
         """Nothing waits."""
 

@@ -1,0 +1,218 @@
+"""One try of a request, on its way to Rutter and back: a pooled connection for each thread.
+
+How a host is reached, by way of which proxy and trusting which certificates, is found out with
+requests, as its users know it; each request then goes straight to urllib3 below it, which takes
+half the time. Only GET, only to the configured host, no redirect followed, no cookie kept.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+from requests.utils import requote_uri
+
+from tap_rutter.redact import redact
+from tap_rutter.settings import Settings
+
+_SHORTEST_TIMEOUT = 1.0
+_CHUNK = 1 << 18
+_LARGEST_BODY = 1 << 30
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's own way to say so
+_GZIP_BEGINS = b"\x1f\x8b"
+_NO_RETRIES = urllib3.Retry(False)
+_IS_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*").fullmatch
+
+
+class Broken(Exception):
+    """No whole answer came, which may pass; the text says why in a few words, without secrets."""
+
+
+class Unverified(Exception):
+    """The server does not prove who it is; the text says why."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of any status, arrived whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How one thread reaches Rutter."""
+
+    pool: Any
+    """urllib3's; what requests says of its type is less than what it gives."""
+    base: str
+    """What comes before a path in a request: all of the address where a proxy is to read it."""
+    headers: dict[str, str]
+    close: Callable[[], None]
+
+
+class Wire:
+    """Sends requests; safe to use from many threads, each with a connection of its own."""
+
+    def __init__(self, settings: Settings, is_stopped: Callable[[], bool]) -> None:
+        """
+        Args:
+            settings: The address, the credentials, and how long a try may take.
+            is_stopped: Whether the run is being ended.
+        """
+        self._settings = settings
+        self._is_stopped = is_stopped
+        self._local = threading.local()
+        self._ways: list[_Way] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close all connections of all threads."""
+        with self._lock:
+            for way in self._ways:
+                way.close()
+            self._ways.clear()
+
+    def get(self, path: str, params: Mapping[str, str], *, end: float) -> Reply:
+        """Ask once.
+
+        Args:
+            path: Relative to the API's base address.
+            params: The query.
+            end: When the answer must have arrived whole, on the monotonic clock.
+
+        Raises:
+            Broken: when it does not.
+            Unverified: when the server's certificate cannot be trusted.
+            OSError, ValueError: when proxies or certificates are set up in a way that cannot work.
+        """
+        way = self._way()
+        target = way.base + (path if _IS_PLAIN_PATH(path) else requote_uri(path))
+        if params:
+            target += "?" + urlencode(params)
+        left = max(_SHORTEST_TIMEOUT, end - time.monotonic())
+        response = None
+        try:
+            response = way.pool.urlopen(
+                "GET",
+                target,
+                headers=way.headers,
+                timeout=min(float(self._settings.request_timeout), left),
+                retries=_NO_RETRIES,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            packed = self._body(response, end)
+            content = _unpacked(response.headers.get("Content-Encoding", ""), packed)
+        except (urllib3.exceptions.HTTPError, zlib.error) as error:
+            if isinstance(error, urllib3.exceptions.LocationValueError):
+                raise ValueError(redact(error)) from None
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                why = re.search(r"certificate verify failed: ([^(\[]+)", str(error))
+                raise Unverified(why[1].strip() if why else "no reason given") from None
+            raise Broken(_describe(error, begun=response is not None)) from None
+        finally:
+            if response is not None:
+                # What is not at its end is thrown away: the next answer would begin within it.
+                response.close()
+                response.release_conn()
+        # Some gateways put a byte order mark before JSON, which readers of JSON refuse.
+        return Reply(response.status, response.headers, content.removeprefix(BOM_UTF8))
+
+    def _body(self, response: urllib3.HTTPResponse, end: float) -> bytes:
+        """The body as it came.
+
+        A timeout bounds the wait for the next bytes only, so a slow drip would go on for ever, and
+        one that is unpacked on the way would go unnoticed.
+        """
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := response.read1(_CHUNK, decode_content=False):
+            chunks.append(chunk)
+            size += len(chunk)
+            if time.monotonic() > end or self._is_stopped():
+                raise urllib3.exceptions.TimeoutError
+            if size > _LARGEST_BODY:
+                raise Broken("a body of more than 1 GiB")
+        return b"".join(chunks)
+
+    def _way(self) -> _Way:
+        way: _Way | None = getattr(self._local, "way", None)
+        if way is None:
+            way = self._local.way = _find_way(self._settings)
+            with self._lock:
+                self._ways.append(way)
+        return way
+
+
+def _find_way(settings: Settings) -> _Way:
+    """The connection pool to Rutter, with the proxies and certificates of the environment."""
+    with requests.Session() as session:
+        session.headers.update(
+            {
+                "User-Agent": settings.user_agent,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "X-Rutter-Version": settings.api_version,
+            }
+        )
+        # An explicit auth also keeps requests from looking for one in ~/.netrc.
+        auth = HTTPBasicAuth(settings.client_id.encode(), settings.client_secret.encode())
+        request = session.prepare_request(requests.Request("GET", settings.api_url, auth=auth))
+        found = session.merge_environment_settings(settings.api_url, {}, None, None, None)
+    proxies, verify, cert = found["proxies"], found["verify"], found["cert"]
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+    pool = adapter.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+    adapter.cert_verify(pool, settings.api_url, verify, cert)  # type: ignore[no-untyped-call]
+    base = adapter.request_url(request, proxies).rstrip("/")
+    headers = {name: str(value) for name, value in request.headers.items()}
+    return _Way(pool, base, headers, adapter.close)
+
+
+def _unpacked(encoding: str, packed: bytes) -> bytes:
+    """A body without its compression.
+
+    Raises:
+        zlib.error: for one that does not unpack, or not to its end.
+    """
+    if not packed or encoding.lower() in {"", "identity"}:
+        return packed
+    content, rest = b"", packed
+    while True:
+        unpacking = zlib.decompressobj(_GZIP)
+        content += unpacking.decompress(rest, _LARGEST_BODY)
+        if not unpacking.eof:
+            raise zlib.error("the end is missing")
+        rest = unpacking.unused_data
+        if not rest.startswith(_GZIP_BEGINS):  # a body may be made of several, one after another
+            return content
+
+
+def _describe(error: Exception, *, begun: bool) -> str:
+    """A fault of the connection in a few words; the exception's own text quotes the address."""
+    if isinstance(error, zlib.error):
+        return "a body that does not unpack"
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return "a TLS error: " + redact(error)[:200]
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return "a proxy error"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "a connection refused, reset or closed"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "a timeout"
+    return "a body cut short" if begun else "a connection refused, reset or closed"
