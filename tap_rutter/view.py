@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tap_rutter.client import Client
+if TYPE_CHECKING:
+    from tap_rutter.client import Client
 
 _EVERY = 0.2  # seconds between two looks at the figures
 
