@@ -15,7 +15,6 @@ not read stay as they are.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,7 +53,8 @@ class Bookmarks:
                 connection_id = partition["context"].get("connection_id")
                 if connection_id is not None:
                     partitions[connection_id] = partition
-                    self._input[stream, connection_id] = copy.deepcopy(partition)
+                    # What is inside a partition is replaced, never changed.
+                    self._input[stream, connection_id] = dict(partition)
 
     def before(self, stream: str, connection_id: str) -> Partition | None:
         """The partition that the run was given; never changes, so any thread may ask."""
