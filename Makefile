@@ -13,9 +13,15 @@ PLUGINS_READY := .meltano/.plugins-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
+# Tests whose outcome must not depend on how many workers read.
+WITH_WORKERS := $(addprefix tests/test_, $(addsuffix .py, \
+  adversary attachments children clock concurrency fault_matrix histories \
+  history_unknown isolation landing late_data meltano_exit nasty_data progress resume resync \
+  retries secrets short_way signals snapshots state_forms statements unserved versions))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo psql test lint types docs-check check soak bench lock clean
+.PHONY: help demo psql test test-workers lint types docs-check check soak bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +34,13 @@ psql: $(DEMO_READY) ## Look at what the demo landed; make psql SQL='select …' 
 
 test: $(TOOLS_READY) $(PLUGINS_READY) ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+test-workers: $(TOOLS_READY) $(PLUGINS_READY) ## Run the tests of rows, faults and progress with 1, 8 and 32 workers
+	@set -e; for workers in $${WORKERS:-1 8 32}; do \
+	  echo "With $$workers workers:"; \
+	  TEST_WORKERS=$$workers $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal \
+	    $(WITH_WORKERS) $(ARGS); \
+	done
 
 lint: $(TOOLS_READY) ## Check style and formatting
 	@$(BIN)/ruff check

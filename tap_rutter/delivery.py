@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from tap_rutter.streams.base import RutterStream
     from tap_rutter.tap import TapRutter
 
+logger = logging.getLogger("tap-rutter")
+
 _LARGEST_LINE = 50 * 2**20 - 2**16  # Meltano ends a run at a line above 50 MiB
 _LARGEST_PAGE = _LARGEST_LINE // 2  # no row of a smaller one makes a line that is too large
+_LARGE_STATE = 20 * 2**20  # bytes; about 3,000 connections with rows in each of 45 streams
 _STATE_SECONDS = 10.0
 _STATE_ROWS = 5_000  # a backfill at full speed delivers this many in far less time …
 _STATE_SHARE = 20  # … and may write a STATE if that is no more than a twentieth of the rows
@@ -167,6 +171,12 @@ class Delivery:
         line = self._tap.writer.serialize_message(StateMessage(value=self._tap.state))
         self._tap.writer.write_line(line)
         self._tap.writer.flush()
+        if len(line) > _LARGE_STATE >= self._state_size:
+            logger.warning(
+                "The STATE has grown to %.0f MiB. Meltano ends a run at a line of 50 MiB: let"
+                " several runs read a part of the connections each, with setting 'shard'.",
+                len(line) / 2**20,
+            )
         self._state_size = len(line)
         self._stated = time.monotonic()
         self._bytes = self._rows = 0

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from support import singer
 
 from tap_rutter.demo import database
 
@@ -16,6 +17,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[database.Data
     with database.running(tmp_path_factory.mktemp("postgres") / "data") as server:
         server.prepare()
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _own_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of what a certain number of workers asks for, and in which order, keep their number."""
+    if request.node.get_closest_marker("own_workers"):
+        monkeypatch.setattr(singer, "WORKERS", None)
 
 
 @pytest.fixture(autouse=True)

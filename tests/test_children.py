@@ -337,6 +337,7 @@ def test_the_output_is_the_same_whatever_the_number_of_workers() -> None:
     assert asked(simulator) == requests
 
 
+@pytest.mark.own_workers
 @pytest.mark.parametrize(
     ("stream", "pattern", "make", "first_alone"),
     [

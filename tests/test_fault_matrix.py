@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from support import singer
 from support.attempts import Attempt, attempt
 from support.singer import Json
 
@@ -119,6 +120,8 @@ class Scene:
     def asked(self, run: Attempt) -> int:
         """How often the list was asked for, and that the report says the same."""
         asked = len(self.simulator.requests.to(self.kind.path, self.ill.id))
+        if not singer.in_turn():  # others were on their way when the pair was given up
+            return asked
         row = run.report(self.kind.stream, self.ill.id)
         assert (row["requests"], row["retries"]) == (asked, len(run.waits))
         return asked
@@ -155,6 +158,8 @@ class Scene:
 
     def assert_asked_no_further(self, run: Attempt, *, again: bool = False) -> None:
         """No page beyond the struck one, but for windows that were being read ahead."""
+        if not singer.in_turn():
+            return
         pages = self.asked(run) - len(run.waits)
         if self.kind is UPDATED and self.place == "middle":
             assert self.number <= pages <= good(self.kind).requests
@@ -359,6 +364,7 @@ def test_a_list_that_does_not_end_fails(kind: Kind, action: str) -> None:
         assert run.code == 1
         assert scene.told(run) == ("failed", "cursor_loop")
         assert "cursor loop" in run.report(kind.stream, ill.id)["error_message"]
-        assert scene.asked(run) <= good(kind).requests
+        if singer.in_turn():
+            assert scene.asked(run) <= good(kind).requests
         scene.assert_others_are_whole(run)
         scene.assert_recovers(run)

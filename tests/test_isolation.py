@@ -146,6 +146,7 @@ def test_a_refused_access_token_costs_its_connection_and_the_exit_code(
     assert "Hint: an access token that is refused (401) belongs to another environment" in run.log
 
 
+@pytest.mark.own_workers
 def test_credentials_that_are_refused_while_reading_stop_the_run(
     simulator: Simulator, ill: Connection
 ) -> None:

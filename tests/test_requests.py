@@ -12,6 +12,8 @@ from support.singer import Json, Messages, sync
 
 from tap_rutter.simulator import Connection, Simulator, World
 
+pytestmark = pytest.mark.own_workers
+
 Asked = list[tuple[str, dict[str, str]]]
 
 HOUR = 3_600_000

@@ -248,6 +248,7 @@ def test_a_slow_drip_ends_with_the_life_of_the_request(simulator: Simulator, hea
 # ---- 429 and all requests at once
 
 
+@pytest.mark.own_workers
 def test_a_429_lowers_the_requests_in_flight_and_calm_raises_them_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -77,6 +77,7 @@ def refuse_bills(simulator: Simulator, identities: list[str], form: str = "json"
         )
 
 
+@pytest.mark.own_workers
 @pytest.mark.parametrize("workers", [1, 8])
 def test_a_platform_that_answered_two_with_404_is_asked_no_more(
     monkeypatch: pytest.MonkeyPatch, workers: int

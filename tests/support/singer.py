@@ -27,6 +27,9 @@ from tap_rutter.tap import TapRutter
 
 Json = dict[str, Any]
 
+WORKERS = os.environ.get("TEST_WORKERS")
+"""With how many workers the tap is to run in all tests, whatever they say themselves."""
+
 COMMAND = Path(sys.executable).with_name("tap-rutter")
 
 # What a developer has set for real use must not reach the tests.
@@ -89,6 +92,8 @@ class Ended:
 
 def settings(simulator: Simulator, **more: Any) -> Json:
     """A configuration that reads a simulator."""
+    if WORKERS:
+        more = {**more, "concurrency": int(WORKERS)}
     return {
         "client_id": simulator.client_id,
         "client_secret": simulator.client_secret,
@@ -97,11 +102,18 @@ def settings(simulator: Simulator, **more: Any) -> Json:
     }
 
 
+def in_turn() -> bool:
+    """Whether tests that set ``concurrency`` to one may rely on requests that come in turn."""
+    return WORKERS in {None, "1"}
+
+
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without what would configure the tap or its peers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     # Both the plugins and Meltano are those that are installed beside this Python.
     path = os.pathsep.join([str(COMMAND.parent), kept.get("PATH", "")])
+    if WORKERS:
+        more = {"TAP_RUTTER_CONCURRENCY": WORKERS, **more}
     return {**kept, "PATH": path, "NO_COLOR": "1", **more}
 
 
