@@ -65,7 +65,7 @@ class Outcomes:
                 error.reason,
                 error.message,
             )
-        elif isinstance(error, Unsupported) and not pair.before and not entry.pages:
+        elif isinstance(error, Unsupported) and not (pair.before or pair.is_served or entry.pages):
             if error.own:
                 self._support.missing(pair)
             self.skip(entry, "unsupported", now, error)

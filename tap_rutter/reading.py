@@ -161,6 +161,8 @@ class Pair:
     counts: Counts = field(default_factory=Counts)
     plain: bool = False
     """Whether the platform has refused to give its own form of the rows."""
+    is_served: bool = False
+    """Whether the list has shown rows that do not leave by themselves: a probe's."""
     started_ms: int | None = None
     """When its first request was made, on the run's clock."""
 

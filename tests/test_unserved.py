@@ -162,6 +162,25 @@ def test_a_404_where_there_was_a_bookmark_is_a_failure(simulator: Simulator, for
     assert run.state == before.state
 
 
+def test_a_404_of_a_window_is_a_failure_where_the_list_has_shown_rows() -> None:
+    world = World(8, history_days=60)
+    shop = world.add_connection("SHOPIFY", counts={"/orders": 30})
+    with Simulator(world) as simulator:
+        # The probe is answered, and of the windows not one: none of the list's rows has left.
+        simulator.faults.add(
+            "respond",
+            path="/orders",
+            params={"updated_at_max": "*"},
+            status=404,
+            body=BODIES["json"],
+            times=None,
+        )
+        run = read(simulator, "commerce_orders", concurrency=8)
+    assert run.code == 1
+    row = run.report("commerce_orders", shop.id)
+    assert (row["status"], row["reason"], row["rows"]) == ("failed", "unsupported", 0)
+
+
 # ---- objects that Rutter says are not there
 
 

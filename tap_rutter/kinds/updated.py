@@ -109,6 +109,7 @@ class Updated:
                 yield from pair.pages({**pair.params(), parameter: str(since)}, chain="again")
         probe = self._pages(pair, Window(start.low, None))
         first = _first_with_rows(probe)
+        pair.is_served = bool(first.raws)
         if first.next_cursor is None:
             yield first
             yield End()
