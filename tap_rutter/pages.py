@@ -14,7 +14,7 @@ import msgspec
 from tap_rutter import times
 from tap_rutter.client import Answer, UnreadableAnswer
 from tap_rutter.errors import ConnectionUnusable, PairFailed, error_body, refusal
-from tap_rutter.short import Raw, ShortWay, is_clean, split
+from tap_rutter.short import UNREADABLE, Raw, ShortWay, is_clean, split
 
 _OUTER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -263,7 +263,7 @@ class ListDecoder:
             return None
         try:
             raws, cursor = split(content, self._key)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
         if not is_clean(content, raws):
             return None
@@ -328,7 +328,7 @@ class ListDecoder:
                     tuple(stamp.id for stamp in stamps),
                     [getattr(stamp, field_name) for stamp in stamps],
                 )
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             pass
         rows = [decode_value(row) for row in raws]
         return tuple(row.get("id") for row in rows), [row.get(field_name) for row in rows]
@@ -357,7 +357,7 @@ def open_body(content: bytes) -> dict[str, msgspec.Raw]:
     """
     try:
         return _OUTER.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         pass
     # A strict reader stops at a lone surrogate anywhere on the page: mend it, then cut it.
     try:

@@ -34,7 +34,9 @@ _PATTERNS = (
     ),
 )
 # Field names that mark a value as secret wherever they stand in a record (see records.py).
-SECRET_FIELD = re.compile(r"access_token|update_url|.*link_url", re.IGNORECASE | re.DOTALL)
+SECRET_FIELD = re.compile(
+    r"access_token|update_url|.*link_url", re.IGNORECASE | re.DOTALL | re.ASCII
+)
 
 
 def _forms_of(secret: str) -> set[str]:

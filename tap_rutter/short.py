@@ -33,6 +33,9 @@ _SHORTEST, _LONGEST = (
     30,
 )  # lengths of 2026-03-02T09:30:00Z and of the same with nine more digits
 _MOMENTS = msgspec.json.Decoder(list[datetime])
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that is none, of another form, or nested too deeply."""
+
 Raw = bytes | msgspec.Raw
 """JSON as it came."""
 
@@ -197,7 +200,7 @@ def split(content: bytes, key: str) -> tuple[Sequence[Raw], str | None]:
     """The rows of a page as they came, and its cursor.
 
     Raises:
-        msgspec.DecodeError: for what is no such page.
+        UNREADABLE: for what is no such page.
     """
     page = _splitter(key)(content)
     return page.rows, page.next_cursor
@@ -253,7 +256,7 @@ class ShortWay:
             decode = self._pages[key] = _page_decoder(key, list[self._form.struct])  # type: ignore[name-defined]
         try:
             rows: Sequence[Any] = decode(content).rows
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
         times = (_times_at(rows, path) for path in self._form.times)
         return rows if all(_are_final(texts) for texts in times if texts) else None
@@ -267,7 +270,7 @@ class ShortWay:
         """Whether a clean row can be passed on as it is."""
         try:
             self._decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return False
         return True
 

@@ -32,6 +32,8 @@ _LARGEST_BODY = 1 << 30
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's own way to say so
 _GZIP_BEGINS = b"\x1f\x8b"
 _NO_RETRIES = urllib3.Retry(False)
+_FIRST_STATUS = 200  # below it, an answer is only announced
+_BAD_CERTIFICATES = re.compile("NO_CERTIFICATE_OR_CRL_FOUND|PEM[_ ]")
 _IS_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*").fullmatch
 
 
@@ -119,9 +121,19 @@ class Wire:
             )
             packed = self._body(response, end)
             content = _unpacked(response.headers.get("Content-Encoding", ""), packed)
+            if response.status < _FIRST_STATUS:
+                # What it announces would be taken for the answer to the next request.
+                self._forget(way)
+                raise Broken(f"status {response.status}, which is no answer")
         except (urllib3.exceptions.HTTPError, zlib.error) as error:
             if isinstance(error, urllib3.exceptions.LocationValueError):
-                raise ValueError(redact(error)) from None
+                # Its own text quotes an address, which may be a proxy's with its password.
+                raise ValueError("the name of the host or of a proxy is none") from None
+            if _BAD_CERTIFICATES.search(str(error)):
+                raise ValueError(
+                    "the certificates that the environment names (REQUESTS_CA_BUNDLE or"
+                    " CURL_CA_BUNDLE) cannot be read"
+                ) from None
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 why = re.search(r"certificate verify failed: ([^(\[]+)", str(error))
                 raise Unverified(why[1].strip() if why else "no reason given") from None
@@ -151,6 +163,13 @@ class Wire:
                 raise Broken("a body of more than 1 GiB")
         return b"".join(chunks)
 
+    def _forget(self, way: _Way) -> None:
+        """Let the thread's next request find a new way."""
+        way.close()
+        del self._local.way
+        with self._lock:
+            self._ways = [entry for entry in self._ways if entry is not way]
+
     def _way(self) -> _Way:
         way: _Way | None = getattr(self._local, "way", None)
         if way is None:
@@ -177,7 +196,16 @@ def _find_way(settings: Settings) -> _Way:
         found = session.merge_environment_settings(settings.api_url, {}, None, None, None)
     proxies, verify, cert = found["proxies"], found["verify"], found["cert"]
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    pool = adapter.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+    try:
+        pool = adapter.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+    except (urllib3.exceptions.LocationValueError, requests.exceptions.InvalidURL, TypeError):
+        # The errors' own texts quote the address, with the password in it.
+        raise ValueError(
+            "a proxy's address cannot be read (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the"
+            " environment)"
+            if proxies
+            else "the address's host is none"
+        ) from None
     adapter.cert_verify(pool, settings.api_url, verify, cert)  # type: ignore[no-untyped-call]
     base = adapter.request_url(request, proxies).rstrip("/")
     headers = {name: str(value) for name, value in request.headers.items()}
@@ -190,7 +218,7 @@ def _unpacked(encoding: str, packed: bytes) -> bytes:
     Raises:
         zlib.error: for one that does not unpack, or not to its end.
     """
-    if not packed or encoding.lower() in {"", "identity"}:
+    if not packed or "gzip" not in encoding.lower():
         return packed
     content, rest = b"", packed
     while True:

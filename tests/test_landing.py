@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from support.compare import (
     DERIVED,
@@ -72,6 +73,9 @@ class Story:
 @pytest.fixture(scope="module")
 def story(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """The standard world, read by ``meltano run tap-rutter target-postgres`` three times."""
+    # The module's tests may come in several parts, others between them: each starts anew.
+    with psycopg.connect(postgres.uri, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS rutter CASCADE")
     project = Project.make(tmp_path_factory.mktemp("project"))
     world = standard_world()
     said: list[str] = []

@@ -1,0 +1,215 @@
+"""One try of a request against servers and surroundings that are not as they should be."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.attempts import attempt
+from support.singer import settings as configured
+
+from tap_rutter.client import Answer, UnreadableAnswer
+from tap_rutter.pages import ListDecoder
+from tap_rutter.settings import Settings
+from tap_rutter.short import ShortWay
+from tap_rutter.simulator import Simulator, World
+from tap_rutter.wire import Broken, Reply, Wire
+
+BILLS, PATH = "accounting_bills", "/accounting/bills"
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever proxies and certificates this machine is set up with."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@contextmanager
+def server(*answers: list[bytes]) -> Iterator[str]:
+    """Answers its n-th request with the n-th list of bytes, sent a little apart, then goes on.
+
+    An empty list closes the connection. Counts from the first request, whatever the connection.
+    """
+    left = iter(answers)
+
+    def serve(client: socket.socket) -> None:
+        with client:
+            while client.recv(65_536):
+                pieces = next(left, [GOOD])
+                if not pieces:
+                    return
+                for piece in pieces:
+                    client.sendall(piece)
+                    time.sleep(0.05)
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/versioned"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def wire(address: str) -> Wire:
+    given = {"client_id": "id", "client_secret": "secret", "api_url": address}
+    return Wire(checked({**given, "request_timeout": 2}), lambda: False)
+
+
+def checked(config: dict[str, Any]) -> Settings:
+    return Settings.from_config(config, with_credentials=True, known_optional=())
+
+
+def ask(line: Wire) -> Reply:
+    return line.get("/x", {}, end=time.monotonic() + 2)
+
+
+def test_an_answer_that_is_only_announced_is_not_taken_for_the_next_ones() -> None:
+    late = b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"late"'
+    with server([b"HTTP/1.1 103 Early Hints\r\n\r\n", late], [GOOD]) as address:
+        line = wire(address)
+        with pytest.raises(Broken, match="status 103"):
+            ask(line)
+        time.sleep(0.1)  # the answer itself has come by now, to a connection that is closed
+        assert ask(line).content == b"{}"
+        line.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"],
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nabc"],
+        [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot gzip!"],
+        [b"nonsense\r\n\r\n"],
+        [],
+    ],
+    ids=["hangs", "hangs in a chunk", "is no gzip", "is no HTTP", "does not come"],
+)
+def test_after_a_broken_answer_the_next_one_is_whole(answer: list[bytes]) -> None:
+    with server(answer, [GOOD]) as address:
+        line = wire(address)
+        with pytest.raises(Broken):
+            ask(line)
+        assert ask(line).content == b"{}"
+        line.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "expected"),
+    [
+        (b"Content-Encoding: gzip\r\n", gzip.compress(b"[1]"), b"[1]"),
+        (b"Content-Encoding: utf-8\r\n", b"[1]", b"[1]"),
+        (b"Content-Encoding: identity\r\n", b"\xef\xbb\xbf[1]", b"[1]"),
+        (b"", b"", b""),
+    ],
+)
+def test_bodies_are_what_was_meant(header: bytes, body: bytes, expected: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (header, len(body))
+    with server([head + body]) as address:
+        line = wire(address)
+        assert ask(line).content == expected
+        line.close()
+
+
+def test_a_redirect_is_an_answer_and_not_followed() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n"
+    with server([moved]) as address:
+        line = wire(address)
+        assert ask(line).status == 302
+        line.close()
+
+
+# ---- what the environment says of proxies and certificates
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    world = World(41, history_days=30)
+    world.add_connection("QUICKBOOKS", counts={PATH: 3})
+    with Simulator(world) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:pr0xypw@127.0.0.1:99999",
+        "http://user:pr0xypw/@127.0.0.1:8080",
+        "http://user:pr0xypw#@127.0.0.1:8080",
+        "http://user:pr0xypw@",
+    ],
+)
+def test_a_proxy_that_is_none_is_named_without_its_password(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    run = attempt(simulator, BILLS)
+    assert run.code == 1
+    assert run.waits == ()
+    assert "a proxy's address cannot be read" in run.log
+    assert "HTTP_PROXY" in run.log
+    assert "pr0xypw" not in run.log
+    assert "Traceback" not in run.log
+
+
+def test_certificates_that_are_none_are_said_at_once(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("no certificate")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with server() as address:
+        run = attempt(simulator, BILLS, api_url=address.replace("http", "https", 1))
+    assert run.code == 1
+    assert run.waits == ()
+    assert "REQUESTS_CA_BUNDLE" in run.log
+    assert "cannot be read" in run.log
+
+
+# ---- what is nested too deeply
+
+
+def nested(depth: int) -> bytes:
+    deep = "[" * depth + "]" * depth
+    return json.dumps({"rows": [{"id": "a", "line_items": "?"}]}).replace('"?"', deep).encode()
+
+
+def test_a_page_nested_too_deeply_is_unreadable_and_may_pass() -> None:
+    schema: dict[str, Any] = {
+        "properties": {"id": {"type": ["string"]}, "line_items": {"type": ["array", "null"]}}
+    }
+    short = ShortWay(schema, ("connection_id", "id"))
+    decode = ListDecoder("rows", None, where="/rows", short_way=short)
+    assert decode(Answer(nested(50), 1)).is_final
+    with pytest.raises(UnreadableAnswer):
+        decode(Answer(nested(100_000), 1))
+    assert not short.passes(nested(100_000))
+
+
+def test_a_configuration_reaches_the_wire(simulator: Simulator) -> None:
+    config = configured(simulator, user_agent="lender/1.0", api_version="2024-08-31")
+    line = Wire(checked(config), lambda: False)
+    assert line.get("/connections", {"status": "any"}, end=time.monotonic() + 5).status == 200
+    line.close()
+    [request] = simulator.requests
+    assert request.headers["user-agent"] == "lender/1.0"
+    assert request.headers["x-rutter-version"] == "2024-08-31"
