@@ -9,6 +9,7 @@ takes the full way (``records.py``); both ways give equal records.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -230,6 +231,7 @@ class ShortWay:
         form = _form(properties, key, time=checked, closed=True)
         self._decode = msgspec.json.Decoder(form.struct).decode
         self._pages: dict[str, Callable[[bytes], Any]] = {}
+        self._lock = threading.Lock()
 
     @cached_property
     def _form(self) -> _Form:
@@ -251,15 +253,21 @@ class ShortWay:
         Returns:
             The rows, for ``column``; None unless every single one passes.
         """
-        decode = self._pages.get(key)
-        if decode is None:
-            decode = self._pages[key] = _page_decoder(key, list[self._form.struct])  # type: ignore[name-defined]
         try:
-            rows: Sequence[Any] = decode(content).rows
+            rows: Sequence[Any] = self._page(key)(content).rows
         except UNREADABLE:
             return None
         times = (_times_at(rows, path) for path in self._form.times)
         return rows if all(_are_final(texts) for texts in times if texts) else None
+
+    def _page(self, key: str) -> Callable[[bytes], Any]:
+        # A Struct's first decoder takes it to pieces: another thread that comes meanwhile would
+        # find half of them, and crash the process.
+        with self._lock:
+            if key not in self._pages:
+                rows: Any = list[self._form.struct]  # type: ignore[name-defined]
+                self._pages[key] = _page_decoder(key, rows)
+            return self._pages[key]
 
     def column(self, rows: Sequence[Any], field: str) -> Sequence[Any]:
         """What the rows of ``rows_of`` have in one field; None for a field that does not exist."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -161,6 +164,27 @@ def test_times_that_are_final_together_are_final_one_by_one(texts: list[str]) ->
     for text in texts:
         # The pattern for single rows leaves out 29 February.
         assert "02-29" in text or row.passes(json.dumps({"at": text}).encode())
+
+
+def test_threads_may_come_to_a_streams_first_page_together() -> None:
+    # A type that msgspec has half taken to pieces crashes the process that decodes with it.
+    schema, _, _ = ways("Order")
+    content = json.dumps({"rows": [GOOD | {"customer": {"id": "x"}}] * 20}).encode()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            short, together = ShortWay(schema, KEY), threading.Barrier(8)
+
+            def read(short: ShortWay = short, together: threading.Barrier = together) -> int:
+                together.wait()
+                return len(short.rows_of(content, "rows") or ())
+
+            with ThreadPoolExecutor(8) as threads:
+                found = [entry.result() for entry in [threads.submit(read) for _ in range(8)]]
+            assert found == [20] * 8
+    finally:
+        sys.setswitchinterval(usual)
 
 
 class Written:
