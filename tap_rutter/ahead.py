@@ -21,9 +21,9 @@ from typing import Any, Generic, TypeVar
 
 Owner = TypeVar("Owner")
 
-_MOST_BYTES = 48 << 20
+_MOST_BYTES = 64 << 20
 _MOST_CHAINS = 128
-_MOST_PAGES = 24
+_MOST_PAGES = 48
 _TICK = 0.5  # seconds
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tap_rutter import times
 
-_PAGES_PER_WINDOW = 6
+_PAGES_PER_WINDOW = 3
 _MOST_WINDOWS = 512
 _SHORTEST = times.SECOND
 
@@ -26,7 +26,7 @@ class Window:
 
 
 def length_for(page_oldest: int, page_newest: int, longest: int) -> int:
-    """How long a window of about six pages is, judged by how much time one page spans.
+    """How long a window of about three pages is, judged by how much time one page spans.
 
     A page of rows from one moment (an import) says little: it counts as an hour at least.
 
