@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
-from benchmarks import page, tables
+from benchmarks import page, parts, tables
 from benchmarks.bench import Bench
 from benchmarks.cases import CASES, Case
 from benchmarks.contestants import ALL
@@ -18,6 +20,7 @@ from benchmarks.environments import BENCH
 from benchmarks.rows import Result, Row, load
 from benchmarks.targets import verdicts
 
+_PARTS = "parts.json"
 _QUICK = "Small numbers: what it takes to start outweighs the rest, so targets mean nothing here."
 
 
@@ -34,11 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         contestants=frozenset(arguments.contestants) | {"tap"} if arguments.contestants else None,
     )
     names = [case.name for case in CASES]
-    chosen = [] if arguments.report else arguments.only or names
+    chosen = [] if arguments.report or arguments.parts else arguments.only or names
     wanted = [name for name in names if name in chosen]
     for case in CASES:
         if case.name in wanted:
             _measured(case, bench).save(kept)
+    if arguments.parts:
+        _keep_parts(kept, parts.measure(bench))
     results = load(kept, names if not arguments.quick or arguments.report else wanted)
     if not results:
         print("Nothing has been measured yet.", file=sys.stderr)
@@ -48,8 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.quick:
         page.draw(kept, kept, bench.environments)
     else:
-        page.write(results, found, kept, bench.environments)
+        page.write(results, found, kept, bench.environments, _kept_parts(kept))
     return int(any(row.error is not None for result in results for row in result.rows))
+
+
+def _keep_parts(folder: Path, measured: Mapping[str, float]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _PARTS).write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    for name, value in measured.items():
+        print(f"{value:7.2f} µs per record: {name}")
+
+
+def _kept_parts(folder: Path) -> Mapping[str, float] | None:
+    file = folder / _PARTS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _measured(case: Case, bench: Bench) -> Result:
@@ -117,6 +134,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--report", action="store_true", help="measure nothing: show what was measured before"
+    )
+    parser.add_argument(
+        "--parts",
+        action="store_true",
+        help="measure where the tap's processor time goes, and nothing else",
     )
     return parser
 

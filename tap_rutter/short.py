@@ -29,10 +29,8 @@ _DATE_TIME = (
     r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?Z\Z"
 )
-_SHORTEST, _LONGEST = (
-    20,
-    30,
-)  # lengths of 2026-03-02T09:30:00Z and of the same with nine more digits
+# Lengths of 2026-03-02T09:30:00Z, and of the same with a point and nine more digits.
+_SHORTEST, _LONGEST = 20, 30
 _MOMENTS = msgspec.json.Decoder(list[datetime])
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for JSON that is none, of another form, or nested too deeply."""
