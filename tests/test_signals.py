@@ -194,6 +194,7 @@ def test_a_reader_or_server_that_is_stuck_does_not_hold_the_end_up(simulator: Si
         assert asking.rest() == []
 
 
+@pytest.mark.own_workers  # one alone does not come to the next list while nobody reads
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_within_the_sleep_of_a_retry(simulator: Simulator, signum: int) -> None:
     simulator.faults.add(
