@@ -9,11 +9,11 @@ The walk through the code, in the order in which a run happens::
     reading.py      a pair: where it starts, and the requests that it makes
     kinds/          how a pair of each replication kind is read, and what its bookmark may say
     ahead.py        threads walk chains ahead, one consumer gets their pages in plan order
-    client.py       one request: address, headers, retries, the answer's bytes
+    client.py       one request and its retries; wire.py: one try, and the answer's bytes
     pages.py        an answer's bytes cut into records; paging.py: to the end of the list
     run.py          the emitter: records, bookmarks and states in plan order
     records.py      a record as it leaves: typed, repaired where it must be, nothing lost
-    short.py        the short way of a record that needs no repair
+    short.py        the short way of pages and records that need no repair
     delivery.py     records and STATE on their way out; writer.py: to standard output, in blocks
     state.py        bookmarks by connection, found at once
     outcomes.py     complete, skipped or failed; report.py: told as rows and as a summary
