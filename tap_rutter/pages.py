@@ -268,7 +268,9 @@ class ListDecoder:
         if not is_clean(content, raws):
             return None
         stamps = short_way.column(rows, self._time_field or "id")
-        return self._page(answer, raws, tuple(short_way.column(rows, "id")), stamps, cursor or None)
+        ids = tuple(short_way.column(rows, "id"))
+        page = self._page(answer, raws, ids, stamps, cursor or None, is_clean=True)
+        return replace(page, is_final=True)
 
     def _in_parts(self, answer: Answer) -> Page:
         outer = open_body(answer.content)
@@ -276,8 +278,8 @@ class ListDecoder:
             raise missing(answer.content, self._key, self._where)
         raws = self._split(outer[self._key], answer.content)
         ids, stamps = self._judge(raws, outer[self._key])
-        page = self._page(answer, raws, ids, stamps, self._cursor(outer))
-        return replace(page, is_clean=is_clean(answer.content), is_final=False)
+        clean = is_clean(answer.content)
+        return self._page(answer, raws, ids, stamps, self._cursor(outer), is_clean=clean)
 
     def _page(
         self,
@@ -286,6 +288,8 @@ class ListDecoder:
         ids: tuple[Any, ...],
         stamps: Sequence[object],
         cursor: str | None,
+        *,
+        is_clean: bool,
     ) -> Page:
         return Page(
             raws=raws,
@@ -295,8 +299,7 @@ class ListDecoder:
             span=span_of(stamps) if self._time_field else Span(rows=len(raws)),
             ids=ids,
             stamps=() if _is_distinct(ids) else tuple(map(times.parse, stamps)),
-            is_clean=True,
-            is_final=True,
+            is_clean=is_clean,
         )
 
     def _split(self, raw: msgspec.Raw, content: bytes) -> list[msgspec.Raw]:

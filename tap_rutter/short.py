@@ -245,7 +245,7 @@ class ShortWay:
         """Check the rows of a whole page at once.
 
         Args:
-            content: A page that is clean.
+            content: A page; whether it is clean is for ``is_clean`` to say.
             key: What the rows stand under.
 
         Returns:

@@ -25,6 +25,8 @@ from tap_rutter.simulator import Connection, Simulator, World, standard_world
 from tap_rutter.simulator.request import Request
 from tap_rutter.streams import OPTIONAL
 
+pytestmark = pytest.mark.usefixtures("no_proxies")
+
 BILLS, PATH = "accounting_bills", "/accounting/bills"
 
 
@@ -40,16 +42,6 @@ def simulator() -> Iterator[Simulator]:
 def ledger(simulator: Simulator) -> Connection:
     (connection,) = simulator.world.connections.values()
     return connection
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever proxies and certificates this machine is set up with."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
 
 
 class Witness:

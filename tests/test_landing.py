@@ -24,7 +24,7 @@ from support.compare import (
     landed_index,
 )
 from support.hidden import secrets
-from support.meltano import Project, loader_command
+from support.meltano import Project, from_to, loader_command
 from support.shown import BY_DEFAULT, OF_THE_RUN, PATHS, readable, shown
 from support.singer import discovered, pipe, settings
 from support.warehouse import Row, Table, read_tables
@@ -86,10 +86,7 @@ def story(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Story
                 "run",
                 "tap-rutter",
                 "target-postgres",
-                RUTTER_CLIENT_ID=simulator.client_id,
-                RUTTER_CLIENT_SECRET=simulator.client_secret,
-                TAP_RUTTER_API_URL=simulator.api_url,
-                TARGET_POSTGRES_SQLALCHEMY_URL=postgres.sqlalchemy_url,
+                **from_to(simulator, postgres),
             )
             said.append(ended.stdout + ended.stderr)
             assert ended.code == 0, said[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.hidden import secrets
-from support.meltano import Project
+from support.meltano import Project, from_to
 from support.warehouse import read_tables
 
 from tap_rutter.demo.database import Database
@@ -25,12 +25,9 @@ def test_a_stream_that_fails_fails_the_meltano_run_after_all_else_has_landed(
             "run",
             "tap-rutter",
             "target-postgres",
-            RUTTER_CLIENT_ID=simulator.client_id,
-            RUTTER_CLIENT_SECRET=simulator.client_secret,
-            TAP_RUTTER_API_URL=simulator.api_url,
+            **from_to(simulator, postgres),
             TAP_RUTTER_PLATFORMS='["SHOPIFY"]',
             TAP_RUTTER__SELECT='["commerce_*.*", "sync_report.*"]',
-            TARGET_POSTGRES_SQLALCHEMY_URL=postgres.sqlalchemy_url,
             TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA="failing",
         )
     said = ended.stdout + ended.stderr

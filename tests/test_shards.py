@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from support.meltano import Project
-from support.singer import environment, run, settings
+from support.meltano import Project, from_to
+from support.singer import environment, run
 from support.warehouse import read_tables
 
 from tap_rutter.connections import shard_of
@@ -41,12 +41,8 @@ def test_the_documented_processes_land_all_connections_and_keep_a_state_each(
 ) -> None:
     project = Project.make(tmp_path)
     with Simulator(world) as simulator:
-        config = settings(simulator)
         variables = environment(
-            RUTTER_CLIENT_ID=config["client_id"],
-            RUTTER_CLIENT_SECRET=config["client_secret"],
-            TAP_RUTTER_API_URL=config["api_url"],
-            TARGET_POSTGRES_SQLALCHEMY_URL=postgres.sqlalchemy_url,
+            **from_to(simulator, postgres),
             TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA="in_parts",
             TAP_RUTTER__SELECT='["commerce_*.*", "connections.*"]',
         )

@@ -23,18 +23,10 @@ from tap_rutter.short import ShortWay
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.wire import Broken, Reply, Wire
 
+pytestmark = pytest.mark.usefixtures("no_proxies")
+
 BILLS, PATH = "accounting_bills", "/accounting/bills"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever proxies and certificates this machine is set up with."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from support.singer import Ended, environment, run
+from tap_rutter.demo.database import Database
+from tap_rutter.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
 _PLUGINS = ROOT / ".meltano"
@@ -29,6 +31,16 @@ def loader_command(name: str) -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return Path(found)
+
+
+def from_to(simulator: Simulator, database: Database) -> dict[str, str]:
+    """The variables by which the project's tap and target know where to read and to land."""
+    return {
+        "RUTTER_CLIENT_ID": simulator.client_id,
+        "RUTTER_CLIENT_SECRET": simulator.client_secret,
+        "TAP_RUTTER_API_URL": simulator.api_url,
+        "TARGET_POSTGRES_SQLALCHEMY_URL": database.sqlalchemy_url,
+    }
 
 
 @dataclass(frozen=True)
