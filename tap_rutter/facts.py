@@ -21,7 +21,9 @@ STATUS_PATH = "/connections/status"
 TOKEN_PATH = "/connections/access_token"
 
 _EARLIEST = 946_684_800_000  # 2000-01-01: an earlier sync time is no time
-_UNKNOWN_LAG = 7 * times.DAY
+LONGEST_LAG = 15 * times.DAY
+"""How long after the time that it bears a row may become visible: a platform is synced every
+fourteen days at the latest, if so configured at Rutter, and a sync takes its time."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Facts:
 
         Rutter shows a row only after a sync that began after it changed: nothing later than the
         last sync's start can be relied on. A time that is unreadable, in the future or before
-        2000 is unknown; with neither known the platform may have stood still for a week.
+        2000 is unknown; with neither known the last sync may lie ``LONGEST_LAG`` back.
         """
         known = [
             moment
@@ -157,7 +159,7 @@ class Facts:
             # A long run reads these facts well after its cutoff: syncs go on meanwhile.
             if moment is not None and _EARLIEST <= moment <= max(cutoff, self.received_ms)
         ]
-        return min([cutoff, *known]) if known else cutoff - _UNKNOWN_LAG
+        return min([cutoff, *known]) if known else cutoff - LONGEST_LAG
 
     def count_of(self, rutter_object: str | None) -> int | None:
         """How many rows of an object Rutter says it has synced; None where it does not say.

@@ -13,7 +13,7 @@ from tap_rutter.ahead import Chain, Inline
 from tap_rutter.client import Call, Client, Counts
 from tap_rutter.connections import Connection
 from tap_rutter.errors import ConnectionUnusable, PairFailed
-from tap_rutter.facts import Facts, read_facts
+from tap_rutter.facts import Facts, History, read_facts
 from tap_rutter.jobs import get_list
 from tap_rutter.pages import ListDecoder, Page
 from tap_rutter.paging import follow
@@ -185,16 +185,22 @@ class Pair:
         return self.env.facts(self.connection)
 
     @property
+    def history(self) -> History:
+        """How far back the connection's data go; what is not told today as it was told before."""
+        older = self.env.bookmarks.history(self.connection.id)
+        history = self.facts.history
+        return history if older is None else history.merged(older)
+
+    @property
     def has_grown(self) -> bool:
         """Whether older rows may have come since the bookmarks of this connection were set.
 
         Where it is not known what they were set under, they may have.
         """
         older = self.env.bookmarks.history(self.connection.id)
-        history = self.facts.history
         if older is None:
-            return bool(history.to_state())
-        return history.merged(older).has_grown(older)
+            return bool(self.facts.history.to_state())
+        return self.history.has_grown(older)
 
     @property
     def moves_bookmark(self) -> bool:

@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from tap_rutter import times
-from tap_rutter.errors import PairFailed
 from tap_rutter.pages import ENCODER, clean_text, decode_value
 from tap_rutter.redact import SECRET_FIELD
 from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema
@@ -28,6 +27,8 @@ _CANONICAL = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 _NUMBER_TEXT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _LARGEST_INTEGER = 2**63 - 1  # bigint, the widest integer column of most warehouses
+_DERIVED_DAYS = 10_957  # from 1970 to 1999, which every target's points in time can hold
+_SECONDS = times.DAY // times.SECOND - 1  # of a day, but for midnight
 _LARGEST_EXPONENT = 1_000  # beyond it no ledger goes, and numeric columns end soon after
 
 _Repair = Callable[[Any], Any]
@@ -222,19 +223,18 @@ class Conformer:
         for name in self.key:
             if name == "connection_id" or record.get(name) not in empty:
                 continue
+            is_time = self.shape.fields.get(name) is _date_time
             given = issues.pop(name, None)
-            if isinstance(given, int | Decimal) and not isinstance(given, bool):
+            if isinstance(given, int | Decimal) and not (isinstance(given, bool) or is_time):
                 # An id that came as a number is the id that its digits spell.
                 record[name] = ENCODER.encode(given).decode()
                 continue
             if given is not None:
                 issues[name] = given
-            if self.shape.fields.get(name) is _date_time:
-                raise PairFailed(
-                    f"a row of {self.stream} has no readable {name}, which is part of its key",
-                    reason="bad_response",
-                )
-            record[name] = derived_key(self.stream, record.get("connection_id"), row)
+            key = derived_key(self.stream, record.get("connection_id"), row)
+            if is_time:
+                key = derived_time(self.stream, record.get("connection_id"), row, name)
+            record[name] = key
             counts.derived_keys += 1
 
 
@@ -250,8 +250,28 @@ def derived_key(stream: str, connection_id: str | None, row: Mapping[str, Any]) 
         identity = {"email": row.get("email"), "phone": row.get("phone")}
     else:
         identity = {name: value for name, value in row.items() if not isinstance(value, list)}
+    return "tap:" + _digest(stream, connection_id, identity).hex()
+
+
+def derived_time(stream: str, connection_id: str | None, row: Mapping[str, Any], name: str) -> str:
+    """A key for a row whose date, part of the key, cannot be read: a time, as the column needs.
+
+    It lies before 2000, at another moment of its day than midnight, so it is nobody's real month.
+    The same at every run; also of a row that was changed meanwhile, if its period can be told by
+    the end and by the very text that cannot be read. Otherwise as ``derived_key`` goes.
+    """
+    given = row.get(name)
+    identity: object = derived_key(stream, connection_id, row)
+    if isinstance(given, str) and given.strip() and times.parse(row.get("end_date")) is not None:
+        identity = {name: given, "end_date": row["end_date"]}
+    number = int.from_bytes(_digest(stream, connection_id, identity)[:8])
+    day, second = divmod(number % (_DERIVED_DAYS * _SECONDS), _SECONDS)
+    return times.to_text(day * times.DAY + (second + 1) * times.SECOND)
+
+
+def _digest(stream: str, connection_id: str | None, identity: object) -> bytes:
     text = _CANONICAL.encode([stream, connection_id, open_value(identity)])
-    return "tap:" + hashlib.sha256(text).hexdigest()
+    return hashlib.sha256(text).digest()
 
 
 def decode_row(raw: bytes | msgspec.Raw) -> dict[str, Any]:

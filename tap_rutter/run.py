@@ -16,7 +16,13 @@ from tap_rutter.ahead import Failed, Idle, ReadAhead
 from tap_rutter.client import Client, Clock
 from tap_rutter.connections import REFUSING, Chosen, Connection, check_credentials, choose
 from tap_rutter.delivery import Delivery
-from tap_rutter.errors import ConnectionUnusable, CredentialsRefused, Stopped, Terminated
+from tap_rutter.errors import (
+    ConnectionUnusable,
+    CredentialsRefused,
+    PairFailed,
+    Stopped,
+    Terminated,
+)
 from tap_rutter.outcomes import Outcomes
 from tap_rutter.pace import Pace
 from tap_rutter.pages import Page
@@ -227,33 +233,47 @@ class Run:
             if isinstance(item, Unavailable):
                 self.outcomes.skip(entry, "unavailable", self.clock.now())
                 break
-            if isinstance(item, Begin):
-                progress = pair.endpoint.kind.progress(pair)
-                self._begin(pair, entry, progress)
-                continue
-            assert progress is not None
-            if isinstance(item, Page):
-                try:
+            try:
+                if isinstance(item, Page):
                     self.delivery.page(stream, item, pair, entry, write=write)
-                except (OSError, Stopped):  # of the output, which is everyone's
-                    raise
-                except Exception as error:
-                    # A row that cannot be brought into form costs its pair, and no other.
-                    self._drop(pair, plan)
-                    self._fail(pair, entry, error)
-                    break
+                progress = self._account(item, pair, entry, progress)
+            except (OSError, Stopped):  # of the output, which is everyone's
+                raise
+            except Exception as error:
+                # Whatever is odd about a row, a time or a bookmark costs its pair, and no other.
+                self._drop(pair, plan)
+                self._fail(pair, entry, error)
+                break
             if isinstance(item, Done):
-                progress.finish()
                 entry.complete(self.clock.now())
-            else:
-                progress.see(item)
-            self._move(pair, progress)
-            if isinstance(item, Done):
                 self.outcomes.complete(pair, entry, stream.serving_platforms)
                 break
             self.delivery.state_if_due()
+        else:
+            self.check_signal()
+            # Nothing says that it was read to its end, so it does not count as read.
+            self._drop(pair, plan)
+            cut = PairFailed("the reading ended before the end of its rows", reason="interrupted")
+            self._fail(pair, entry, cut)
         self.delivery.state_if_due()
         return entry.rows
+
+    def _account(
+        self, item: Any, pair: Pair, entry: PairReport, progress: Progress | None
+    ) -> Progress:
+        """Take in an item whose rows were delivered: the pair's report and its bookmark."""
+        if isinstance(item, Begin):
+            progress = pair.endpoint.kind.progress(pair)
+            self._begin(pair, entry, progress)
+            return progress
+        assert progress is not None
+        if isinstance(item, Done):
+            progress.finish()
+        else:
+            progress.see(item)
+        entry.window_start = progress.start_ms
+        self._move(pair, progress)
+        return progress
 
     def _show(self, stream: RutterStream, index: int, pairs: int) -> None:
         if self._steps is None:
@@ -294,9 +314,7 @@ class Run:
             return
         self._histories.add(connection.id)
         bookmarks = self.tap.bookmarks
-        older = bookmarks.history(connection.id)
-        history = pair.facts.history
-        history = history if older is None else history.merged(older)
+        history = pair.history
         again = [
             stream.name
             for stream in self.tap.rutter_streams

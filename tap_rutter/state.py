@@ -30,7 +30,7 @@ CONNECTIONS = "connections"
 HISTORY = "history"
 VALUE = "replication_key_value"
 KEY = "replication_key"
-_TIMES = (VALUE, "start_date", "whole_read_at", "read_from")
+_TIMES = (VALUE, "start_date", "whole_read_at", "read_from", "known_to")
 
 _HINT = (
     "Pass the state as this tap wrote it (with Meltano: what `meltano state get` shows under"

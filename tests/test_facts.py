@@ -31,14 +31,14 @@ DAY, HOUR = times.DAY, times.HOUR
         # One of them unknown.
         (CUTOFF - HOUR, None, CUTOFF - HOUR),
         (None, CUTOFF - HOUR, CUTOFF - HOUR),
-        # Both unknown: the platform may have stood still for a week.
-        (None, None, CUTOFF - 7 * DAY),
+        # Both unknown: the platform may have been synced fifteen days ago.
+        (None, None, CUTOFF - 15 * DAY),
         # What is no time of a sync: in the future, or before 2000.
         (CUTOFF + 1, CUTOFF - HOUR, CUTOFF - HOUR),
-        (CUTOFF + DAY, CUTOFF + DAY, CUTOFF - 7 * DAY),
+        (CUTOFF + DAY, CUTOFF + DAY, CUTOFF - 15 * DAY),
         (0, CUTOFF - HOUR, CUTOFF - HOUR),
-        (0, None, CUTOFF - 7 * DAY),
-        (-1, 946_684_799_999, CUTOFF - 7 * DAY),
+        (0, None, CUTOFF - 15 * DAY),
+        (-1, 946_684_799_999, CUTOFF - 15 * DAY),
         (946_684_800_000, None, 946_684_800_000),
     ],
 )
@@ -260,7 +260,7 @@ def test_a_fault_of_these_endpoints_costs_no_data(connection: Any) -> None:
     assert facts.unavailable == frozenset()
     nothing = facts_of(FAULT, connection)
     assert (nothing.status, nothing.history, nothing.is_ready) == ({}, History(), None)
-    assert nothing.horizon(CUTOFF) == CUTOFF - 7 * DAY
+    assert nothing.horizon(CUTOFF) == CUTOFF - 15 * DAY
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", 17, True, "0000-00-00"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,13 @@ def page(*stamps: int | None, chain: str = "") -> Page:
 def hours(*before_cutoff: float, chain: str = "") -> Page:
     """A page of rows synced so many hours before the cutoff."""
     return page(*(CUTOFF - int(number * HOUR) for number in before_cutoff), chain=chain)
+
+
+def future(*before_cutoff: float) -> Page:
+    """A page of rows, read at the cutoff; times after that are of the platform's making."""
+    stamps = [CUTOFF - int(number * HOUR) for number in before_cutoff]
+    raws = [json.dumps({"updated_at": times.to_text(stamp)}).encode() for stamp in stamps]
+    return dataclasses.replace(page(*stamps), raws=raws, received_ms=CUTOFF)
 
 
 def synced(value: int | str, **more: Any) -> Content:
@@ -479,8 +487,14 @@ WINDOWS: list[tuple[str, list[Any], float | None]] = [
     ("a window without rows after one with some",
      [hours(850), window_end(800), window_end(700)], 700),
     ("a window in the making", [hours(850), window_end(800), hours(750)], 800),
-    ("up to the horizon", [hours(6), window_end(5)], 5),
+    ("up to the newest row before the horizon", [hours(6), window_end(5)], 6),
+    ("not beyond the newest row, which is near",
+     [hours(900), window_end(800), hours(200), window_end(100), window_end(50)], 200),
+    ("fifteen days before the horizon at least",
+     [hours(900), window_end(300)], 5 + 15 * 24),
+    ("up to the horizon", [hours(6, 5), window_end(5)], 5),
     ("never beyond the horizon", [hours(6), window_end(4), hours(3), window_end(2)], 5),
+    ("a row in the future tells nothing", [future(900, 20, -48), window_end(5)], 20),
     ("rows read once more are no rows of the list",
      [hours(900, chain="again"), window_end(800)], None),
 ]  # fmt: skip
@@ -500,7 +514,9 @@ def test_windows_before_the_given_bookmark_do_not_set_it_back() -> None:
     before = updated(CUTOFF - 100 * HOUR)
     items = [hours(110), window_end(105)]
     assert after_windows(items, before) == before
-    assert after_windows([*items, window_end(95)], before) == updated(CUTOFF - 95 * HOUR)
+    assert after_windows([*items, window_end(95)], before) == before, "no row is newer"
+    later = [*items, hours(97), window_end(95)]
+    assert after_windows(later, before) == updated(CUTOFF - 97 * HOUR)
 
 
 ENDS: list[tuple[str, list[Any], float | None]] = [
@@ -509,9 +525,12 @@ ENDS: list[tuple[str, list[Any], float | None]] = [
     ("the newest row of all windows", [hours(20, 10), window_end(9), hours(8)], 8),
     ("rows before the last window only", [hours(20), window_end(15)], 20),
     ("a row after the horizon", [hours(20, 1)], 5),
-    ("a row in the future", [hours(20, -900)], 5),
-    ("rows older than a week before the horizon", [hours(900, 800)], 5 + 7 * 24),
-    ("a row a week before the horizon", [hours(5 + 7 * 24)], 5 + 7 * 24),
+    ("a row that was stamped during the run", [hours(20, -1)], 5),
+    ("a row in the future beside another", [future(20, -900)], 20),
+    ("a row in the future alone", [future(-900)], 5 + 15 * 24),
+    ("rows older than fifteen days before the horizon", [hours(900, 800)], 5 + 15 * 24),
+    ("a row fifteen days before the horizon", [hours(5 + 15 * 24)], 5 + 15 * 24),
+    ("the last window like any other", [hours(900), window_end(800), hours(20)], 20),
     ("only rows read once more", [hours(20, chain="again")], None),
 ]  # fmt: skip
 
@@ -530,7 +549,7 @@ def test_where_the_last_window_leaves_the_bookmark(items: list[Any], reached: fl
     [
         (30, 20, 20),
         (10, 20, 10),  # the newest ever delivered, in whichever run
-        (900, 800, 5 + 7 * 24),
+        (900, 800, 5 + 15 * 24),
         (1, 20, 5),  # beyond this run's horizon: it moves backwards
         (-0.5, 20, 5),
     ],
@@ -573,7 +592,7 @@ def test_no_bookmark_that_is_set_exceeds_the_horizon(
     value = times.parse(content["replication_key_value"])
     assert value is not None
     if horizon_ago < 0:  # a sync in the future: no one knows when the last one was
-        horizon = CUTOFF - 7 * DAY
+        horizon = CUTOFF - 15 * DAY
     assert value <= horizon
 
 
@@ -622,20 +641,51 @@ PAYOUTS = Updated(
 )
 
 
+def payouts(bookmark: float, known: float | None = None) -> Content:
+    """A partition with a bookmark, and up to when its rows are known, so many days ago."""
+    more = {} if known is None else {"known_to": ago(int(known * DAY))}
+    return updated(CUTOFF - int(bookmark * DAY), **more)
+
+
 @pytest.mark.parametrize(
     ("before", "config", "low"),
     [
         (None, {}, None),
-        (updated(CUTOFF - DAY), {}, CUTOFF - 60 * DAY),
-        (updated(CUTOFF - DAY), {"payout_days": 7}, CUTOFF - 7 * DAY),
-        (updated(CUTOFF - DAY), {"payout_days": 0}, CUTOFF - 2 * DAY),
-        (updated(CUTOFF - 90 * DAY), {}, CUTOFF - 91 * DAY),
+        (payouts(1, known=0), {}, CUTOFF - 60 * DAY),
+        (payouts(1, known=0), {"payout_days": 7}, CUTOFF - 7 * DAY),
+        (payouts(1, known=0), {"payout_days": 0}, CUTOFF - 2 * DAY),
+        (payouts(90, known=0), {}, CUTOFF - 91 * DAY),
+        # What was not read for long, or not known to Rutter: counted from then.
+        (payouts(1, known=30), {}, CUTOFF - 90 * DAY),
+        (payouts(90, known=80), {}, CUTOFF - 140 * DAY),
+        (payouts(90, known=80), {"payout_days": 0}, CUTOFF - 91 * DAY),
+        # Of an earlier version, or of a clock that was wrong: the bookmark is older than the read.
+        (payouts(1), {}, CUTOFF - 61 * DAY),
+        (payouts(90), {}, CUTOFF - 150 * DAY),
+        (payouts(1, known=-400), {}, CUTOFF - 61 * DAY),
+        (None, {"start_date": "2024-01-30"}, CUTOFF - 60 * DAY),
     ],
 )
 def test_recent_payouts_are_read_again(
     before: Content | None, config: dict[str, Any], low: int | None
 ) -> None:
     assert PAYOUTS.start(pair_of(before, time_field="updated_at", **config)).low == low
+
+
+def test_up_to_when_payouts_are_known_is_remembered_by_complete_reads() -> None:
+    before = updated(CUTOFF - 30 * DAY, known_to=ago(20 * DAY))
+    rows = [hours(900), window_end(800), hours(100), window_end(90)]
+    broken = after_windows(rows, updated(CUTOFF - 50 * DAY, known_to=ago(20 * DAY)), kind=PAYOUTS)
+    assert broken == updated(CUTOFF - 100 * HOUR, known_to=ago(20 * DAY)), "not read to its end"
+    done = after_windows(rows, before, kind=PAYOUTS, complete=True)
+    assert done == updated(CUTOFF - 100 * HOUR, known_to=ago(5 * HOUR)), "the last sync's"
+    # Without a new row nothing is claimed of the list, but all that changes was read again.
+    nothing = after_windows([], before, kind=PAYOUTS, complete=True)
+    assert nothing == {**before, "known_to": ago(5 * HOUR)}
+    assert after_windows([], None, kind=PAYOUTS, complete=True) is None
+    known = updated(CUTOFF - 30 * DAY, known_to=ago(HOUR))
+    later = after_windows([], known, kind=PAYOUTS, complete=True)
+    assert later == known, "it was known later already"
 
 
 # ---- rows without a time

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_rutter.errors import PairFailed
 from tap_rutter.pages import ENCODER, decode_value
 from tap_rutter.records import Conformer, Record, Repairs, Shape, decode_row, derived_key
 from tap_rutter.schemas import (
@@ -430,12 +430,40 @@ def test_an_id_of_another_shape_is_kept_beside_the_derived_one(given_text: str) 
     assert record[ISSUES] == {"id": json.loads(given_text)}
 
 
-def test_a_time_in_a_key_is_never_made_up() -> None:
-    key = ("connection_id", "start_date")
-    schema = record_schema({"start_date": DATE_TIME}, key)
-    conformer = Conformer("statements", Shape.of(schema), key)
-    with pytest.raises(PairFailed, match="start_date"):
-        conformer.conform({"start_date": "0000-00-00"}, "c1", Repairs())
+STATEMENTS = ("connection_id", "start_date")
+
+
+def statement(row: Mapping[str, Any], connection_id: str = "c1") -> tuple[Record, Repairs]:
+    """The record of a row that is keyed by a point in time."""
+    fields = {"start_date": DATE_TIME, "end_date": DATE_TIME, "total": {"type": ["string", "null"]}}
+    shape = Shape.of(record_schema(fields, STATEMENTS))
+    counts = Repairs()
+    record = Conformer("statements", shape, STATEMENTS).conform(row, connection_id, counts)
+    return record, counts
+
+
+@pytest.mark.parametrize("given_date", ["2021-09-31T00:00:00Z", "0000-00-00", "", None, 7, "soon"])
+def test_a_row_whose_key_is_an_unreadable_time_gets_one_of_its_own(given_date: Any) -> None:
+    row = {"start_date": given_date, "total": "12.50"}
+    record, counts = statement(row)
+    assert record["total"] == "12.50"
+    assert counts.derived_keys == 1
+    moment = datetime.fromisoformat(record["start_date"])
+    assert 1970 <= moment.year < 2000, "what every target's points in time can hold"
+    assert moment.time() != time(0), "nobody's real month"
+    aside = {} if given_date is None else {"start_date": given_date}
+    assert record.get(ISSUES, {}) == aside
+    assert statement(row)[0] == record
+    assert statement(row, "c2")[0]["start_date"] != record["start_date"]
+    assert statement({**row, "total": "13"})[0]["start_date"] != record["start_date"]
+
+
+def test_a_restated_month_whose_date_is_unreadable_keeps_its_key() -> None:
+    row = {"start_date": "2021-09-31", "end_date": "2021-10-31", "total": "12.50"}
+    key = statement(row)[0]["start_date"]
+    assert statement({**row, "total": "13"})[0]["start_date"] == key
+    assert statement({**row, "end_date": "2021-11-30"})[0]["start_date"] != key
+    assert statement({**row, "start_date": "2021-09-32"})[0]["start_date"] != key
 
 
 # ---- any row at all

@@ -47,6 +47,7 @@ MORE = {
     "accounting_expenses": {"passes"},
     "ads_campaign_dailies": {"parents"},
     "commerce_customers": {"null_times", "whole_read_at"},
+    "commerce_payouts": {"known_to"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from unittest import mock
 
 import pytest
 from support.pairs import bookmark
-from support.singer import Messages, sync
+from support.singer import Json, Messages, sync
 
 from tap_rutter.pace import Pace
 from tap_rutter.simulator import Connection, Simulator, World
@@ -68,23 +69,244 @@ def outcome(messages: Messages) -> dict[tuple[str, str], tuple[str, str | None]]
 # ---- which months are asked for
 
 
+def year(back: int) -> tuple[str, str]:
+    """First and last day of the twelve months that end with March, so many years before 2026."""
+    return f"{2025 - back}-04-01", f"{2026 - back}-03-31"
+
+
+def years(count: int) -> list[tuple[str, str]]:
+    """The last years, oldest first."""
+    return [year(back) for back in reversed(range(count))]
+
+
 @pytest.mark.parametrize("stream", PATHS)
-def test_a_first_read_goes_back_24_months_and_takes_in_the_current_one(stream: str) -> None:
+def test_a_first_read_goes_back_to_a_year_in_which_there_is_nothing(stream: str) -> None:
     world, connection = ledger()
     path = PATHS[stream]
     with Simulator(world) as simulator:
-        messages = sync(simulator, stream)
-    assert ranges(simulator, path) == [
-        ("2024-03-01", "2025-02-28"),
-        ("2025-03-01", "2026-02-28"),
-        ("2026-03-01", "2026-03-31"),
-    ]
-    # The listing and the connection's facts, and nothing else.
-    assert len(simulator.requests) == 3 + 3
+        messages = sync(simulator, stream, "sync_report")
     known = months_of(world, connection, path)
-    assert known[0] < "2024-03" < known[-1] == "2026-03"
-    assert months(messages, stream) == [month for month in known if month >= "2024-03"]
-    assert bookmark(messages, stream)["replication_key_value"].startswith("2026-03-01")
+    assert known[0] < "2024-03" < known[-1] == "2026-03", "three years have rows"
+    assert ranges(simulator, path) == years(4)
+    # The listing and the connection's facts, and nothing else.
+    assert len(simulator.requests) == 4 + 3
+    assert months(messages, stream) == known
+    assert bookmark(messages, stream) == {
+        "context": {"connection_id": connection.id},
+        "replication_key": "start_date",
+        "replication_key_value": "2026-03-01T00:00:00.000Z",
+        "read_from": "2022-04-01T00:00:00.000Z",
+        "all_years": True,
+    }
+    (row,) = messages.records["sync_report"]
+    assert row["window_start"] == "2022-04-01T00:00:00.000Z"
+
+
+def add_month(world: World, connection: Connection, month: str) -> str:
+    """A statement of an old month."""
+    return world.create(
+        connection.id,
+        PATH,
+        immediate=True,
+        start_date=f"{month}-01T00:00:00.000Z",
+        end_date=f"{month}-28T00:00:00.000Z",
+    )
+
+
+def test_years_of_rest_do_not_hide_those_before_them() -> None:
+    world, connection = ledger()
+    # Nothing for two years; that there is something before, the oldest invoice tells.
+    add_month(world, connection, "2020-05")
+    world.create(connection.id, "/accounting/invoices", late=6 * 365 * DAY, immediate=True)
+    with Simulator(world) as simulator:
+        messages = sync(simulator, STREAM)
+        assert months(messages)[0] == "2020-05"
+        assert ranges(simulator) == years(7), "to a year that is empty, and older than all"
+        # From then on, what is read again is no more than a year beyond the gap.
+        simulator.requests.clear()
+        sync(simulator, STREAM, state=messages.state)
+    assert ranges(simulator)[0] == ("2019-06-01", "2020-05-31"), "the next month has not come yet"
+
+
+def test_without_any_date_that_rutter_tells_an_empty_year_is_the_end() -> None:
+    world, connection = ledger()
+    add_month(world, connection, "2020-05")
+    with Simulator(world) as simulator:
+        simulator.faults.add("respond", path="/connections/status", status=500, times=None)
+        messages = sync(simulator, STREAM, max_retry_seconds=0)
+        assert ranges(simulator) == years(4)
+        simulator.faults.clear()
+        world.create(connection.id, "/accounting/invoices", late=6 * 365 * DAY, immediate=True)
+        again = sync(simulator, STREAM, state=messages.state)
+    # As soon as it is told, all is read again.
+    assert months(again)[0] == "2020-05"
+
+
+def test_a_first_read_goes_back_ten_years_at_most() -> None:
+    world, connection = ledger()
+    world.switches.set("start_date_bounds", "ignore")  # no year is ever empty
+    world.create(connection.id, "/accounting/invoices", late=15 * 365 * DAY, immediate=True)
+    with Simulator(world) as simulator:
+        messages = sync(simulator, STREAM)
+    assert ranges(simulator) == years(10)
+    assert set(months(messages)) == set(months_of(world, connection))
+    assert bookmark(messages, STREAM)["replication_key_value"].startswith("2026-03-01")
+
+
+def as_before(state: Json, first: str) -> Json:
+    """The state as versions wrote it that went back two years at most."""
+    (partition,) = state["bookmarks"][STREAM]["partitions"]
+    del partition["all_years"]
+    partition["read_from"] = f"{first}T00:00:00.000Z"
+    return state
+
+
+def test_a_state_of_the_old_rule_reads_the_missing_years_once() -> None:
+    world, connection = ledger()
+    add_month(world, connection, "2022-11")
+    known = months_of(world, connection)
+    with Simulator(world) as simulator:
+        state = as_before(sync(simulator, STREAM).state, "2024-03-01")
+        simulator.requests.clear()
+        first = sync(simulator, STREAM, state=state)
+        assert months(first) == known
+        assert bookmark(first, STREAM)["all_years"] is True
+        simulator.requests.clear()
+        second = sync(simulator, STREAM, state=first.state)
+    assert ranges(simulator)[0][0] >= "2021-12-01"
+    assert ranges(simulator) != years(5), "once is enough"
+    assert bookmark(second, STREAM) == bookmark(first, STREAM)
+
+
+def test_the_missing_years_are_asked_for_again_until_they_have_come() -> None:
+    world, connection = ledger()
+    with Simulator(world) as simulator:
+        state = as_before(sync(simulator, STREAM).state, "2024-03-01")
+        simulator.faults.add(
+            "respond",
+            path=PATH,
+            params={"start_date": "2023-04-01T00:00:00.000Z"},
+            status=400,
+            times=1,
+        )
+        broken = sync(simulator, STREAM, "sync_report", state=state)
+        assert outcome(broken)[connection.id, STREAM][0] == "failed"
+        (given,) = state["bookmarks"][STREAM]["partitions"]
+        assert bookmark(broken, STREAM) == given
+        after = sync(simulator, STREAM, state=broken.state)
+    assert months(after) == months_of(world, connection)
+
+
+def test_a_state_of_the_old_rule_with_a_start_date_lacks_nothing() -> None:
+    world, _ = ledger()
+    with Simulator(world) as simulator:
+        first = sync(simulator, STREAM, start_date="2025-01-15")
+        assert "all_years" not in bookmark(first, STREAM)
+        simulator.requests.clear()
+        later = sync(simulator, STREAM, state=first.state, start_date="2025-01-15")
+        assert ranges(simulator) == [("2025-04-01", "2026-03-31")]
+        simulator.requests.clear()
+        # The start date goes: now there is no bound, and the years before it are read.
+        sync(simulator, STREAM, state=later.state)
+    assert ranges(simulator) == years(4)
+
+
+def test_a_later_start_date_changes_nothing() -> None:
+    world, _ = ledger()
+    with Simulator(world) as simulator:
+        first = sync(simulator, STREAM)
+        simulator.requests.clear()
+        second = sync(simulator, STREAM, state=first.state, start_date="2025-12-01")
+        assert bookmark(second, STREAM) == bookmark(first, STREAM)
+        sync(simulator, STREAM, state=second.state)
+    assert ranges(simulator) == [("2025-04-01", "2026-03-31")] * 2
+
+
+# ---- dates that are odd
+
+
+ODD_DATES = ["0001-01-01T00:00:00Z", "1899-12-30T00:00:00Z", "9999-12-01T00:00:00Z", "2031-01-01"]
+UNREADABLE_DATES = ["2021-09-31T00:00:00Z", "", "0000-00-00"]
+
+
+def add_odd(world: World, connection: Connection, odd: str) -> None:
+    """A statement that comes whatever is asked for."""
+    world.switches.set("start_date_bounds", "ignore", path=PATH)
+    end = "2021-10-31T00:00:00Z"
+    world.create(connection.id, PATH, immediate=True, start_date=odd, end_date=end)
+
+
+@pytest.mark.parametrize("odd", ODD_DATES)
+@pytest.mark.parametrize("more", [{}, {"start_date": "2024-01-01"}], ids=["all years", "bounded"])
+def test_a_month_that_was_not_asked_for_moves_no_bookmark(odd: str, more: Json) -> None:
+    world, connection = ledger()
+    well = world.add_connection("QUICKBOOKS")
+    with Simulator(world) as simulator:
+        before = sync(simulator, *PATHS, **more)
+        usual = months_of(world, connection)
+        add_odd(world, connection, odd)
+        state = None
+        for _ in range(3):
+            messages = sync(simulator, *PATHS, "sync_report", state=state, **more)
+            state = messages.state
+            told = outcome(messages)
+            assert {pair[0] for pair in told} == {connection.id, well.id}
+            assert {status for status, _ in told.values()} == {"complete"}
+            landed = {row["start_date"][:10] for row in messages.records[STREAM]}
+            assert odd[:10] in landed, "it lands all the same"
+            assert {f"{month}-01" for month in usual[-12:]} <= landed
+            assert state["bookmarks"][STREAM] == before.state["bookmarks"][STREAM] or not more
+
+
+@pytest.mark.parametrize("odd", UNREADABLE_DATES)
+def test_a_statement_whose_date_cannot_be_read_costs_no_other(odd: str) -> None:
+    world, connection = ledger()
+    usual_months = months_of(world, connection)
+    with Simulator(world) as simulator:
+        add_odd(world, connection, odd)
+        messages = sync(simulator, STREAM, "sync_report", start_date="2025-04-01")
+        again = sync(
+            simulator, STREAM, state=messages.state, start_date="2025-04-01", statement_months=1
+        )
+    assert outcome(messages) == {(connection.id, STREAM): ("complete", None)}
+    (row,) = (row for row in messages.records[STREAM] if row.get("_rutter_issues"))
+    assert row["_rutter_issues"] == {"start_date": odd}
+    assert row["end_date"] == "2021-10-31T00:00:00Z"
+    assert row["start_date"] < "2000"
+    usual = [entry for entry in messages.records[STREAM] if not entry.get("_rutter_issues")]
+    assert {entry["start_date"][:7] for entry in usual} == set(usual_months)
+    (report,) = messages.records["sync_report"]
+    assert report["derived_keys"] == 1
+    # The same at every run, so that a target keeps one row of it.
+    assert row in again.records[STREAM]
+    assert bookmark(again, STREAM)["replication_key_value"].startswith("2026-03-01")
+
+
+POISONED = ["0001-01-01T00:00:00.000Z", "1899-12-01T00:00:00.000Z", "9999-11-01T00:00:00.000Z"]
+
+
+@pytest.mark.parametrize("value", POISONED)
+@pytest.mark.parametrize("more", [{}, {"start_date": "2024-01-01"}], ids=["all years", "bounded"])
+def test_a_bookmark_that_an_odd_row_has_set_is_healed(value: str, more: Json) -> None:
+    world, connection = ledger()
+    well = world.add_connection("QUICKBOOKS")
+    with Simulator(world) as simulator:
+        clean = sync(simulator, *PATHS, **more)
+        state = copy.deepcopy(clean.state)
+        for partition in state["bookmarks"][STREAM]["partitions"]:
+            if partition["context"]["connection_id"] == connection.id:
+                partition["replication_key_value"] = value
+                partition.pop("all_years", None)  # no version that wrote such a thing knew it
+        simulator.requests.clear()
+        messages = sync(simulator, *PATHS, "sync_report", state=state, **more)
+        told = outcome(messages)
+        assert {pair[0] for pair in told} == {connection.id, well.id}
+        assert {status for status, _ in told.values()} == {"complete"}
+        assert messages.state["bookmarks"][STREAM] == clean.state["bookmarks"][STREAM]
+        own = [row for row in messages.records[STREAM] if row["connection_id"] == connection.id]
+        first = [row for row in clean.records[STREAM] if row["connection_id"] == connection.id]
+        assert own == first, "read from its start, once"
+        assert len(simulator.requests.to(PATH)) < 10
 
 
 def test_rows_leave_as_they_are() -> None:
@@ -168,8 +390,8 @@ def test_nothing_is_left_out_after_a_pause_of_20_months() -> None:
             ("2026-04-01", "2027-03-31"),
             ("2027-04-01", "2027-11-30"),
         ]
-        known = [month for month in months_of(world, connection) if month >= "2024-03"]
-        assert len(known) == 45
+        known = months_of(world, connection)
+        assert len(known) > 45
         assert sorted({*months(before), *months(after)}) == known
         # With few months to read again the pause is still covered.
         simulator.requests.clear()
@@ -413,7 +635,9 @@ def test_months_are_those_of_utc_at_the_edge_of_a_month() -> None:
         before = sync(simulator, STREAM, start_date="2026-02-10")
         world.advance(3600)
         simulator.requests.clear()
-        after = sync(simulator, STREAM, state=before.state, statement_months=1)
+        after = sync(
+            simulator, STREAM, state=before.state, start_date="2026-02-10", statement_months=1
+        )
     assert months(before)[-1] == "2026-03"
     assert ranges(simulator) == [("2026-03-01", "2026-04-30")]
     assert months(after) == ["2026-03", "2026-04"]

@@ -174,10 +174,8 @@ def test_rows_leave_as_rutter_shows_them(version: str) -> None:
         for connection in world.connections.values():
             for shown in world.rows(connection.id, stream.path):
                 key = (connection.id, shown["id"])
-                # A first read of statements goes back two years, not to the beginning.
-                if key in found or not name.endswith(("_sheets", "_statements")):
-                    assert found[key] == {"connection_id": connection.id, **shown}
-                    compared += 1
+                assert found[key] == {"connection_id": connection.id, **shown}
+                compared += 1
     assert compared > 500
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from tap_rutter.demo import database, report
 from tap_rutter.demo.database import Database
 from tap_rutter.demo.pipeline import DemoError, Project
-from tap_rutter.demo.world import beginning, let_things_happen, rows_shown
+from tap_rutter.demo.world import let_things_happen, rows_shown
 from tap_rutter.simulator import Simulator, standard_world
 from tap_rutter.tap import TapRutter
 
@@ -113,8 +113,6 @@ class _Demo:
             settings = {
                 **Keys(rutter.client_id, rutter.client_secret).settings(),
                 "TAP_RUTTER_API_URL": rutter.api_url,
-                # Without it, statements go back two years only.
-                "TAP_RUTTER_START_DATE": f"{beginning(world):%Y-%m-%d}",
             }
             self._sync("First run", settings)
             first = self.postgres.tables()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from tap_rutter.simulator.connection import Connection
@@ -72,12 +71,6 @@ def _count(world: World, connection_id: str, path: str) -> int:
 
 def _count_tree(nodes: Sequence[Mapping[str, Any]]) -> int:
     return sum(1 + _count_tree(node.get("children") or ()) for node in nodes)
-
-
-def beginning(world: World) -> datetime:
-    """A moment before all that the world's connections know of."""
-    oldest = min(connection.history_start for connection in world.connections.values())
-    return datetime.fromtimestamp(oldest / 1000, UTC) - timedelta(days=31)
 
 
 def let_things_happen(world: World) -> dict[str, Changes]:

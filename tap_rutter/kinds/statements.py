@@ -1,13 +1,16 @@
 """Statements: one row per calendar month (UTC), asked for by whole months.
 
 Past months can be restated, so each run reads the last ``statement_months`` again, and whatever no
-complete run has delivered yet.
+complete run has delivered yet. A first read without a start date goes back year by year for as
+long as there is something.
 """
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from tap_rutter import times
@@ -16,9 +19,20 @@ from tap_rutter.pages import Page, decode_value
 from tap_rutter.reading import End, Item, Pair, inline
 from tap_rutter.state import KEY, VALUE
 
-_FIRST_MONTHS = 24  # how far back a first read goes without a start date
 _MONTHS_A_CALL = 12
+_MOST_YEARS = 10  # how far back a first read goes at most without a start date
 _READ_FROM = "read_from"  # the partition's first month: an earlier start date reads from there
+# That the partition was read back for as long as there was something: states of versions that went
+# back two years do not have it, and what a start date bounded neither.
+_ALL_YEARS = "all_years"
+
+
+@dataclass(frozen=True)
+class MonthsRead:
+    """The months from ``first`` to ``last`` were asked for, and what there is of them has come."""
+
+    first: date
+    last: date
 
 
 class Statements:
@@ -26,8 +40,8 @@ class Statements:
 
     label = "statements"
 
-    def first_month(self, pair: Pair) -> date:
-        """The month that a read begins with."""
+    def first_month(self, pair: Pair) -> date | None:
+        """The month that a read begins with; None for one that goes back as far as there is any."""
         settings = pair.env.settings
         this_month = times.month_start(pair.env.cutoff)
         resumed = self._resumed(pair)
@@ -38,35 +52,59 @@ class Statements:
             return min(shifted(newest, 1 - again), this_month)
         if settings.start_ms is not None:
             return min(times.month_start(settings.start_ms), this_month)
-        return shifted(this_month, -_FIRST_MONTHS)
+        return None
 
     @staticmethod
     def _resumed(pair: Pair) -> int | None:
+        """The bookmark that a read goes on from; None for a first read."""
         before, start = pair.before or {}, pair.env.settings.start_ms
         read_from = times.parse(before.get(_READ_FROM))
-        if pair.has_grown or (start is not None and read_from is not None and start < read_from):
+        if pair.has_grown:
             return None
-        return pair.resumes(before.get(VALUE))
+        if start is None and before.get(_ALL_YEARS) is not True:
+            return None
+        if start is not None and read_from is not None and start < read_from:
+            return None
+        moment = pair.resumes(before.get(VALUE))
+        # Before the first month that was asked for: one odd row set it, and months are missing.
+        return None if moment is not None and moment < (read_from or 0) else moment
 
     def read(self, pair: Pair) -> Iterator[Item]:
-        """All months to the current one, at most a year a call, oldest first."""
-        last = times.month_start(pair.env.cutoff)
-        calls = []
-        month = self.first_month(pair)
-        while month <= last:
-            until = min(shifted(month, _MONTHS_A_CALL - 1), last)
-            calls.append(self._months(pair, month, until))
-            month = shifted(until, 1)
-        yield inline(pair, calls)
+        """All months to the current one, at most a year a call."""
+        first = self.first_month(pair)
+        if first is None:
+            yield from self._years_back(pair)
+        else:
+            last = times.month_start(pair.env.cutoff)
+            yield inline(pair, [self._months(pair, *months) for months in calls(first, last)])
         yield End()
 
+    def _years_back(self, pair: Pair) -> Iterator[Item]:
+        """One year after another, newest first.
+
+        The end is a year without any row, once the oldest date that Rutter tells of the connection
+        is passed: a year in which a business rested is not its beginning.
+        """
+        oldest = pair.history.oldest_ms
+        last = times.month_start(pair.env.cutoff)
+        for _ in range(_MOST_YEARS):
+            first = shifted(last, 1 - _MONTHS_A_CALL)
+            rows = 0
+            for item in self._months(pair, first, last):
+                rows += len(item.raws) if isinstance(item, Page) else 0
+                yield item
+            if not rows and (oldest is None or first <= times.month_start(oldest)):
+                return
+            last = shifted(first, -1)
+
     def _months(self, pair: Pair, first: date, last: date) -> Iterator[Item]:
-        end = shifted(last, 1) - timedelta(days=1)
+        end = last.replace(day=monthrange(last.year, last.month)[1])
         dates = {
             "start_date": f"{first.isoformat()}T00:00:00.000Z",
             "end_date": f"{end.isoformat()}T00:00:00.000Z",
         }
         yield from pair.pages({**pair.params(), **dates}, may_come_later=True)
+        yield MonthsRead(first, last)
 
     def progress(self, pair: Pair) -> StatementsProgress:
         """The bookkeeping of the pair's bookmark."""
@@ -76,15 +114,16 @@ class Statements:
 class StatementsProgress:
     """A bookmark that is the newest month up to which no month is missing."""
 
-    def __init__(self, pair: Pair, first: date, resumed: int | None) -> None:
+    def __init__(self, pair: Pair, first: date | None, resumed: int | None) -> None:
         self._pair = pair
         self._resumed = resumed
-        self._first = f"{first.isoformat()}T00:00:00.000Z"
+        self._goes_back = first is None
+        self._first = first
+        self._brought: set[date] = set()
         self._months: set[date] = set()
         self._complete = False
         self.full_read = False
-        # Without a start date a first read is bounded all the same: rows below are not judged.
-        self.start_ms = times.parse(first.isoformat())
+        self.start_ms = None if first is None else _moment(first)
 
     def see(self, item: Item) -> None:
         """Take an item in, after its rows were delivered."""
@@ -92,7 +131,13 @@ class StatementsProgress:
             for raw in item.raws:
                 moment = times.parse(decode_value(raw).get("start_date"))
                 if moment is not None:
-                    self._months.add(times.month_start(moment))
+                    self._brought.add(times.month_start(moment))
+        elif isinstance(item, MonthsRead):
+            # A month that was not asked for is delivered, and says nothing of those between.
+            self._months |= {month for month in self._brought if item.first <= month <= item.last}
+            self._brought.clear()
+            self._first = min(self._first or item.first, item.first)
+            self.start_ms = _moment(self._first)
 
     def finish(self) -> None:
         """All months have been read."""
@@ -101,21 +146,48 @@ class StatementsProgress:
     def partition(self) -> Mapping[str, Any] | None:
         """The partition's content."""
         given = None if self._pair.has_grown else without_context(self._pair.before)
-        if not self._complete or not self._months:
+        if not self._complete or not self._months or self._first is None:
             return given
-        month = min(self._months)
-        while shifted(month, 1) in self._months:
-            month = shifted(month, 1)
-        if self._resumed is not None:
-            month = max(month, times.month_start(self._resumed))
-        return {
+        content = {
             KEY: self._pair.endpoint.time_field,
-            VALUE: f"{month.isoformat()}T00:00:00.000Z",
-            _READ_FROM: self._first if self._resumed is None else (given or {}).get(_READ_FROM),
+            VALUE: f"{self._newest().isoformat()}T00:00:00.000Z",
         }
+        if self._resumed is None:
+            content[_READ_FROM] = f"{self._first.isoformat()}T00:00:00.000Z"
+            kept: Mapping[str, Any] = {_ALL_YEARS: True} if self._goes_back else {}
+        else:
+            kept = {name: value for name, value in (given or {}).items() if name in _KEPT}
+        return {**content, **kept}
+
+    def _newest(self) -> date:
+        """The month up to which none is missing, from the oldest there is or from the bookmark."""
+        month = min(self._months)
+        if self._resumed is not None:
+            month = times.month_start(self._resumed)
+        while (following := shifted(month, 1)) in self._months and following > month:
+            month = following
+        return month
+
+
+_KEPT = {_READ_FROM, _ALL_YEARS}
+
+
+def calls(first: date, last: date) -> Iterator[tuple[date, date]]:
+    """The months from one to another, oldest first, cut into calls of a year at most."""
+    while first <= last:
+        until = min(shifted(first, _MONTHS_A_CALL - 1), last)
+        yield first, until
+        if until == last:
+            return
+        first = shifted(until, 1)
 
 
 def shifted(month: date, by: int) -> date:
-    """The first day of the month that lies ``by`` months from another."""
+    """The first day of the month that lies ``by`` months from another, within the calendar."""
     index = month.year * 12 + month.month - 1 + by
+    index = min(max(index, date.min.year * 12), date.max.year * 12 + 11)
     return date(index // 12, index % 12 + 1, 1)
+
+
+def _moment(month: date) -> int | None:
+    return times.parse(month.isoformat())

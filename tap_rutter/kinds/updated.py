@@ -12,16 +12,19 @@ from typing import Any
 
 from tap_rutter import times
 from tap_rutter.ahead import Instead
+from tap_rutter.facts import LONGEST_LAG
 from tap_rutter.kinds.synced import read_from, without_context
-from tap_rutter.pages import Page
+from tap_rutter.pages import Page, decode_value
 from tap_rutter.reading import End, Item, Pair, chain_of, inline
 from tap_rutter.state import KEY, VALUE
 from tap_rutter.windows import Window, cut, length_for
 
-_LONGEST_LAG = 7 * times.DAY
 _WHOLE_EVERY = 7 * times.DAY
 _WITHOUT_DATES = 3653 * times.DAY  # ten years: how far back windows begin when nothing tells
 _TOLERANCE = times.SECOND  # platforms compare whole seconds
+# Up to which moment of the platform's the last complete read knew the rows, where rows change
+# without their time moving: what changed later is still to be read, however long ago that was.
+_KNOWN_TO = "known_to"
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,21 @@ class Updated:
         if self._reads_whole(pair, resumed):
             return Start(low, resumed, whole=True)
         if self._low in self._again and low is not None:
-            low = max(min(low, pair.env.cutoff - pair.env.settings.payout_ms), 0)
+            low = min(low, self._again_from(pair))
         return Start(low, resumed)
+
+    @staticmethod
+    def _again_from(pair: Pair) -> int:
+        """From when on rows are read again that change without their time moving.
+
+        Counted from the last read, not from now: a connection that was disabled meanwhile, not
+        read, or not synced by Rutter, would otherwise keep what changed in that time.
+        """
+        cutoff, known = pair.env.cutoff, known_to(pair)
+        if known is None:
+            # States of earlier versions do not tell; a bookmark is never later than its read.
+            known = pair.resumes((pair.before or {}).get(VALUE))
+        return max(min(cutoff, cutoff if known is None else known) - pair.env.settings.payout_ms, 0)
 
     def _reads_whole(self, pair: Pair, resumed: int | None) -> bool:
         partition = pair.before or {}
@@ -92,7 +108,8 @@ class Updated:
         if resumed is None:
             return True
         last = times.parse(partition.get("whole_read_at"))
-        return last is None or pair.env.cutoff - last >= _WHOLE_EVERY
+        # One in the future was set under a wrong clock, and would hold for as long as it was wrong.
+        return last is None or abs(pair.env.cutoff - last) >= _WHOLE_EVERY
 
     def read(self, pair: Pair) -> Iterator[Item]:
         """A probe; then the list as a whole where it is small, else window by window."""
@@ -105,8 +122,8 @@ class Updated:
         # come first: what the list itself shows of them after this is newer.
         for parameter in self._again if start.low is not None else ():
             if parameter != self._low:
-                since = max(pair.env.cutoff - pair.env.settings.payout_ms, 0)
-                yield from pair.pages({**pair.params(), parameter: str(since)}, chain="again")
+                since = {parameter: str(self._again_from(pair))}
+                yield from pair.pages({**pair.params(), **since}, chain="again")
         probe = self._pages(pair, Window(start.low, None))
         first = _first_with_rows(probe)
         pair.is_served = bool(first.raws)
@@ -155,7 +172,7 @@ class Updated:
 
     def progress(self, pair: Pair) -> UpdatedProgress:
         """The bookkeeping of the pair's bookmark."""
-        return UpdatedProgress(pair, self.start(pair))
+        return UpdatedProgress(pair, self.start(pair), again=bool(self._again))
 
 
 def _first_with_rows(pages: Iterator[Page]) -> Page:
@@ -169,9 +186,11 @@ def _first_with_rows(pages: Iterator[Page]) -> Page:
 class UpdatedProgress:
     """A bookmark that follows finished windows and never passes the horizon."""
 
-    def __init__(self, pair: Pair, start: Start) -> None:
+    def __init__(self, pair: Pair, start: Start, *, again: bool = False) -> None:
+        """``again``: whether rows may change without their time moving."""
         self._pair = pair
         self._start = start
+        self._again = again
         self._horizon = pair.facts.horizon(pair.env.cutoff)
         self._newest = start.resumed
         self._rows = 0
@@ -189,30 +208,57 @@ class UpdatedProgress:
             self._rows += item.span.rows
             self._nulls = self._nulls or item.span.nulls
             if item.span.newest is not None:
-                self._newest = max(self._newest or 0, item.span.newest)
-        elif isinstance(item, WindowEnd) and self._rows:
-            reached = min(item.high, self._horizon)
-            if self._start.resumed is None or reached > self._start.resumed:
+                self._newest = max(self._newest or 0, self._newest_on(item))
+        elif isinstance(item, WindowEnd):
+            reached = self._reached(item.high)
+            if reached is not None and reached > (self._start.resumed or -1):
                 self._value = reached
 
     def finish(self) -> None:
-        """The last window is complete: it sets the bookmark from the rows, within the horizon."""
+        """The last window is complete: it sets the bookmark too."""
         self._complete = True
-        if self._rows and self._newest is not None:
-            self._value = min(self._horizon, max(self._newest, self._horizon - _LONGEST_LAG))
+        self._value = self._reached(self._pair.env.cutoff)
+
+    def _reached(self, end: int) -> int | None:
+        """How far all rows can be taken to be known once those up to ``end`` have been delivered.
+
+        Not beyond the newest of them, unless it is old: the rows that follow may be late. A run
+        that breaks here claims no more than one that completes.
+        """
+        if not self._rows or self._newest is None:
+            return None
+        return min(end, self._horizon, max(self._newest, self._horizon - LONGEST_LAG))
+
+    def _newest_on(self, page: Page) -> int:
+        """The newest time on a page that had come by then; 0 where there is none.
+
+        A row that bears a time to come says nothing of the rows that are late.
+        """
+        newest = page.span.newest or 0
+        if newest <= page.received_ms:
+            return newest
+        field = self._pair.endpoint.time_field or ""
+        moments = (times.parse(decode_value(raw).get(field)) or 0 for raw in page.raws)
+        return max((moment for moment in moments if moment <= page.received_ms), default=0)
 
     def partition(self) -> Mapping[str, Any] | None:
         """The partition's content."""
         given = None if self._pair.has_grown else without_context(self._pair.before)
         if self._value is None and not (self._complete and self._rows):
-            return given
+            return given and {**given, **self._known_to(given)}
         content: dict[str, Any] = {KEY: self._pair.endpoint.time_field}
         if self._value is not None:
             content[VALUE] = times.to_text(max(self._value, 0))
         elif self._start.resumed is not None and given and VALUE in given:
             content[VALUE] = given[VALUE]
-        content |= self._null_facts(given or {})
+        content |= self._null_facts(given or {}) | self._known_to(given or {})
         return content | read_from(self._pair, resumed=self._start.resumed is not None)
+
+    def _known_to(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Up to when rows that change without their time moving are known."""
+        if not (self._again and self._complete):
+            return {_KNOWN_TO: given[_KNOWN_TO]} if given.get(_KNOWN_TO) else {}
+        return {_KNOWN_TO: times.to_text(max(self._horizon, known_to(self._pair) or 0))}
 
     def _null_facts(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Whether the pair has rows without a time, and when it was last read whole."""
@@ -222,3 +268,12 @@ class UpdatedProgress:
         if self._complete and self._start.whole and self._pair.endpoint.time_may_be_null:
             facts["whole_read_at"] = times.to_text(self._pair.env.cutoff)
         return facts
+
+
+def known_to(pair: Pair) -> int | None:
+    """Up to when a pair's changing rows are known, Unix ms; None where its partition does not tell.
+
+    One in the future was set under a wrong clock.
+    """
+    known = times.parse((pair.before or {}).get(_KNOWN_TO))
+    return None if known is None or known > pair.env.cutoff else known

@@ -187,7 +187,8 @@ class Api:
         world = self._world
         query = build_query(place, connection, params, switch)
         bounds = statements.month_bounds(params, world.clock.now, switch("statement_months"))
-        query = Query(**{**vars(query), "bounds": {"start_date": bounds}})
+        if switch("start_date_bounds") == "honour":
+            query = Query(**{**vars(query), "bounds": {"start_date": bounds}})
         body = render_page(place, connection, params, self._page(place, connection, query), switch)
         if switch("async_response") or params.get("response_mode") == "async":
             return self._start_job(request, connection, body, switch)

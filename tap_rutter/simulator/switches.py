@@ -23,6 +23,7 @@ SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     "arrival_at_bounds": ("honour", _MODES),
     "last_synced_at_bounds": ("honour", _MODES),
     "transaction_date_bounds": ("honour", _MODES),
+    "start_date_bounds": ("honour", ("honour", "ignore")),  # of the statements
     # platform_data on lists that do not declare `expand`: practice shows it, no document does.
     "undeclared_expand": ("honour", _MODES),
     "limit_above_max": ("refuse", ("refuse", "clamp")),

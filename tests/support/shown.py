@@ -48,7 +48,6 @@ _PARENT_TYPES = {
     "bank_deposits": "bank_deposit",
     "bank_transfers": "bank_transfer",
 }
-_STATEMENT_MONTHS = 24  # as far as a first read goes back
 
 Make = Callable[[World, Connection, str], Iterable[Row]]
 
@@ -78,8 +77,6 @@ def _maker(stream: str, path: str) -> Make:
         return _MADE[stream]
     if path.endswith("/{id}/attachments"):
         return _attachments
-    if path.endswith(("/balance_sheets", "_statements")):
-        return _statements
     return _metrics if path.endswith("/metrics/{metricName}") else _as_they_are
 
 
@@ -139,12 +136,6 @@ def _stream_of(resource: str) -> str | None:
     if not path or path.endswith(("/balance_sheets", "_statements")):
         return None
     return path.strip("/").replace("bank_feeds/", "bank_feed_").replace("/", "_")
-
-
-def _statements(world: World, connection: Connection, path: str) -> Iterable[Row]:
-    months = world.now.year * 12 + world.now.month - 1 - _STATEMENT_MONTHS
-    first = f"{months // 12:04}-{months % 12 + 1:02}-01"
-    return [row for row in world.rows(connection.id, path) if row["start_date"] >= first]
 
 
 def _custom_fields(world: World, connection: Connection, path: str) -> Iterator[Row]:
