@@ -66,6 +66,10 @@ class Plan:
         """Do not begin a pair that has been found to be of no use."""
         self._dropped.add(pair)
 
+    def has_dropped(self, pair: Pair) -> bool:
+        """Whether a pair has been given up: what was read of it meanwhile is of no use."""
+        return pair in self._dropped
+
     def forget(self, stream: Endpoint) -> None:
         """A stream has been read: its pairs are not needed any more."""
         with self._lock:

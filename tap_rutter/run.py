@@ -6,6 +6,7 @@ that fails keeps the bookmark that its delivered rows justify, and costs no othe
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -224,7 +225,7 @@ class Run:
             self.outcomes.skip(entry, reason, self.clock.now())
             return 0
         progress: Progress | None = None
-        for item in self._items_of(pair):
+        for item in self._items_of(pair, plan):
             entry.started_ms = pair.started_ms or entry.started_ms
             if isinstance(item, Failed):
                 self._drop(pair, plan)
@@ -281,13 +282,17 @@ class Run:
         at = self._steps.index(stream) if stream in self._steps else 0
         self.view.show(stream.name, at, len(self._steps), index, pairs, self.delivery.total)
 
-    def _items_of(self, pair: Pair) -> Iterator[Any]:
+    def _items_of(self, pair: Pair, plan: Plan) -> Iterator[Any]:
         for chain, item in self._items:
             self.check_signal()
             if isinstance(item, Idle):
                 self.delivery.state_if_due()
             elif chain.owner is pair:
                 yield item
+            elif not plan.has_dropped(chain.owner):
+                # A later pair's: this one has ended without a word, and costs no other its rows.
+                self._items = itertools.chain([(chain, item)], self._items)
+                return
 
     def _begin(self, pair: Pair, entry: PairReport, progress: Progress) -> None:
         entry.full_read = progress.full_read and pair.moves_bookmark

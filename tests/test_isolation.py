@@ -10,6 +10,9 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json
 
+from tap_rutter import plan
+from tap_rutter.kinds.synced import SyncedProgress
+from tap_rutter.reading import Item, Pair
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.simulator.request import Request
 
@@ -274,3 +277,70 @@ def test_each_of_ten_can_fail_in_a_way_of_its_own() -> None:
             for stream, path in STREAMS.items():
                 delivered = run.ids(stream, connection.id) | again.ids(stream, connection.id)
                 assert delivered == {row["id"] for row in world.rows(connection.id, path)}
+
+
+# ---- whatever raises in the tap itself
+
+STEPS = ["begun", "seen", "finished", "bookmarked"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_raises_while_one_pair_is_accounted_for_fails_it_alone(
+    simulator: Simulator, ill: Connection, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read(simulator)
+    name = {"begun": "__init__", "seen": "see", "finished": "finish", "bookmarked": "partition"}
+    usual = getattr(SyncedProgress, name[step])
+
+    def odd(progress: SyncedProgress, *args: Any, **more: Any) -> Any:
+        pair: Pair = args[0] if step == "begun" else progress._pair
+        if (pair.connection.id, pair.endpoint.name) == (ill.id, ITEMS):
+            raise OverflowError("date value out of range")
+        return usual(progress, *args, **more)
+
+    monkeypatch.setattr(SyncedProgress, name[step], odd)
+    run = read(simulator, state=before.state)
+    assert run.code == 1
+    row = run.report(ITEMS, ill.id)
+    assert (row["status"], row["reason"]) == ("failed", "bad_response")
+    assert "out of range" in row["error_message"]
+    assert {entry["status"] for entry in run.records("sync_report")} == {"complete", "failed"}
+    assert len(run.records("sync_report")) == len(STREAMS) * 2
+    assert partition(run, ITEMS, ill) == partition(before, ITEMS, ill)
+    monkeypatch.undo()
+    for connection in simulator.world.connections.values():
+        assert_whole(read(simulator), simulator, connection)
+
+
+def partition(run: Attempt, stream: str, connection: Connection) -> Json:
+    """A connection's partition in the last STATE."""
+    (found,) = (
+        entry
+        for entry in run.state["bookmarks"][stream]["partitions"]
+        if entry["context"]["connection_id"] == connection.id
+    )
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_pair_that_ends_without_a_word_has_failed(
+    simulator: Simulator, ill: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = plan.steps
+
+    def cut(pair: Pair) -> Iterator[Item]:
+        for item in usual(pair):
+            if isinstance(item, plan.Done) and pair.connection.id == ill.id:
+                return
+            yield item
+
+    monkeypatch.setattr(plan, "steps", cut)
+    run = read(simulator, BILLS, VENDORS)
+    assert run.code == 1
+    for stream in (BILLS, VENDORS):
+        row = run.report(stream, ill.id)
+        assert (row["status"], row["reason"]) == ("failed", "interrupted")
+        assert "before the end" in row["error_message"]
+    assert f"Failed: {BILLS} of connection {ill.id}" in run.log
+    statuses = [row["status"] for row in run.records("sync_report")]
+    assert sorted(statuses) == ["complete", "complete", "failed", "failed"]

@@ -165,6 +165,53 @@ def test_lookback_hours_of_zero_rely_on_the_horizon_alone(scene: Make) -> None:
     assert at.wrong() == []
 
 
+@pytest.mark.parametrize("days", [3, 5, 6, 10, 14])
+@pytest.mark.parametrize("path", ["/orders", "/payouts"])
+def test_a_list_that_lags_loses_nothing_wherever_a_run_breaks(
+    scene: Make, path: str, days: int
+) -> None:
+    """No row has come for days: those that are to come may be as old, at every window's end."""
+    at = scene(path, 0, lookback_hours=0, payout_days=0)
+    for index in range(40):
+        at.create(late=(days + 1) * DAY + index * HOUR, immediate=True)
+    whole = run(
+        at.simulator, [at.stream], page_size=10, state_seconds=0.0, lookback_hours=0, payout_days=0
+    )
+    assert whole.code == 0
+    assert len(whole.states) > 3, "windows"
+    key = at.create(late=days * DAY, immediate=True)
+    for place, state in whole.states:
+        at.store = Store()
+        at.store.take(whole.lines[: place + 1])
+        at.store.state = state
+        at.run()
+        assert key in at.store.rows(at.stream, at.connection.id), f"broken after line {place}"
+        assert at.wrong() == []
+
+
+def test_a_row_that_bears_a_time_to_come_does_not_hide_those_that_are_late(scene: Make) -> None:
+    at = scene("/orders", 0, lookback_hours=0)
+    at.create(late=6 * DAY, immediate=True)
+    at.create(late=-900 * DAY, immediate=True)
+    at.run()
+    at.create(late=5 * DAY, immediate=True)
+    at.run()
+    assert at.wrong() == []
+
+
+@pytest.mark.parametrize("days", [8, 14])
+def test_where_no_sync_time_is_known_rows_of_a_fortnight_are_read_again(
+    scene: Make, days: int
+) -> None:
+    at = scene("/orders")
+    for path in ("/connections/status", "/connections/access_token"):
+        at.simulator.faults.add("respond", path=path, status=500, times=None)
+    at.run()
+    key = at.create(late=days * DAY, immediate=True)
+    at.run()
+    assert key in at.store.rows(at.stream, at.connection.id)
+
+
 # ---- while it is read
 
 
@@ -519,6 +566,73 @@ def test_a_payout_that_changes_within_sixty_days_is_read_again(
     at.run()
     assert at.wrong() == []
     assert at.store.rows("commerce_payouts", at.connection.id)[key]["status"] == "PAID"
+
+
+def not_read(_at: Scene) -> None:
+    """Nobody runs the tap."""
+
+
+def disabled(at: Scene) -> None:
+    """The connection is disabled at Rutter, and read by no run."""
+    at.connection.status = "disabled"
+
+
+def paused(at: Scene) -> None:
+    """Rutter does not sync the connection, and runs find nothing new."""
+    at.world.pause(at.connection.id)
+
+
+@pytest.mark.parametrize("pause", [not_read, disabled, paused])
+@pytest.mark.parametrize("days", [40, 65, 200])
+@pytest.mark.parametrize(
+    ("created", "arrives"), [(20, 15), (75, 40)], ids=["by creation", "by arrival"]
+)
+def test_a_payout_that_changed_during_a_long_pause_is_read_again(
+    scene: Make, created: int, arrives: int, days: int, pause: Callable[[Scene], None]
+) -> None:
+    at = scene("/payouts", 3)
+    arrival = iso(at.world.clock.now - arrives * DAY * 1000)
+    key = at.create(late=created * DAY, arrival_at=arrival, status="PENDING", immediate=True)
+    at.world.advance(HOUR)
+    at.run()
+    assert at.store.rows(at.stream, at.connection.id)[key]["status"] == "PENDING"
+    pause(at)
+    at.world.advance(HOUR)
+    at.update(key, status="PAID")
+    for _ in range(4):
+        at.world.advance(days * DAY / 4)
+        if pause is not not_read:
+            at.run()
+    at.connection.status = "active"
+    at.world.resume(at.connection.id)
+    at.world.advance(2 * HOUR)
+    at.run()
+    assert at.wrong() == []
+    assert at.store.rows(at.stream, at.connection.id)[key]["status"] == "PAID"
+    # Once is enough: the next run goes back payout_days again, and no further.
+    at.world.advance(HOUR)
+    at.simulator.requests.clear()
+    at.run()
+    asked = [
+        int(entry.params[name])
+        for entry in at.simulator.requests.to("/payouts")
+        for name in ("created_at_min", "arrival_at_min")
+        if name in entry.params
+    ]
+    assert len(asked) == 2
+    assert min(asked) >= at.world.clock.now - 61 * DAY * 1000
+
+
+def test_a_state_without_a_word_of_the_last_read_counts_from_its_bookmark(scene: Make) -> None:
+    at = scene("/payouts", 3)
+    key = at.create(late=20 * DAY, status="PENDING", immediate=True)
+    at.run()
+    assert at.bookmark is not None
+    del at.bookmark["known_to"]  # as versions before it wrote the state
+    at.world.advance(100 * DAY)
+    at.update(key, status="PAID", immediate=True)
+    at.run()
+    assert at.wrong() == []
 
 
 def test_a_customer_without_a_time_lands_and_is_read_at_every_run(scene: Make) -> None:
