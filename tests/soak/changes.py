@@ -1,8 +1,9 @@
 """What can happen to a world, within what the API is known to do.
 
 A change is legal where the design promises to bring it: a row becomes visible up to 20 hours after
-the time that it bears, or later where its connection's syncs stood still, or together with news of
-more history.
+the time that it bears, or later where its connection's syncs stood still, or, up to two weeks,
+where nothing has come of its list meanwhile, or together with news of more history. Statements
+are restated within some months.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from soak.scene import STREAMS, UPDATED, Scene
+from soak.scene import STATEMENTS, STREAMS, UPDATED, Scene
 from tap_rutter.simulator import Batch, Connection
 from tap_rutter.simulator.platforms import entity_of, reports_deletions, resource_of
 from tap_rutter.simulator.text import iso, parse_iso
@@ -25,7 +26,15 @@ _STAMPED_BEFORE = 5 * MINUTE
 """How long a row's ``last_synced_at`` may precede its visibility."""
 
 # How often what happens, by what a history is about.
-SMALL = {"insert": 30, "update": 30, "late_update": 10, "touch": 8, "delete": 12, "flip": 4}
+SMALL = {
+    "insert": 30,
+    "update": 30,
+    "late_update": 10,
+    "touch": 8,
+    "delete": 12,
+    "flip": 4,
+    "lagging": 6,
+}
 LARGE = {
     "calm": {"sync": 4, "campaign": 4, "enable": 2},
     "outages": {"pause": 12, "lose": 4, "sync": 1},
@@ -40,9 +49,12 @@ _TEXT_FIELDS = {
     "/customers": "first_name",
     "/payouts": "status",
     "/ads/campaigns": "name",
+    "/accounting/balance_sheets": "total_assets",
 }
-# The tap promises changes of the last 60 days' payouts; a history goes on for up to 55 more.
-_PAYOUT_AGE = 3 * DAY
+# The tap promises changes of the payouts of 60 days before each of its reads.
+_PAYOUT_AGE = 50 * DAY
+_RESTATED = 10  # months; the tap reads the last twelve again
+_LAGGING = 14 * DAY
 
 
 class Changes:
@@ -60,6 +72,8 @@ class Changes:
         """Ids of deleted rows by (path, connection id)."""
         self.nulled: set[tuple[str, str, str]] = set()
         """Rows without a time: what is asked by time does not show them."""
+        self._touched: dict[tuple[str, str], int] = {}
+        """When something last happened to a list, by (path, connection id)."""
 
     def small(self) -> None:
         """A change of a few rows."""
@@ -110,6 +124,12 @@ class Changes:
     def _now(self) -> int:
         return self._world.clock.now
 
+    def _mark(self, connection: Connection, path: str, late: float = 0) -> None:
+        """Something happens to a list, so late after (or before) the time that it bears."""
+        moment = self._now() - min(int(late * 1000), 0)
+        known = self._touched.get((path, connection.id), 0)
+        self._touched[path, connection.id] = max(known, moment)
+
     def _fields(self, path: str) -> dict[str, Any]:
         self._made += 1
         if path == "/ads/campaigns/dailies":
@@ -129,6 +149,8 @@ class Changes:
 
     def _insert(self, connection: Connection) -> None:
         path = self._path(connection)
+        if path == STATEMENTS:
+            return  # they come by themselves, month by month
         for _ in range(self._rng.choice([1, 1, 2, 5])):
             late = self._rng.choice([0, 0, 0, self._rng.uniform(0, HOUR), _LATEST])
             if path in UPDATED and self._rng.random() < 0.05:
@@ -147,6 +169,7 @@ class Changes:
             if no_time:
                 fields["updated_at"] = None
             shown = self._visibility(connection, path)
+            self._mark(connection, path, late)
             key = self._world.create(connection.id, path, late=late, **shown, **fields)
             if no_time:
                 self.nulled.add((path, connection.id, key))
@@ -158,7 +181,44 @@ class Changes:
     def _late_update(self, connection: Connection) -> None:
         self._change(connection, self._path(connection), self._rng.uniform(MINUTE, _LATEST))
 
+    def _lagging(self, connection: Connection) -> None:
+        """A row that is the next of its list, though it shows days after its time."""
+        path = self._path(connection)
+        if path not in UPDATED or not connection.syncs or connection.tables[path].pending:
+            return
+        span = self._newest(connection, path)
+        room = (self._now() - max(span, self._touched.get((path, connection.id), 0))) / 1000
+        if room < 2 * HOUR:
+            return
+        late = self._rng.uniform(HOUR, min(room - HOUR, _LAGGING))
+        fields = self._fields(path)
+        self._mark(connection, path)
+        key = self._world.create(connection.id, path, late=late, immediate=True, **fields)
+        self._note(f"lagging {path} {connection.id} {key} late {late / DAY:.1f} d")
+
+    def _newest(self, connection: Connection, path: str) -> int:
+        """The newest time in a list; nothing that comes after it has been delivered yet."""
+        name = "created_at" if path == "/payouts" else "updated_at"
+        known = (parse_iso(row.get(name) or "") for row in self._world.rows(connection.id, path))
+        return max((moment for moment in known if moment is not None), default=0)
+
+    def _restate(self, connection: Connection) -> None:
+        """A month's figures change; at once, since months are read again for a time only."""
+        keys = self._world.keys(connection.id, STATEMENTS)
+        rows = self._world.rows(connection.id, STATEMENTS)
+        since = iso(self._now() - _RESTATED * 30 * DAY * 1000)
+        recent = [key for key, row in zip(keys, rows, strict=True) if row["start_date"] >= since]
+        if not connection.syncs or not recent:
+            return
+        key = self._rng.choice(recent)
+        fields = self._fields(STATEMENTS)
+        self._world.update(connection.id, STATEMENTS, key, immediate=True, **fields)
+        self._note(f"restate {connection.id} {key} {fields}")
+
     def _change(self, connection: Connection, path: str, late: float) -> None:
+        if path == STATEMENTS:
+            self._restate(connection)
+            return
         found = self._row(connection, path)
         if found is None:
             return
@@ -175,19 +235,21 @@ class Changes:
             fields["updated_at"] = None
             self.nulled.add((path, connection.id, key))
         shown = self._visibility(connection, path, parse_iso(row.get("last_synced_at") or "") or 0)
+        self._mark(connection, path)
         self._world.update(connection.id, path, key, late=late, **shown, **fields)
         self._note(f"update {path} {connection.id} {key} late {late / HOUR:.1f} h {shown}")
 
     def _touch(self, connection: Connection) -> None:
         path = self._path(connection)
-        found = self._row(connection, path)
+        found = self._row(connection, path) if path != STATEMENTS else None
         if found is not None:
+            self._mark(connection, path)
             self._world.touch(connection.id, path, found[0])
             self._note(f"touch {path} {connection.id} {found[0]}")
 
     def _delete(self, connection: Connection) -> None:
         path = self._path(connection)
-        found = self._row(connection, path)
+        found = self._row(connection, path) if path != STATEMENTS else None
         if found is None:
             return
         if path == "/ads/campaigns":
@@ -200,6 +262,7 @@ class Changes:
         self._remove(connection, path, found[0], immediate=self._rng.random() < 0.6)
 
     def _remove(self, connection: Connection, path: str, key: str, *, immediate: bool) -> None:
+        self._mark(connection, path)
         self._world.delete(connection.id, path, key, immediate=immediate)
         self.deleted.setdefault((path, connection.id), set()).add(key)
         self._note(f"delete {path} {connection.id} {key} {immediate=}")
@@ -282,6 +345,10 @@ class Changes:
         waiting = [path for path in paths if entity_of(path) in connection.unready_entities]
         path = waiting[0] if waiting else self._path(connection)
         if not connection.syncs or path == "/ads/campaigns/dailies":
+            return
+        if path == STATEMENTS:
+            made = self._world.add_history_batch(connection.id, {path: self._rng.randint(1, 4)})
+            self._note(f"older months {connection.id} {made}")
             return
         entity = entity_of(path)
         if waiting:

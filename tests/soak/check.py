@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from soak.scene import STREAMS
-from soak.store import Store
+from soak.store import Store, key_of
 from tap_rutter.simulator import World
 
 Json = dict[str, Any]
@@ -48,7 +48,7 @@ def differences(
         world.keys(connection_id, path), world.rows(connection_id, path), strict=True
     ):
         wanted = event(row) if path == "/events" else row
-        identity = wanted["id"] or unnamed.get(_unnamed(wanted), "?")
+        identity = wanted[key_of(STREAMS[path])] or unnamed.get(_unnamed(wanted), "?")
         landed = kept.pop(identity, None)
         if key in skipped:
             continue

@@ -34,6 +34,7 @@ _KINDS = (
     Kind("calm", runs=(2, 4), kills=0.4, during=0.9, spans=(1, 10 * MINUTE, 3 * HOUR)),
     Kind("calm", runs=(3, 7), kills=0.9, during=0.3, spans=(1, 2 * HOUR, 2 * DAY)),
     Kind("outages", runs=(3, 5), kills=0.3, during=0.2, spans=(HOUR, 2 * DAY, 9 * DAY, 9 * DAY)),
+    Kind("outages", runs=(2, 4), kills=0.3, during=0.2, spans=(DAY, 40 * DAY, 90 * DAY)),
     Kind("history", runs=(2, 5), kills=0.6, during=0.3, spans=(1, HOUR, 2 * DAY)),
 )
 

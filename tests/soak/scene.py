@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tap_rutter.simulator import World
+from tap_rutter.simulator import Connection, World
 from tap_rutter.simulator.platforms import entity_of
+from tap_rutter.simulator.text import DAY
 
 Json = dict[str, Any]
 
@@ -17,6 +18,7 @@ STREAMS: Mapping[str, str] = {
     "/accounting/expenses": "accounting_expenses",
     "/accounting/bills": "accounting_bills",
     "/accounting/bank_feeds/transactions": "accounting_bank_feed_transactions",
+    "/accounting/balance_sheets": "accounting_balance_sheets",
     "/orders": "commerce_orders",
     "/customers": "commerce_customers",
     "/payouts": "commerce_payouts",
@@ -29,6 +31,9 @@ STREAMS: Mapping[str, str] = {
 UPDATED = frozenset({"/orders", "/customers", "/payouts"})
 """The lists on the platform's clock."""
 
+STATEMENTS = "/accounting/balance_sheets"
+"""The list that has a row for each month."""
+
 _LISTS: Mapping[str, tuple[str, ...]] = {
     "QUICKBOOKS": ("/accounting/invoices", "/accounting/expenses", "/accounting/bills"),
     "XERO": ("/accounting/expenses", "/accounting/invoices"),
@@ -37,11 +42,18 @@ _LISTS: Mapping[str, tuple[str, ...]] = {
     "AMAZON": ("/orders", "/payouts"),
     "STRIPE": ("/customers", "/payouts"),
     "FACEBOOK": ("/ads/campaigns", "/ads/campaigns/dailies"),
+    "WAVE": (STATEMENTS,),
 }
 _LEDGERS = ("QUICKBOOKS", "XERO", "SAGE_INTACCT")
 _SHOPS = ("SHOPIFY", "AMAZON", "STRIPE")
 # Mostly of one family: a list that a platform does not serve costs a request and tells nothing.
-_FAMILIES = (_LEDGERS, _LEDGERS, _SHOPS, _SHOPS, ("FACEBOOK",), tuple(_LISTS))
+_FAMILIES = (
+    *(_LEDGERS, _LEDGERS, _SHOPS, _SHOPS, _SHOPS),
+    ("FACEBOOK",),
+    ("WAVE", "XERO", "AMAZON"),
+    tuple(_LISTS),
+)
+_YEARS_OF_STATEMENTS = (0.1, 1, 2.5, 5, 8.5)
 
 
 @dataclass
@@ -76,6 +88,8 @@ def make(rng: Random, seed: int) -> Scene:
         counts = {path: _count(rng, path) for path in paths}
         most = max(most, *counts.values())
         connection = world.add_connection(platform, counts=counts)
+        if STATEMENTS in paths:
+            notes += _write_books(rng, world, connection)
         lists[connection.id] = (*paths, "/events") if platform in _LEDGERS else paths
         notes.append(f"{connection.id} {platform} {counts}")
         if rng.random() < 0.15:
@@ -95,6 +109,19 @@ def make(rng: Random, seed: int) -> Scene:
     return Scene(world, lists, settings, notes)
 
 
+def _write_books(rng: Random, world: World, connection: Connection) -> list[str]:
+    """Months of statements, of many years at most, and maybe with years of rest among them."""
+    days = int(rng.choice(_YEARS_OF_STATEMENTS) * 365)
+    connection.history_start = world.clock.now - days * DAY
+    rested = range(0)
+    if days > 1_500 and rng.random() < 0.6:
+        rested = range(rng.randint(6, 18), rng.randint(32, 48))
+    keys = world.keys(connection.id, STATEMENTS)  # the newest month first
+    for back in rested:
+        world.delete(connection.id, STATEMENTS, keys[back], immediate=True)
+    return [f"{connection.id} has {len(keys)} months of statements, without {rested}"]
+
+
 def _count(rng: Random, path: str) -> int:
     if path == "/ads/campaigns":
         return rng.choice([0, 1, 3, 5])
@@ -105,7 +132,7 @@ def _settings(rng: Random, most: int) -> Json:
     sizes = [2, 3, 5] if most < 20 else [7, 10, 20]
     settings: Json = {"page_size": rng.choice(sizes), "max_retry_seconds": 0}
     if rng.random() < 0.15:
-        settings["start_date"] = "2024-01-01"  # before all that is in the world
+        settings["start_date"] = "2014-01-01"  # before all that is in the world
     if rng.random() < 0.15:
         settings["force_fetch"] = True
     if rng.random() < 0.2:

@@ -8,6 +8,11 @@ from typing import Any
 Json = dict[str, Any]
 
 
+def key_of(stream: str) -> str:
+    """The column that tells the rows of a stream apart within a connection."""
+    return "start_date" if stream == "accounting_balance_sheets" else "id"
+
+
 class Store:
     """Tables by stream and connection, rows by id, and the last STATE committed."""
 
@@ -21,7 +26,7 @@ class Store:
             if line["type"] == "RECORD":
                 record = line["record"]
                 table = self.tables.setdefault((line["stream"], record["connection_id"]), {})
-                table[record["id"]] = record
+                table[record[key_of(line["stream"])]] = record
             elif line["type"] == "STATE" and commit:
                 self.state = line["value"]
 
