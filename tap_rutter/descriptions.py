@@ -48,6 +48,10 @@ FIELDS: Mapping[str, str] = {
 """By name, wherever the field stands at the first level of a row."""
 
 _ALLOCATED = "How much of it was applied here."
+_FIRST_DAY = (
+    "First day of the month, midnight UTC; part of the key. A time before 2000 stands for a date"
+    " that cannot be read, which is in _rutter_issues."
+)
 _LINES_OF_STATEMENT = (
     "A tree of lines, each with its own lines under items. Values are decimal numbers as text;"
     " account_id need not be an id of Rutter's."
@@ -77,7 +81,7 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
         "account_type": "The kind of account within its category.",
     },
     "accounting_balance_sheets": {
-        "start_date": "First day of the month, midnight UTC; part of the key.",
+        "start_date": _FIRST_DAY,
         "end_date": "Last day of the month: the figures are those at its end.",
         "assets": _LINES_OF_STATEMENT,
         "equity": _LINES_OF_STATEMENT,
@@ -121,7 +125,7 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
         "linked_purchase_orders": "The orders that it bills.",
     },
     "accounting_cash_flow_statements": {
-        "start_date": "First day of the month, midnight UTC; part of the key.",
+        "start_date": _FIRST_DAY,
         "end_date": "Last day of the month.",
         "starting_balance": "Cash at the beginning of the month; decimal number as text.",
         "ending_balance": "Cash at the end of the month; decimal number as text.",
@@ -150,7 +154,7 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
         "customer_id": "For whom the money was spent, where it is to be billed to a customer.",
     },
     "accounting_income_statements": {
-        "start_date": "First day of the month, midnight UTC; part of the key.",
+        "start_date": _FIRST_DAY,
         "end_date": "Last day of the month.",
         "accounting_standard": "Whether it counts money when it moves (cash) or when it is owed"
         " (accrual).",

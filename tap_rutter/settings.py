@@ -88,7 +88,8 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description="How far back a first read goes; without it, as far as Rutter has data.",
+        description="How far back a first read goes; without it, as far as Rutter has data, of"
+        " financial statements at most ten years.",
     ),
     th.Property(
         "lookback_hours",
@@ -110,8 +111,8 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         th.IntegerType,
         default=60,
         title="Payouts read again (days)",
-        description="How far back payouts are read again at each run, since their status changes"
-        " and they cannot be asked for by update time.",
+        description="How far back from the last read payouts are read again at each run, since"
+        " their status changes and they cannot be asked for by update time.",
     ),
     th.Property(
         "statement_months",

@@ -184,6 +184,27 @@ def table(postgres: Database, name: str, key: str) -> dict[str, dict[str, str | 
     return found
 
 
+def test_a_statement_whose_date_cannot_be_read_lands_beside_the_others(postgres: Database) -> None:
+    """Published examples have a 31st of September, in a column that holds points in time."""
+    stream, path = "accounting_balance_sheets", "/accounting/balance_sheets"
+    world = World(23)
+    ledger = world.add_connection("QUICKBOOKS")
+    usual = world.rows(ledger.id, path)
+    world.switches.set("start_date_bounds", "ignore")
+    odd: Json = {"start_date": "2021-09-31T00:00:00Z", "end_date": "2022-09-30T00:00:00Z"}
+    world.create(ledger.id, path, immediate=True, total_assets="12.50", **odd)
+    with Simulator(world) as simulator:
+        run = attempt(simulator, stream)
+    assert run.code == 0, run.log
+    load(postgres, run)
+    rows = table(postgres, stream, "start_date")
+    assert len(rows) == len(usual) + 1
+    (row,) = (row for row in rows.values() if row[ISSUES] not in {None, "null"})
+    assert exact(row[ISSUES] or "") == {"start_date": odd["start_date"]}
+    assert (row["total_assets"], row["end_date"]) == ("12.50", "2022-09-30 00:00:00")
+    assert (row["start_date"] or "") < "2000", "before any real month"
+
+
 # ---- the tables of the page
 
 
