@@ -36,6 +36,7 @@ SMALL = {
     "lagging": 6,
 }
 LARGE = {
+    "lags": {"lagging": 1},
     "calm": {"sync": 4, "campaign": 4, "enable": 2},
     "outages": {"pause": 12, "lose": 4, "sync": 1},
     "history": {"batch": 2, "more_history": 9, "oldest_row": 3, "enable": 4, "campaign": 3},
@@ -66,6 +67,7 @@ class Changes:
         self._world = scene.world
         self._rng = rng
         self._large = LARGE[about]
+        self._small = 0.65 if about != "lags" else 0.2
         self._note = note
         self._made = 0
         self.deleted: dict[tuple[str, str], set[str]] = {}
@@ -81,7 +83,7 @@ class Changes:
 
     def any(self) -> None:
         """A change of rows, of a connection, or of how much is known of it."""
-        self._do(SMALL if self._rng.random() < 0.65 else self._large)
+        self._do(SMALL if self._rng.random() < self._small else self._large)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

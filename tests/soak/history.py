@@ -28,6 +28,8 @@ class Kind:
     kills: float
     during: float
     spans: tuple[float, ...]
+    quiet: float = 0
+    """How long at most nothing happens before the first run, seconds."""
 
 
 _KINDS = (
@@ -35,6 +37,7 @@ _KINDS = (
     Kind("calm", runs=(3, 7), kills=0.9, during=0.3, spans=(1, 2 * HOUR, 2 * DAY)),
     Kind("outages", runs=(3, 5), kills=0.3, during=0.2, spans=(HOUR, 2 * DAY, 9 * DAY, 9 * DAY)),
     Kind("outages", runs=(2, 4), kills=0.3, during=0.2, spans=(DAY, 40 * DAY, 90 * DAY)),
+    Kind("lags", runs=(2, 3), kills=0.8, during=0, spans=(1, HOUR, 4 * DAY), quiet=13 * DAY),
     Kind("history", runs=(2, 5), kills=0.6, during=0.3, spans=(1, HOUR, 2 * DAY)),
 )
 
@@ -96,6 +99,8 @@ class History:
     def play(self) -> None:
         """The whole history."""
         with Simulator(self.world, gzip=False) as simulator:
+            if self._kind.quiet:
+                self.changes.advance(self._rng.uniform(0, self._kind.quiet))
             for _ in range(self._rng.randint(*self._kind.runs)):
                 self._run(simulator, self._manner())
                 for _ in range(self._rng.choice([0, 1, 3, 6])):
