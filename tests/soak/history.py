@@ -93,6 +93,8 @@ class History:
         self.world = self.scene.world
         self._kind = self._rng.choice(_KINDS)
         self.trace.append(str(self._kind))
+        if self._kind.quiet:  # windows that end within the quiet time
+            self.scene.settings["window_days"] = self._rng.choice([1, 2, 3])
         self.changes = Changes(self.scene, Random(f"changes|{seed}"), self._kind.about, self._note)
         self.store = Store()
 
@@ -135,7 +137,7 @@ class History:
             concurrency=rng.choice([1, 1, 1, 2, 8]),
             kill_after=self._last_line() if rng.random() < self._kind.kills else None,
             changes=rng.random() < self._kind.during,
-            faults=rng.random() < 0.15,
+            faults=rng.random() < (0.8 if self._kind.quiet else 0.15),
             often=rng.random() < 0.8,
             clock_off=rng.choice([0, 0, 1, -1, 600, -600, 3 * DAY, -3 * DAY]) * 1000,
             connections=connections,
