@@ -51,7 +51,9 @@ class Line:
         if b"\n" in text or b"\r" in text:
             # Between two JSON tokens, since a text has its line breaks escaped.
             text = text.replace(b"\n", b" ").replace(b"\r", b" ")
-        return checked(self._stamped + text[1:] + self._tail, self._stream)
+        # Without a field that is selected, there is nothing to set a comma before.
+        stamped = self._stamped if len(text) > 2 else self._stamped[:-1]
+        return checked(stamped + text[1:] + self._tail, self._stream)
 
     def block_of(self, raws: Sequence[Raw]) -> memoryview:
         """The lines of raw rows that have no line breaks and are not too large, with their ends."""

@@ -19,9 +19,9 @@ from singer_sdk.helpers.capabilities import (
     PluginCapabilities,
     TapCapabilities,
 )
-from singer_sdk.singerlib import Catalog, Metadata, Schema
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
+from tap_rutter.catalog import checked, settle
 from tap_rutter.errors import ConfigError
 from tap_rutter.run import Run
 from tap_rutter.schemas import document
@@ -73,7 +73,7 @@ class TapRutter(Tap):
             config = {**(config or {}), **read_environment()}
         super().__init__(
             config=config,
-            catalog=_checked_catalog(catalog),
+            catalog=checked(catalog),
             state=state or None,
             validate_config=validate_config,
             **kwargs,
@@ -105,7 +105,7 @@ class TapRutter(Tap):
         Raises:
             ConfigError: for a map that cannot be read.
         """
-        self._keep_types(self._input_catalog)
+        settle(self._input_catalog, self)
         try:
             super().setup_mapper()
         except MappingError as error:
@@ -114,20 +114,6 @@ class TapRutter(Tap):
                 "Setting 'stream_maps' holds a map or an expression that cannot be read"
                 f" ({type(error).__name__})."
             ) from None
-
-    def _keep_types(self, catalog: Catalog | None) -> None:
-        # The SDK declares what the given catalog says, and one of an earlier version lacks columns.
-        known = {name_of(stream): stream for stream in STREAMS}
-        pinned = document(self.settings.api_version)
-        for entry in catalog.streams if catalog else ():
-            stream = known.get(entry.tap_stream_id)
-            if stream is None or (stream.path and not pinned.has(stream.path)):
-                continue
-            entry.schema = Schema.from_dict(stream.make_schema(self))
-            entry.key_properties = stream.key
-            for name in stream.key if () in entry.metadata else ():
-                automatic = Metadata(inclusion=Metadata.InclusionType.AUTOMATIC)
-                entry.metadata["properties", name] = automatic
 
     def discover_streams(self) -> Sequence[RutterStream]:
         """The streams that the API version has; optional ones only when named."""
@@ -241,49 +227,3 @@ def _check_variable(setting: str, schema: Mapping[str, Any]) -> None:
     except ValueError:
         expected = "an integer" if "integer" in kinds else "a JSON object"
         raise ConfigError(f"Setting '{setting}' in {variable} must be {expected}.") from None
-
-
-def _checked_catalog(catalog: Any) -> Any:
-    """A catalog in the form that the SDK reads.
-
-    Raises:
-        ConfigError: for what is no catalog.
-    """
-    if isinstance(catalog, dict):
-        streams = catalog.get("streams")
-        if not isinstance(streams, list) or not all(map(_is_entry, streams)):
-            raise ConfigError(
-                "The given catalog cannot be read: it must hold an array 'streams' of objects with"
-                " 'tap_stream_id' and 'schema', as `tap-rutter --discover` writes it."
-            )
-        catalog = {**catalog, "streams": [_with_method(entry) for entry in streams]}
-    return catalog
-
-
-def _with_method(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry whose replication method is the one that its metadata ask for.
-
-    The SDK looks for it beside the metadata only; people set it where the Singer specification
-    has it.
-    """
-    for part in entry.get("metadata", ()):
-        if not part["breadcrumb"] and part["metadata"].get("replication-method"):
-            return {**entry, "replication_method": part["metadata"]["replication-method"]}
-    return entry
-
-
-def _is_entry(entry: Any) -> bool:
-    """Whether this can be a stream's entry in a catalog."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("tap_stream_id"), str):
-        return False
-    parts = entry.get("metadata", [])
-    return (
-        isinstance(entry.get("schema", {}), dict)
-        and isinstance(parts, list)
-        and all(
-            isinstance(part, dict)
-            and isinstance(part.get("breadcrumb"), list)
-            and isinstance(part.get("metadata"), dict)
-            for part in parts
-        )
-    )
