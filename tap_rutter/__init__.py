@@ -3,7 +3,8 @@
 The walk through the code, in the order in which a run happens::
 
     main.py         the command: exit codes, signals, what is said at the end
-    settings.py     what the user decides, checked before any request
+    settings.py     what the user decides, checked before any request; so are a given catalog
+                    (catalog.py) and stream maps (maps.py)
     connections.py  which merchant connections a run reads; facts.py: how each stands at Rutter
     plan.py         what is to be read, in order: one pair of stream and connection after another
     reading.py      a pair: where it starts, and the requests that it makes

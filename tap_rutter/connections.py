@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -17,8 +17,10 @@ from tap_rutter.errors import (
     UnknownConnections,
     Unsupported,
 )
+from tap_rutter.names import meant
 from tap_rutter.pages import ListDecoder, Page, decode_value, missing, open_body
 from tap_rutter.paging import follow
+from tap_rutter.platforms import KNOWN
 from tap_rutter.redact import SECRETS
 from tap_rutter.settings import Settings
 
@@ -69,6 +71,8 @@ class Chosen:
 
     connections: tuple[Connection, ...]
     lost: tuple[Skipped, ...] = ()
+    notices: tuple[str, ...] = ()
+    """What the settings name and Rutter does not know, for the summary."""
 
 
 def choose(client: Client, settings: Settings) -> Chosen:
@@ -83,6 +87,7 @@ def choose(client: Client, settings: Settings) -> Chosen:
         found, lost = _by_token(client, settings)
     else:
         found, lost = _listed(client, settings), ()
+    notices: list[str] = []
     unique = {connection.id: connection for connection in found}
     if settings.connection_ids:
         unknown = [name for name in settings.connection_ids if name not in unique]
@@ -93,21 +98,31 @@ def choose(client: Client, settings: Settings) -> Chosen:
                 f" {settings.environment} environment: {', '.join(unknown)[:300]}."
             )
         if unknown:
-            logger.warning(
-                "Setting 'connection_ids' names connections that Rutter does not know: %s.",
-                ", ".join(unknown)[:300],
+            notices.append(
+                "Setting 'connection_ids' names connections that Rutter does not know:"
+                f" {', '.join(unknown)[:300]}."
             )
         unique = {name: unique[name] for name in known}
     chosen = sorted(unique.values(), key=lambda connection: connection.id)
     if settings.platforms:
-        absent = set(settings.platforms) - {connection.platform.upper() for connection in chosen}
-        if absent:
-            logger.warning("No connection is of platform %s.", ", ".join(sorted(absent)))
+        notices += missing_platforms(settings.platforms, chosen)
         chosen = [entry for entry in chosen if entry.platform.upper() in settings.platforms]
     if settings.shard:
         part, parts = settings.shard
         chosen = [entry for entry in chosen if shard_of(entry.id, parts) == part]
-    return Chosen(tuple(chosen), tuple(lost))
+    for notice in notices:
+        logger.warning("%s", notice)
+    return Chosen(tuple(chosen), tuple(lost), tuple(notices))
+
+
+def missing_platforms(wanted: Iterable[str], found: Sequence[Connection]) -> list[str]:
+    """What to say of platforms that no connection has, with the nearest that there is."""
+    present = {connection.platform.upper() for connection in found}
+    return [
+        f"Setting 'platforms' names {name}, but no connection is of that platform."
+        f"{meant(name, present if name in KNOWN else present | KNOWN)}"
+        for name in sorted(set(wanted) - present)
+    ]
 
 
 def shard_of(connection_id: str, parts: int) -> int:

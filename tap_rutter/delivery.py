@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.singerlib import StateMessage
 
 from tap_rutter.errors import PairFailed
+from tap_rutter.maps import MapFailed, MapFailures, messages
 from tap_rutter.pages import ENCODER, Page, key_of
 from tap_rutter.reading import Pair
 from tap_rutter.records import decode_row
@@ -107,14 +108,21 @@ class Delivery:
         self._bytes = 0
         self._rows = 0
         self._state_size = 0
+        self.map_failures = MapFailures()
         self.total = 0
         """Rows taken from the API so far."""
 
     def page(
         self, stream: RutterStream, page: Page, pair: Pair, entry: PairReport, *, write: bool
     ) -> None:
-        """All rows of a page, counted in the pair's report."""
+        """All rows of a page, counted in the pair's report.
+
+        Raises:
+            MapFailed: where a stream map fails for every single row: to go on would be in vain.
+            PairFailed: for a row that cannot leave.
+        """
         entry.pages += 1
+        before = entry.rows
         moment = datetime.fromtimestamp(page.received_ms / 1000, UTC)
         short = stream.short_way if not page.context else None
         line = Line(stream.name, pair.connection.id, moment)
@@ -139,21 +147,31 @@ class Delivery:
                 continue
             for row in stream.shape(decode_row(raw), page, pair):
                 record = stream.conformer.conform(row, pair.connection.id, entry.repairs)
-                entry.rows += 1
-                if write:
-                    self.record(stream, record, moment)
+                try:
+                    if write:
+                        self.record(stream, record, moment)
+                    entry.rows += 1
+                except MapFailed as error:
+                    self.note_unmapped(error, entry)
+        if entry.unmapped is not None and rows and entry.rows == before:
+            raise entry.unmapped
+
+    def note_unmapped(self, error: MapFailed, entry: PairReport) -> None:
+        """A stream map failed for a row: it does not leave, others do."""
+        self.map_failures.note(error, entry.connection_id)
+        entry.unmapped = (entry.unmapped or error).once_more()
 
     def record(self, stream: RutterStream, record: dict[str, Any], moment: datetime) -> None:
         """One record, as it is or by way of the SDK's selection and maps.
 
         Raises:
             PairFailed: for a record larger than runners of taps take.
+            MapFailed: where a stream map fails for it.
         """
         if stream.is_plain:
             self._tap.writer.write_line(Line(stream.name, "", moment).of(ENCODER.encode(record)))
             return
-        # Selection, flattening and maps are the SDK's; no public hook leads to them.
-        for message in stream._generate_record_messages(record):
+        for message in messages(stream, record):
             message.time_extracted = moment
             self._tap.writer.write_line(
                 checked(self._tap.writer.serialize_message(message), stream.name)

@@ -123,6 +123,8 @@ def invoke(
         catalog=None if catalog is None else _json(catalog, "catalog"),
         validate_config=True,
     )
+    for notice in tap.notices:
+        logger.warning("%s", notice)
     _warn_of_address(tap.settings.api_url)
     with _signals(tap):
         try:
@@ -190,7 +192,9 @@ def _read(tap: TapRutter) -> int:
 
 
 def _summarise(tap: TapRutter) -> None:
-    for line in tap.run.report.summary(tap.run.clock.now(), tap.run.pace.turns):
+    run = tap.run
+    lines = run.report.summary(run.clock.now(), run.pace.turns)
+    for line in (*lines, *run.delivery.map_failures.lines(), *run.notices):
         logger.info("%s", line)
 
 

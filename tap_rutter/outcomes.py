@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unsupported
+from tap_rutter.maps import MapFailed
 from tap_rutter.reading import Pair
 from tap_rutter.report import FOLDED, PairReport, Report
 from tap_rutter.support import Support
@@ -73,10 +74,16 @@ class Outcomes:
             entry.fail(error, now)
             self._log(pair, error)
 
+    def fail_made(self, entry: PairReport, error: Exception, now: int) -> None:
+        """Rows that the tap made itself did not all leave."""
+        entry.fail(error, now)
+        self._failures += 1
+
     def _log(self, pair: Pair, error: Exception) -> None:
         # A run over a thousand connections can fail sixty thousand times: sync_report has them all.
         self._failures += 1
-        level = logging.ERROR if self._failures <= _LOGGED_FAILURES else logging.DEBUG
+        told = self._failures > _LOGGED_FAILURES or isinstance(error, MapFailed)
+        level = logging.DEBUG if told else logging.ERROR
         logger.log(
             level,
             "%s of connection %s failed: %s",

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tap_rutter import __version__, times
+from tap_rutter import __version__, maps, times
 from tap_rutter.client import Counts
 from tap_rutter.errors import RequestFailed
+from tap_rutter.maps import MapFailed
 from tap_rutter.records import Repairs
 
 COMPLETE, SKIPPED, FAILED, INTERRUPTED = "complete", "skipped", "failed", "interrupted"
@@ -43,6 +44,8 @@ class PairReport:
     source_synced_ms: int | None = None
     source_count: int | None = None
     skipped: list[str] = field(default_factory=list)
+    unmapped: MapFailed | None = None
+    """Why rows did not leave although they were read: a stream map failed for them."""
 
     def complete(self, now: int) -> None:
         """Everything was delivered."""
@@ -197,13 +200,15 @@ class Report:
                 f"Connections skipped, {reason}: {count:,} ({', '.join(named[:_SHOWN])}{more})."
             )
         lines += [f"Hint: {hint}" for hint in self._hints()]
-        for entry in self.failures[:_SHOWN]:
+        # Those of stream maps are told of once for all connections.
+        failures = [entry for entry in self.failures if entry.reason != maps.REASON]
+        for entry in failures[:_SHOWN]:
             lines.append(
                 f"Failed: {entry.stream} of connection {entry.connection_id or '-'}:"
                 f" {entry.error_message}"
             )
-        if len(self.failures) > _SHOWN:
-            lines.append(f"… and {len(self.failures) - _SHOWN:,} more: see sync_report.")
+        if len(failures) > _SHOWN:
+            lines.append(f"… and {len(failures) - _SHOWN:,} more: see sync_report.")
         return lines
 
     def _hints(self) -> Iterator[str]:

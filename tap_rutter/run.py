@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from tap_rutter.errors import (
     Stopped,
     Terminated,
 )
+from tap_rutter.maps import MapFailed
 from tap_rutter.outcomes import Outcomes
 from tap_rutter.pace import Pace
 from tap_rutter.pages import Page
@@ -88,6 +89,11 @@ class Run:
                 self.tap.settings.api_version,
             )
         return self._chosen.connections
+
+    @property
+    def notices(self) -> Sequence[str]:
+        """What the settings ask for and there is not: said at the start, and at the end again."""
+        return (*self.tap.notices, *(self._chosen.notices if self._chosen else ()))
 
     @property
     def env(self) -> Environment:
@@ -237,6 +243,12 @@ class Run:
             try:
                 if isinstance(item, Page):
                     self.delivery.page(stream, item, pair, entry, write=write)
+                if entry.unmapped is not None:
+                    # What follows lands too, but no bookmark may pass a row that did not.
+                    if isinstance(item, Done):
+                        raise entry.unmapped
+                    self.delivery.state_if_due()
+                    continue
                 progress = self._account(item, pair, entry, progress)
             except (OSError, Stopped):  # of the output, which is everyone's
                 raise
@@ -350,12 +362,17 @@ class Run:
             entry.full_read = True
         moment = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
         for row in self.made_rows(stream):
-            entry.rows += 1
-            if write:
-                self.delivery.record(
-                    stream, stream.conformer.conform(row, None, entry.repairs), moment
-                )
-        entry.complete(self.clock.now())
+            record = stream.conformer.conform(row, None, entry.repairs)
+            try:
+                if write:
+                    self.delivery.record(stream, record, moment)
+                entry.rows += 1
+            except MapFailed as error:
+                self.delivery.note_unmapped(error, entry)
+        if entry.unmapped is None:
+            entry.complete(self.clock.now())
+        else:
+            self.outcomes.fail_made(entry, entry.unmapped, self.clock.now())
         return entry.rows
 
     def _drop(self, pair: Pair, plan: Plan) -> None:

@@ -21,6 +21,7 @@ from singer_sdk.helpers.capabilities import (
 )
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
+from tap_rutter import maps
 from tap_rutter.catalog import checked, settle
 from tap_rutter.errors import ConfigError
 from tap_rutter.run import Run
@@ -68,6 +69,7 @@ class TapRutter(Tap):
             ConfigError: for settings, a catalog or a state that cannot be used.
         """
         self._with_credentials = validate_config
+        self.notices: list[str] = []
         check_shape(state or {})
         if parse_env_config:
             config = {**(config or {}), **read_environment()}
@@ -88,7 +90,11 @@ class TapRutter(Tap):
             self.config, with_credentials=self._with_credentials, known_optional=OPTIONAL
         )
         self.append_builtin_config(self.config_jsonschema)
-        for error in DEFAULT_JSONSCHEMA_VALIDATOR(self.config_jsonschema).iter_errors(self._config):
+        # maps.py says in words what is wrong with a map; the SDK's schema of them cannot be used.
+        values = {**self._config}
+        if isinstance(values.get("stream_maps"), dict):
+            values["stream_maps"] = {}
+        for error in DEFAULT_JSONSCHEMA_VALIDATOR(self.config_jsonschema).iter_errors(values):
             if error.path:
                 where = ".".join(str(part) for part in error.path)
                 raise ConfigError(
@@ -106,14 +112,29 @@ class TapRutter(Tap):
             ConfigError: for a map that cannot be read.
         """
         settle(self._input_catalog, self)
+        given = self._config.get("stream_maps") or {}
+        settled, said = maps.checked(given, self._known())
+        # A copy: the SDK takes parts out of it.
+        self._config = {**self._config, "stream_maps": settled}
+        self.notices += said
         try:
             super().setup_mapper()
-        except MappingError as error:
+        except (MappingError, LookupError, TypeError, ValueError) as error:
             # The SDK's own message quotes the expression, and with it whatever it was given.
             raise ConfigError(
-                "Setting 'stream_maps' holds a map or an expression that cannot be read"
+                "Setting 'stream_maps' or flattening holds what cannot be used"
                 f" ({type(error).__name__})."
             ) from None
+        maps.guard(self.mapper)
+
+    def _known(self) -> maps.Known:
+        """What stream maps can be about."""
+        streams = self.rutter_streams
+        return maps.Known(
+            streams=[name_of(stream) for stream in STREAMS],
+            columns={stream.name: list(stream.schema["properties"]) for stream in streams},
+            keys={stream.name: stream.key for stream in streams},
+        )
 
     def discover_streams(self) -> Sequence[RutterStream]:
         """The streams that the API version has; optional ones only when named."""

@@ -84,4 +84,4 @@ def test_every_row_of_the_short_way_has_a_field_beside_its_connection() -> None:
     for stream in STREAMS:
         made = tap.streams.get(name_of(stream))
         if made is not None and made.short_way is not None:  # type: ignore[attr-defined]
-            assert set(stream.key) - {"connection_id"}, stream.name
+            assert set(stream.key) - {"connection_id"}, name_of(stream)

@@ -15,7 +15,7 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import SchemaMessage
 
-from tap_rutter import trial
+from tap_rutter import maps, trial
 from tap_rutter.kinds.snapshot import Snapshot
 from tap_rutter.kinds.synced import Synced
 from tap_rutter.kinds.updated import Updated
@@ -191,6 +191,25 @@ class RutterStream(Stream):
             if self.keeps_objects_whole:
                 message.schema = opened(message.schema)
             yield message
+
+    @property
+    def selected(self) -> bool:
+        """Whether the stream is read: selected, and something of it leaves.
+
+        One that the stream maps remove is not read: it would be reported complete and bookmarked
+        though none of its rows has arrived anywhere.
+        """
+        return bool(super().selected) and self.leaves
+
+    @selected.setter
+    def selected(self, value: bool | None) -> None:
+        # The SDK's own: a property's setter is not inherited on its own.
+        Stream.selected.fset(self, value)  # type: ignore[attr-defined]
+
+    @cached_property
+    def leaves(self) -> bool:
+        """Whether anything of the stream leaves by way of the stream maps."""
+        return maps.leaves(self.stream_maps)
 
     @cached_property
     def keeps_objects_whole(self) -> bool:
