@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -17,10 +17,9 @@ from tap_rutter.errors import (
     UnknownConnections,
     Unsupported,
 )
-from tap_rutter.names import meant
+from tap_rutter.notices import missing_platforms
 from tap_rutter.pages import ListDecoder, Page, decode_value, missing, open_body
 from tap_rutter.paging import follow
-from tap_rutter.platforms import KNOWN
 from tap_rutter.redact import SECRETS
 from tap_rutter.settings import Settings
 
@@ -105,7 +104,9 @@ def choose(client: Client, settings: Settings) -> Chosen:
         unique = {name: unique[name] for name in known}
     chosen = sorted(unique.values(), key=lambda connection: connection.id)
     if settings.platforms:
-        notices += missing_platforms(settings.platforms, chosen)
+        notices += missing_platforms(
+            settings.platforms, {connection.platform.upper() for connection in chosen}
+        )
         chosen = [entry for entry in chosen if entry.platform.upper() in settings.platforms]
     if settings.shard:
         part, parts = settings.shard
@@ -113,16 +114,6 @@ def choose(client: Client, settings: Settings) -> Chosen:
     for notice in notices:
         logger.warning("%s", notice)
     return Chosen(tuple(chosen), tuple(lost), tuple(notices))
-
-
-def missing_platforms(wanted: Iterable[str], found: Sequence[Connection]) -> list[str]:
-    """What to say of platforms that no connection has, with the nearest that there is."""
-    present = {connection.platform.upper() for connection in found}
-    return [
-        f"Setting 'platforms' names {name}, but no connection is of that platform."
-        f"{meant(name, present if name in KNOWN else present | KNOWN)}"
-        for name in sorted(set(wanted) - present)
-    ]
 
 
 def shard_of(connection_id: str, parts: int) -> int:

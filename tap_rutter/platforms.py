@@ -84,6 +84,3 @@ PLATFORMS: Mapping[str, tuple[str, ...]] = {
     stream: tuple(sorted(names.split())) for stream, names in _SERVED_BY.items()
 }
 """By stream: the platforms that are known to serve it. Of a stream that is not here none is."""
-
-KNOWN = frozenset(name for names in PLATFORMS.values() for name in names)
-"""Every platform that is named there; there are more."""

@@ -12,6 +12,7 @@ from singer_sdk import typing as th
 
 from tap_rutter import __version__, times
 from tap_rutter.errors import ConfigError
+from tap_rutter.names import nearest
 from tap_rutter.versions import BASE_URLS, LATEST, SUPPORTED
 
 ENVIRONMENTS = tuple(BASE_URLS)
@@ -208,7 +209,7 @@ _RANGES: dict[str, tuple[int, int]] = {
     "max_retry_seconds": (0, 86_400),
 }
 # Settings of the SDK that would break a promise of this tap.
-_REFUSED = {
+REFUSED = {
     "emit_activate_version_messages": "it would delete the rows of connections that a run does not"
     " read; see deleted_objects for deletions",
     "batch_config": "records leave as RECORD messages only",
@@ -301,7 +302,7 @@ class Settings:
 def _checked(config: Mapping[str, Any], *, with_credentials: bool) -> dict[str, Any]:
     """Values by name, defaults filled in, each of its declared type."""
     values: dict[str, Any] = {}
-    for name, why in _REFUSED.items():
+    for name, why in REFUSED.items():
         if config.get(name):
             raise ConfigError(f"Setting '{name}' is not supported: {why}.")
     for name, schema in JSONSCHEMA["properties"].items():
@@ -314,9 +315,11 @@ def _checked(config: Mapping[str, Any], *, with_credentials: bool) -> dict[str, 
     if with_credentials:
         for name in JSONSCHEMA["required"]:
             if not values[name] or not values[name].strip():
+                other = nearest(name, {*config} - {*JSONSCHEMA["properties"]})
                 raise ConfigError(
                     f"Setting '{name}' is missing: set it in the configuration or as"
                     f" TAP_RUTTER_{name.upper()}."
+                    + (f" '{other}', which is there, is not a setting." if other else "")
                 )
     return values
 

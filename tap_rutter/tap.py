@@ -24,9 +24,10 @@ from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from tap_rutter import maps
 from tap_rutter.catalog import checked, settle
 from tap_rutter.errors import ConfigError
+from tap_rutter.notices import unknown_settings, unknown_variables
 from tap_rutter.run import Run
 from tap_rutter.schemas import document
-from tap_rutter.settings import JSONSCHEMA, Settings
+from tap_rutter.settings import JSONSCHEMA, REFUSED, Settings
 from tap_rutter.state import Bookmarks, check_shape
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
@@ -103,6 +104,9 @@ class TapRutter(Tap):
                 )
         if self._config.get("flattening_enabled") and "flattening_max_depth" not in self._config:
             raise ConfigError("Setting 'flattening_enabled' needs 'flattening_max_depth' as well.")
+        known = {*self.config_jsonschema["properties"], *REFUSED}
+        self.notices += unknown_settings(self._config, known)
+        self.notices += unknown_variables(os.environ, known)
         return []
 
     def setup_mapper(self) -> None:
