@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tap-rutter")
 
 FAILED, BAD_CONFIG, REFUSED = 1, 2, 3
+DISABLED = "disabled"
+TESTS = ("all", "records", "schema", DISABLED)
+"""What ``--test`` takes: records (the same as all), or the schemas alone; or a run after all."""
 _GRACE_SECONDS = 5.0
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
@@ -112,8 +115,12 @@ def invoke(
     config: Any,
     state: IO[str] | None,
     catalog: IO[str] | None,
+    test: str = DISABLED,
 ) -> int:
-    """Read everything that the settings and the catalog ask for; returns the exit code."""
+    """Read everything that the settings and the catalog ask for; returns the exit code.
+
+    ``test``: whether to try it out only, one of ``TESTS``.
+    """
     guard_logging()
     tap_class.print_version(print_fn=logger.info)
     tap = tap_class(
@@ -128,9 +135,9 @@ def invoke(
     _warn_of_address(tap.settings.api_url)
     with _signals(tap):
         try:
-            return _read(tap)
+            return _read(tap) if test == DISABLED else _try_out(tap, test)
         except Terminated as ended:
-            return _end(tap, ended.signum)
+            return _end(tap, ended.signum, stated=test == DISABLED)
         except BrokenPipeError:
             return _reader_gone()
         except OSError as error:  # those of requests never come this far
@@ -164,7 +171,26 @@ def _json(source: IO[str], what: str) -> Any:
     return content
 
 
-def _read(tap: TapRutter) -> int:
+def _try_out(tap: TapRutter, test: str) -> int:
+    from tap_rutter import trial
+
+    if test == "schema":
+        return trial.write_schemas(tap)
+    code = _list_connections(tap)
+    if code:
+        return code
+    try:
+        code = trial.write_records(tap)
+    except Stopped:
+        tap.run.check_signal()
+        return FAILED
+    for line in (*tap.run.delivery.map_failures.lines(), *tap.run.notices):
+        logger.info("%s", line)
+    return code
+
+
+def _list_connections(tap: TapRutter) -> int:
+    """See that the connections can be listed; returns the exit code."""
     try:
         _ = tap.run.connections
     except CredentialsRefused as error:
@@ -176,6 +202,13 @@ def _read(tap: TapRutter) -> int:
         return FAILED
     except RequestFailed as error:
         return _say(f"The connections cannot be listed: {error.message}", FAILED)
+    return 0
+
+
+def _read(tap: TapRutter) -> int:
+    code = _list_connections(tap)
+    if code:
+        return code
     tap.run.view = open_view(tap.run.client)
     try:
         tap.sync_all()
@@ -229,11 +262,13 @@ def _ending(tap: TapRutter, signum: int) -> None:
     os._exit(128 + signum)
 
 
-def _end(tap: TapRutter, signum: int) -> int:
-    """A whole last line and a STATE for what was delivered."""
+def _end(tap: TapRutter, signum: int, *, stated: bool) -> int:
+    """A whole last line, and a STATE for what was delivered unless it was for trial only."""
     logger.warning("Ended by signal %d: writing what has been read.", signum)
     try:
-        tap.run.finish()
+        if stated:
+            tap.run.finish()
+        tap.writer.flush()
     except BrokenPipeError:
         _reader_gone()
     return 128 + signum

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tap-rutter")
 
-_MADE_HERE = {"connections", "sync_report"}
+_MADE_HERE = trial.MADE_HERE
 
 
 class Run:
@@ -167,7 +167,10 @@ class Run:
         """Deliver all pairs of one stream, then, at the last stream, the end of the run."""
         self.check_signal()
         if stream.ABORT_AT_RECORD_COUNT is not None:
-            trial.try_out(self, stream)
+            _, error = trial.try_out(self, stream, stream.ABORT_AT_RECORD_COUNT)
+            self.tap.writer.flush()
+            if error is not None:
+                raise error
             return
         with stream.get_record_counter() as counter, stream.get_sync_timer():
             if stream.name in _MADE_HERE:
