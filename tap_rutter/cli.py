@@ -50,7 +50,7 @@ def simulate(context: click.Context, args: tuple[str, ...]) -> None:
     """Serve a simulated Rutter on this machine."""
     from tap_rutter.simulator.__main__ import main as serve
 
-    context.exit(serve(list(args)))
+    context.exit(serve(list(args), command=context.command_path))
 
 
 @main.command()

@@ -17,9 +17,14 @@ from tap_rutter.simulator.world import DEFAULT_START, DEFAULT_VERSION, World
 from tap_rutter.simulator.worlds import standard_world
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve a simulated Rutter until interrupted; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> int:
+    """Serve a simulated Rutter until interrupted; returns the exit code.
+
+    Args:
+        argv: The arguments; those of the process, if none are given.
+        command: What was typed before them, for the help.
+    """
+    arguments = _parser(command or "python -m tap_rutter.simulator").parse_args(argv)
     try:
         world = _world(arguments)
     except UnknownVersion as error:
@@ -48,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tap_rutter.simulator",
+        prog=command,
         description="A simulated Rutter API on this machine: no data of it is real.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
@@ -80,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _moment(text: str) -> datetime:
     milliseconds = parse_iso(text)
     if milliseconds is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 time")
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
