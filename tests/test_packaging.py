@@ -18,6 +18,7 @@ import jsonschema
 import yaml
 from packaging.requirements import Requirement
 from singer_sdk.helpers import capabilities
+from singer_sdk.helpers._flattening import FlatteningOptions
 
 import tap_rutter
 from tap_rutter.tap import TapRutter
@@ -100,6 +101,22 @@ def test_meltano_yml_declares_the_settings_of_the_tap() -> None:
         assert options == [value for value in schema.get("enum", []) if value is not None], name
 
 
+def test_meltano_yml_shows_every_default_of_the_tap() -> None:
+    declared = {s["name"]: s for s in _plugins("extractors")["tap-rutter"]["settings"]}
+    shown = {name: setting["value"] for name, setting in declared.items() if "value" in setting}
+    flat = FlatteningOptions(enabled=False)
+    assert shown == {
+        **{
+            name: schema["default"]
+            for name, schema in _settings().items()
+            if schema.get("default") is not None and name != "user_agent"  # it holds the version
+        },
+        "flattening_enabled": flat.enabled,
+        "flattening_max_key_length": flat.max_key_length,
+        "flattening_separator": flat.separator,
+    }
+
+
 def test_meltano_yml_declares_no_setting_that_the_tap_does_not_know() -> None:
     about = _output(_command("tap-rutter"), "--about", "--format=json")
     known = json.loads(about)["settings"]["properties"]
@@ -132,7 +149,12 @@ def test_meltano_hands_settings_over_without_the_hub(tmp_path: Path) -> None:
             TAP_RUTTER_START_DATE="2024-01-31T00:00:00Z",
         )
     )
-    assert config == {
+    defaults = {
+        setting["name"]: setting["value"]
+        for setting in _plugins("extractors")["tap-rutter"]["settings"]
+        if "value" in setting
+    }
+    assert config == defaults | {
         "client_id": "from the short name",
         "client_secret": "from the long name",
         "connection_ids": ["a", "b"],
