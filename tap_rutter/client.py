@@ -1,7 +1,7 @@
 """One request to Rutter: its tries, and what its answer stands for.
 
 Everything that passes by itself is tried again within ``max_retry_seconds`` of the request's whole
-life; what remains is an error of ``errors.py``.
+life, or for as long as ``patience.py`` still grants; what remains is an error of ``errors.py``.
 """
 
 from __future__ import annotations
@@ -13,17 +13,29 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tap_rutter import times
-from tap_rutter.errors import PairFailed, Stopped, error_body, is_passing, refusal
+from tap_rutter.errors import (
+    PairFailed,
+    RequestFailed,
+    Stopped,
+    Unreachable,
+    error_body,
+    is_passing,
+    refusal,
+)
 from tap_rutter.pace import Pace
-from tap_rutter.redact import redact
+from tap_rutter.patience import Life, NotAsked, Patience, Retries
+from tap_rutter.redact import redact_start
 from tap_rutter.settings import Settings
-from tap_rutter.wire import Broken, Unverified, Wire
+from tap_rutter.wire import Broken, TooLarge, Unverified, Wire, place_of
 
 _T = TypeVar("_T")
 Params = Mapping[str, str]
 
 _FIRST_WAIT = 1.0  # seconds; doubled at each further try
 _LONGEST_WAIT = 60.0
+_SPEAKING = frozenset({429, 452, 550})
+"""Statuses of Rutter itself, about too many requests or the platform behind it: it is up."""
+_LONGEST_TROUBLE = 200
 
 
 class UnreadableAnswer(Exception):
@@ -96,6 +108,10 @@ class Client:
         """Access tokens by connection id. They live here and nowhere else."""
         self.requests = 0
         """How many requests have been made, give or take those of this moment."""
+        self.patience = Patience(
+            settings.max_retry_seconds, lambda: time.monotonic(), lambda: pace.stopped
+        )
+        self.retries = Retries(lambda: time.monotonic())
         self._wire = Wire(settings, lambda: pace.stopped)
 
     def close(self) -> None:
@@ -117,43 +133,86 @@ class Client:
             RequestFailed: what the answer stands for (see ``errors.refusal``).
             Stopped: when the run is being ended.
         """
-        begun = time.monotonic()
-        deadline = begun + self.settings.max_retry_seconds
+        life = self.patience.begin(call.path, call.connection_id)
         # However short a request may live, it gets a whole try.
-        end = max(deadline, begun + self.settings.request_timeout)
+        end = life.begun + max(self.settings.max_retry_seconds, self.settings.request_timeout)
         tries = 0
         while True:
+            try:
+                self.patience.admit(life)
+            except NotAsked as error:
+                raise PairFailed(
+                    f"{call.path} was not asked for{' again' if tries else ''}: {error}",
+                    reason="retries_exhausted",
+                ) from None
             tries += 1
-            trouble, wait = self._attempt(call, decode, counts, end)
-            if not isinstance(trouble, _Trouble):
-                return trouble
+            try:
+                result = self._attempt(call, decode, counts, life, end)
+            finally:
+                self.patience.release(life)
+            if not isinstance(result, _Trouble):
+                return result
+            wait = result.wait
             if wait is None or (wait <= 0 and tries > 1):
                 # No wait is granted once: asked for each time, it would make this a storm.
                 ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
                 wait = random.uniform(ceiling / 2, ceiling)
-            if time.monotonic() + wait > deadline:
-                raise PairFailed(
-                    f"{call.path} failed {tries} time{'s' if tries > 1 else ''},"
-                    f" last with {trouble.text}",
-                    reason=trouble.reason,
-                    status=trouble.status,
-                )
+            speaks = result.status in _SPEAKING
+            is_patient = result.status != 429 and wait <= self.settings.max_retry_seconds
+            why = self.patience.failed(life, wait, speaks=speaks, is_patient=is_patient)
+            if why is not None:
+                raise self._given_up(call, result, tries, why)
             counts.retries += 1
+            self.retries.say(call.path, call.connection_id, result.text, wait)
             self.pace.sleep(wait)
 
+    def _given_up(self, call: Call, trouble: _Trouble, tries: int, why: str) -> RequestFailed:
+        """The error for a request that is not tried again."""
+        times_said = f"{tries} time{'s' if tries > 1 else ''}"
+        if not self.patience.is_reached:
+            return Unreachable(
+                f"nothing answers at {place_of(self.settings.api_url)}: {call.path} failed"
+                f" {times_said}, last with {trouble.text}. Check the setting 'api_url', and the"
+                " network, DNS and proxy between here and there",
+                reason=trouble.reason,
+            )
+        return PairFailed(
+            f"{call.path} failed {times_said}, last with {trouble.text}{why and ', ' + why}",
+            reason=trouble.reason,
+            status=trouble.status,
+        )
+
     def _attempt(
-        self, call: Call, decode: Callable[[Answer], _T], counts: Counts, end: float
-    ) -> tuple[_T | _Trouble, float | None]:
+        self,
+        call: Call,
+        decode: Callable[[Answer], _T],
+        counts: Counts,
+        life: Life,
+        end: float,
+    ) -> _T | _Trouble:
         """One try: its result, or what was wrong and how long the server asks to wait."""
         with self.pace.turn():
             counts.requests += 1
             self.requests += 1
             try:
-                reply = self._wire.get(call.path, self._query(call), end=end)
+                reply = self._wire.get(
+                    call.path,
+                    self._query(call),
+                    end=end,
+                    begin_within=self.patience.most_seconds(life),
+                )
             except Broken as error:
                 if self.pace.stopped:
                     raise Stopped("The run is being ended.") from None
-                return _Trouble(str(error)), None
+                if error.begun:
+                    self.patience.reached()
+                return _Trouble(str(error))
+            except TooLarge as error:
+                self.patience.reached()
+                self.patience.heard(life)
+                raise PairFailed(
+                    f"{call.path} was answered with {error}", reason="bad_response"
+                ) from None
             except Unverified as error:
                 raise _unverified(call.path, error) from None
             except (OSError, ValueError) as error:
@@ -163,6 +222,7 @@ class Client:
                     reason="refused",
                 ) from None
         status, headers, content = reply.status, reply.headers, reply.content
+        self.patience.reached()
         self.clock.correct(headers.get("Date"))
         if status == 429:
             self.pace.too_fast()
@@ -170,16 +230,25 @@ class Client:
             self.pace.answered()
         if status == 200:
             try:
-                return decode(Answer(content, self.clock.now())), None
+                result = decode(Answer(content, self.clock.now()))
             except UnreadableAnswer as error:
-                return _Trouble(f"a 200 {error}", "bad_response", status), None
+                return _Trouble(f"a 200 {error}", "bad_response", status)
+            except RequestFailed:
+                self.patience.heard(life)
+                raise
+            self.patience.heard(life)
+            return result
         body = error_body(content)
         if not is_passing(status, body):
+            self.patience.heard(life)
             raise refusal(status, body, where=call.path, sorted_list=call.sorted_list)
         reason = "rate_limited" if status in {429, 452} else "retries_exhausted"
         said = f": {body.error_message}" if body and body.error_message else ""
-        return _Trouble(f"status {status}{redact(said)[:200]}", reason, status), self._asked_wait(
-            headers
+        return _Trouble(
+            f"status {status}{redact_start(said, _LONGEST_TROUBLE)}",
+            reason,
+            status,
+            self._asked_wait(headers),
         )
 
     def _query(self, call: Call) -> Mapping[str, str]:
@@ -205,6 +274,8 @@ class _Trouble:
     text: str
     reason: str = "retries_exhausted"
     status: int | None = None
+    wait: float | None = None
+    """Seconds that the server asks to wait; None where it does not ask."""
 
 
 def _unverified(path: str, error: Unverified) -> PairFailed:

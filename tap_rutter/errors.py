@@ -8,6 +8,7 @@
     ├── CredentialsRefused      exit 3: Rutter refuses the organisation's client id and secret
     ├── Stopped                 the run is being ended by a signal
     └── RequestFailed           one request; costs at most its connection
+        ├── Unreachable         nothing answers the first request of a run: nothing is asked further
         ├── ConnectionUnusable  the rest of this connection is skipped
         ├── Unsupported         a list answered 404: this pair is skipped
         └── PairFailed          this (connection, stream) fails, everything else goes on
@@ -22,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from tap_rutter.redact import redact
+from tap_rutter.redact import redact, redact_start
 
 # Answers that pass by themselves: overload, the platform's throttle (452), faults of Rutter or of
 # the platform (550), and the gateways before them.
@@ -38,6 +39,7 @@ _ENDPOINT_CODE = "PRODUCT_NOT_ALLOWED"
 """One endpoint is closed to the organisation; its status is not published, and 401 is one that
 would otherwise speak of the whole connection."""
 _LONGEST_MESSAGE = 300
+_LONGEST_CODE = 100
 
 
 class TapError(Exception):
@@ -85,7 +87,11 @@ class RequestFailed(TapError):
         super().__init__(message)
         self.reason = reason
         self.status = status
-        self.code = None if code is None else redact(code)
+        self.code = None if code is None else redact_start(code, _LONGEST_CODE)
+
+
+class Unreachable(RequestFailed):
+    """Nothing answers at the API's address; no other request of the run would be answered."""
 
 
 class ConnectionUnusable(RequestFailed):
@@ -161,10 +167,12 @@ def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: boo
         sorted_list: Whether the request asked for an order.
     """
     code = body.error_code if body else None
+    said = (body.error_message if body else None) or "no message"
     # Redacted before it is cut: half a secret is not found any more.
-    said = " ".join(redact((body.error_message if body else None) or "no message").split())
+    said = " ".join(redact_start(said, 2 * _LONGEST_MESSAGE).split())
     said = said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "…"
-    message = f"{where} answered {status}{f' {code}' if code else ''}: {said}"
+    named = f" {redact_start(code, _LONGEST_CODE)}" if code else ""
+    message = f"{where} answered {status}{named}: {said}"
     reason = _CONNECTION_CODES.get(code or "")
     if reason is None and status == 451:
         reason = "needs_reauth"

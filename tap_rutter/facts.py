@@ -24,6 +24,7 @@ _EARLIEST = 946_684_800_000  # 2000-01-01: an earlier sync time is no time
 LONGEST_LAG = 15 * times.DAY
 """How long after the time that it bears a row may become visible: a platform is synced every
 fourteen days at the latest, if so configured at Rutter, and a sync takes its time."""
+_LARGEST_COUNT = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class History:
                 waiting[name] = known
         return cls(
             completed=completed if isinstance(completed, bool) else None,
-            batches=int(batches) if isinstance(batches, int | float) else None,
+            batches=_whole(batches),
             ready=ready,
             waiting=waiting,
         )
@@ -128,6 +129,18 @@ class History:
         return min(known) * times.SECOND if known else None
 
 
+def _whole(count: object) -> int | None:
+    """A count as it came, or None where it is none that a database could hold.
+
+    Written out, a count like 1e30000000 would take longer than the whole run.
+    """
+    if isinstance(count, bool) or not isinstance(count, int | float | Decimal):
+        return None
+    if isinstance(count, Decimal) and not count.is_finite():
+        return None
+    return int(count) if 0 <= count <= _LARGEST_COUNT else None
+
+
 def _is_older(date: int | None, than: int | None) -> bool:
     return date is not None and than is not None and date < than
 
@@ -174,7 +187,7 @@ class Facts:
             # How these entities are spelt is not documented; they are the same words.
             if name.lower().removesuffix("s") == rutter_object.removesuffix("s"):
                 count = entity.get("synced_count") if isinstance(entity, dict) else None
-                return int(count) if isinstance(count, int | Decimal) else None
+                return _whole(count)
         return None
 
     @property

@@ -15,21 +15,24 @@ import re
 import sys
 import threading
 import traceback
+from bisect import bisect_right, insort
 from types import TracebackType
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
 _SHORTEST = 4  # a shorter secret would hide half of every line; the API's are far longer
+_PIECE, _MOST = 1 << 13, 1 << 18  # no server takes a token or address as long as this
 
-# Backslashes: JSON that is quoted in JSON, as bodies are in structured logs.
+# Backslashes: JSON that is quoted in JSON, as bodies are in structured logs. What may repeat gives
+# nothing back once taken (``*+``), so that no text takes longer than its length.
 _PATTERNS = (
     re.compile(
-        r"(access_token(?:=|%(?:25)*3D|[\\\"']*\s*[:=]\s*[\\\"']*))[^&\s\"'<>,)\]}\\]+",
+        r"(access_token(?:=|%(?:25)*+3D|[\\\"']*+\s*+[:=]\s*+[\\\"']*+))[^&\s\"'<>,)\]}\\]++",
         re.IGNORECASE,
     ),
-    re.compile(r"(\bBasic\s+)[A-Za-z0-9+/=_-]{6,}", re.IGNORECASE),
+    re.compile(r"(\bBasic\s++)[A-Za-z0-9+/=_-]{6,}+", re.IGNORECASE),
     re.compile(
-        r"(\b\w*(?:link|update)_url[\\\"']*\s*[:=]\s*[\\\"']*)(?:[^\s\"'}\\]|\\+/)+",
+        r"(\b\w*(?:link|update)_url[\\\"']*+\s*+[:=]\s*+[\\\"']*+)(?:[^\s\"'}\\]|\\++/)++",
         re.IGNORECASE,
     ),
 )
@@ -57,15 +60,64 @@ def _forms_of(secret: str) -> set[str]:
     return forms | {form.replace("/", "\\/") for form in forms}
 
 
+class _Texts:
+    """Many texts, found at the place where they end in another, however alike their endings are.
+
+    They are kept backwards and in order: those that end at a place are beginnings of what stands
+    before it, read backwards, and so neighbours of it in that order.
+    """
+
+    __slots__ = ("_backwards", "longest")
+
+    def __init__(self) -> None:
+        self._backwards: list[str] = []
+        self.longest = 0
+
+    def add(self, text: str) -> None:
+        """Take a text in that is not there yet."""
+        backwards = text[::-1]
+        insort(self._backwards, backwards)
+        self.longest = max(self.longest, len(text))
+
+    def longest_at(self, before: str) -> int:
+        """How long the longest text is that ``before``, read backwards, begins with; 0 for none."""
+        known, high = self._backwards, len(self._backwards)
+        while True:
+            at = bisect_right(known, before, 0, high)
+            if not at:
+                return 0
+            nearest = known[at - 1]
+            if before.startswith(nearest):
+                return len(nearest)
+            # A shorter one can only be what these two begin with alike, or less.
+            before, high = before[: _alike(before, nearest)], at - 1
+            if len(before) < _SHORTEST:
+                return 0
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 class Secrets:
     """The secret texts known so far, with the forms in which they could be quoted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: set[str] = set()
+        self._forms: set[str] = set()
         # By their last characters, so that thousands of them cost a line of the log no more than
-        # one does. Values are replaced, never changed: any thread may read them.
-        self._endings: dict[str, tuple[str, ...]] = {}
+        # one does.
+        self._endings: dict[str, _Texts] = {}
+        self._longest = 0
 
     def add(self, *secrets: str | None) -> None:
         """Learn secrets; the forms in which texts quote them are hidden too."""
@@ -73,27 +125,58 @@ class Secrets:
             for secret in secrets:
                 if secret and len(secret) >= _SHORTEST and secret not in self._known:
                     self._known.add(secret)
-                    for form in _forms_of(secret):
-                        ending = form[-_SHORTEST:]
-                        self._endings[ending] = (*self._endings.get(ending, ()), form)
+                    for start in range(0, min(len(secret), _MOST), _PIECE):
+                        self._learn(secret[start : start + _PIECE])
+
+    def _learn(self, piece: str) -> None:
+        for form in _forms_of(piece) - self._forms:
+            if len(form) < _SHORTEST:
+                continue
+            self._forms.add(form)
+            self._endings.setdefault(form[-_SHORTEST:], _Texts()).add(form)
+            self._longest = max(self._longest, len(form))
 
     def add_basic(self, client_id: str, client_secret: str) -> None:
         """Learn the client secret and the Basic header that is made of it."""
         pair = f"{client_id}:{client_secret}".encode()
         self.add(client_secret, base64.b64encode(pair).decode())
 
-    def hide(self, text: str) -> str:
-        """The text with every secret replaced."""
-        possible = {
-            form
-            for end in range(_SHORTEST, len(text) + 1)
-            for form in self._endings.get(text[end - _SHORTEST : end], ())
-        }
-        for form in sorted(possible, key=len, reverse=True):
-            text = text.replace(form, HIDDEN)
+    def hide(self, text: str, most: int | None = None) -> str:
+        """The text with every secret replaced; with ``most``, only what begins within so many."""
+        kept = len(text) if most is None else min(most, len(text))
+        with self._lock:
+            text = text[: kept + self._longest]
+            spans = self._spans(text)
+        pieces: list[str] = []
+        at = 0
+        for begin, end in spans:
+            if begin >= kept:
+                break
+            pieces += (text[at:begin], HIDDEN)
+            at = end
+        pieces.append(text[at:kept])
+        text = "".join(pieces)
         for pattern in _PATTERNS:
             text = pattern.sub(rf"\1{HIDDEN}", text)
         return text
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets stand, in order; those that overlap are one."""
+        found: list[tuple[int, int]] = []
+        backwards, size = "", len(text)
+        for end in range(_SHORTEST, size + 1):
+            texts = self._endings.get(text[end - _SHORTEST : end])
+            if texts is None:
+                continue
+            backwards = backwards or text[::-1]
+            length = texts.longest_at(backwards[size - end : size - end + texts.longest])
+            if not length:
+                continue
+            begin = end - length
+            while found and found[-1][1] > begin:
+                begin = min(begin, found.pop()[0])
+            found.append((begin, end))
+        return found
 
 
 SECRETS = Secrets()
@@ -102,6 +185,14 @@ SECRETS = Secrets()
 def redact(text: object) -> str:
     """Any text made safe to leave the process."""
     return SECRETS.hide(str(text))
+
+
+def redact_start(text: str, most: int) -> str:
+    """The beginning of a text of any size, at most so many characters, made safe to leave.
+
+    It is cut after its secrets were hidden: half a secret would not be found any more.
+    """
+    return SECRETS.hide(text, 4 * most)[:most]
 
 
 class RedactingFormatter(logging.Formatter):

@@ -15,7 +15,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
@@ -28,10 +28,17 @@ from tap_rutter.settings import Settings
 
 _SHORTEST_TIMEOUT = 1.0
 _CHUNK = 1 << 18
-_LARGEST_BODY = 1 << 30
+_LARGEST_BODY = 1 << 28
+# A page of JSON packs to a tenth, seldom to a fiftieth; what is small may pack as it likes.
+_LARGEST_RATIO = 200
+_SMALL = 16 << 20
+_MOST_MEMBERS = 10_000
+_PACKED_CHUNK = 1 << 14  # what is left of one is copied where a member ends within it
+_CONNECT_SECONDS = 10.0  # to an API of which nothing has been heard yet
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's own way to say so
 _GZIP_BEGINS = b"\x1f\x8b"
 _NO_RETRIES = urllib3.Retry(False)
+_TOO_LARGE = f"a body of more than {_LARGEST_BODY >> 20} MiB: set a smaller page_size"
 _FIRST_STATUS = 200  # below it, an answer is only announced
 _BAD_CERTIFICATES = re.compile("NO_CERTIFICATE_OR_CRL_FOUND|PEM[_ ]")
 _IS_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*").fullmatch
@@ -39,6 +46,15 @@ _IS_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*").fullmatch
 
 class Broken(Exception):
     """No whole answer came, which may pass; the text says why in a few words, without secrets."""
+
+    def __init__(self, text: str, *, begun: bool) -> None:
+        """``begun``: whether an answer had begun, so that there is somebody who answers."""
+        super().__init__(text)
+        self.begun = begun
+
+
+class TooLarge(Exception):
+    """An answer beyond all measure, which would not be smaller the next time; the text says why."""
 
 
 class Unverified(Exception):
@@ -88,16 +104,25 @@ class Wire:
                 way.close()
             self._ways.clear()
 
-    def get(self, path: str, params: Mapping[str, str], *, end: float) -> Reply:
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        end: float,
+        begin_within: float | None = None,
+    ) -> Reply:
         """Ask once.
 
         Args:
             path: Relative to the API's base address.
             params: The query.
             end: When the answer must have arrived whole, on the monotonic clock.
+            begin_within: Seconds in which it must begin, where that is to be sooner than usual.
 
         Raises:
             Broken: when it does not.
+            TooLarge: when it goes on and on.
             Unverified: when the server's certificate cannot be trusted.
             OSError, ValueError: when proxies or certificates are set up in a way that cannot work.
         """
@@ -106,13 +131,18 @@ class Wire:
         if params:
             target += "?" + urlencode(params)
         left = max(_SHORTEST_TIMEOUT, end - time.monotonic())
+        timeout = min(float(self._settings.request_timeout), left)
+        connect = timeout
+        if begin_within is not None:
+            timeout = min(timeout, begin_within)
+            connect = min(timeout, _CONNECT_SECONDS)
         response = None
         try:
             response = way.pool.urlopen(
                 "GET",
                 target,
                 headers=way.headers,
-                timeout=min(float(self._settings.request_timeout), left),
+                timeout=urllib3.Timeout(connect=connect, read=timeout),
                 retries=_NO_RETRIES,
                 redirect=False,
                 assert_same_host=False,
@@ -124,7 +154,7 @@ class Wire:
             if response.status < _FIRST_STATUS:
                 # What it announces would be taken for the answer to the next request.
                 self._forget(way)
-                raise Broken(f"status {response.status}, which is no answer")
+                raise Broken(f"status {response.status}, which is no answer", begun=True)
         except (urllib3.exceptions.HTTPError, zlib.error) as error:
             if isinstance(error, urllib3.exceptions.LocationValueError):
                 # Its own text quotes an address, which may be a proxy's with its password.
@@ -137,7 +167,8 @@ class Wire:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 why = re.search(r"certificate verify failed: ([^(\[]+)", str(error))
                 raise Unverified(why[1].strip() if why else "no reason given") from None
-            raise Broken(_describe(error, begun=response is not None)) from None
+            begun = response is not None
+            raise Broken(_describe(error, begun=begun), begun=begun) from None
         finally:
             if response is not None:
                 # What is not at its end is thrown away: the next answer would begin within it.
@@ -160,7 +191,7 @@ class Wire:
             if time.monotonic() > end or self._is_stopped():
                 raise urllib3.exceptions.TimeoutError
             if size > _LARGEST_BODY:
-                raise Broken("a body of more than 1 GiB")
+                raise TooLarge(_TOO_LARGE)
         return b"".join(chunks)
 
     def _forget(self, way: _Way) -> None:
@@ -217,18 +248,40 @@ def _unpacked(encoding: str, packed: bytes) -> bytes:
 
     Raises:
         zlib.error: for one that does not unpack, or not to its end.
+        TooLarge: for one that unpacks to more than any page needs.
     """
     if not packed or "gzip" not in encoding.lower():
         return packed
-    content, rest = b"", packed
-    while True:
+    most = min(_LARGEST_BODY, max(_SMALL, _LARGEST_RATIO * len(packed)))
+    pieces: list[bytes] = []
+    at = size = 0
+    for _ in range(_MOST_MEMBERS):  # a body may be made of several, one after another
         unpacking = zlib.decompressobj(_GZIP)
-        content += unpacking.decompress(rest, _LARGEST_BODY)
-        if not unpacking.eof:
-            raise zlib.error("the end is missing")
-        rest = unpacking.unused_data
-        if not rest.startswith(_GZIP_BEGINS):  # a body may be made of several, one after another
-            return content
+        while not unpacking.eof:
+            chunk = unpacking.unconsumed_tail
+            if not chunk:
+                chunk = packed[at : at + _PACKED_CHUNK]
+                at += len(chunk)
+            if not chunk:
+                raise zlib.error("the end is missing")
+            pieces.append(unpacking.decompress(chunk, most + 1 - size))
+            size += len(pieces[-1])
+            if size > most:
+                raise TooLarge(
+                    f"{len(packed):,} bytes that unpack to more than {most:,}: no page does"
+                )
+        at -= len(unpacking.unused_data)
+        if packed[at : at + len(_GZIP_BEGINS)] != _GZIP_BEGINS:
+            return b"".join(pieces)
+    raise TooLarge(f"a body that was packed in more than {_MOST_MEMBERS:,} pieces")
+
+
+def place_of(address: str) -> str:
+    """An address's host and port, for messages; never what else it may hold."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _describe(error: Exception, *, begun: bool) -> str:
@@ -239,6 +292,8 @@ def _describe(error: Exception, *, begun: bool) -> str:
         return "a TLS error: " + redact(error)[:200]
     if isinstance(error, urllib3.exceptions.ProxyError):
         return "a proxy error"
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "a host name that cannot be resolved (DNS)"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return "a connection refused, reset or closed"
     if isinstance(error, urllib3.exceptions.TimeoutError):

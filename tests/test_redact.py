@@ -376,3 +376,70 @@ def test_a_fault_of_a_thread_is_redacted(
     assert "RuntimeError" in caplog.text
     assert is_clean(caplog.text)
     assert is_clean(capsys.readouterr().err)
+
+
+# ---- many secrets, alike
+
+
+def addresses(number: int) -> list[str]:
+    return [f"https://link.example/connection/{at:06}?key=all&env=production" for at in range(number)]
+
+
+def steps_of(learnt: Secrets, text: str) -> int:
+    """How many functions are called to redact a text: what it costs, without a clock."""
+    called = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal called
+        called += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        learnt.hide(text)
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+def test_secrets_that_end_alike_cost_a_text_no_more_than_one_does() -> None:
+    text = " ".join(f"{at} https://other.example/?key=all&env=production" for at in range(50))
+    costs: dict[int, int] = {}
+    for number in (10, 2000):
+        learnt = Secrets()
+        learnt.add(*addresses(number))
+        costs[number] = steps_of(learnt, text)
+        for entry in (addresses(number)[0], addresses(number)[-1]):
+            assert learnt.hide(f"<{entry}>") == f"<{HIDDEN}>"
+    assert costs[2000] <= 2 * costs[10]
+
+
+@given(
+    st.lists(st.text("abA", min_size=4, max_size=12), min_size=1, max_size=30),
+    st.text("abAc", max_size=60),
+)
+def test_what_ends_alike_is_found_like_anything_else(known: list[str], text: str) -> None:
+    learnt = Secrets()
+    learnt.add(*known)
+    covered = [False] * len(text)
+    for secret in known:
+        for at in range(len(text)):
+            if text.startswith(secret, at):
+                covered[at : at + len(secret)] = [True] * len(secret)
+    shown = "".join(letter for letter, hides in zip(text, covered, strict=True) if not hides)
+    assert learnt.hide(text).replace(HIDDEN, "") == shown
+
+
+@given(st.integers(0, 200), st.integers(1, 60))
+def test_the_beginning_of_a_text_shows_no_half_of_a_secret(before: int, most: int) -> None:
+    redact.SECRETS.add("tok-0123456789abcdef")
+    said = redact.redact_start("-" * before + "tok-0123456789abcdef" * 3 + "-" * 500, most)
+    assert len(said) <= most
+    assert "tok" not in said
+    assert said.startswith("-" * min(before, most))
+
+
+def test_a_secret_as_long_as_a_book_is_hidden_to_its_end() -> None:
+    learnt = Secrets()
+    book = "".join(f"{number:05}" for number in range(10_000))
+    learnt.add(book)
+    assert not re.search("[0-9]", learnt.hide(f"<{book}>"))

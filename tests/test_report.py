@@ -385,3 +385,23 @@ def test_every_reason_and_status_is_explained() -> None:
         *("retries_exhausted", "rate_limited", "refused", "bad_response", "cursor_loop"),
         "record_too_large",
     }
+
+
+@pytest.mark.parametrize(
+    "count", ["1e5000", "1e30000000", "-1", str(2**63), "1e400", "true", '"12"']
+)
+def test_a_count_that_no_database_could_hold_is_unknown(count: str) -> None:
+    world = World(9, history_days=30)
+    connection = world.add_connection("QUICKBOOKS", counts={BILLS_PATH: 3})
+    with Simulator(world) as simulator:
+        entity = f'{{"ready":true,"synced_count":{count}}}'
+        history = f'{{"num_batches_completed":{count},"total":{{"bill":{entity}}}}}'
+        body = f'{{"status":{{"is_ready":true,"historical_sync_status":{history}}}}}'
+        simulator.faults.add(
+            "respond", path="/connections/status", times=None, status=200, body=body
+        )
+        run = attempt(simulator, BILLS)
+    assert run.code == 0, run.log
+    row = run.report(BILLS, connection.id)
+    assert (row["status"], row["rows"], row["source_count"]) == ("complete", 3, None)
+    assert "batches" not in str(run.state)

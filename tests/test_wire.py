@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from tap_rutter.wire import Broken, Reply, Wire
 pytestmark = pytest.mark.usefixtures("no_proxies")
 
 BILLS, PATH = "accounting_bills", "/accounting/bills"
+VENDORS = "accounting_vendors"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -136,7 +138,7 @@ def test_a_redirect_is_an_answer_and_not_followed() -> None:
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     world = World(41, history_days=30)
-    world.add_connection("QUICKBOOKS", counts={PATH: 3})
+    world.add_connection("QUICKBOOKS", counts={PATH: 3, "/accounting/vendors": 2})
     with Simulator(world) as running:
         yield running
 
@@ -205,3 +207,59 @@ def test_a_configuration_reaches_the_wire(simulator: Simulator) -> None:
     [request] = simulator.requests
     assert request.headers["user-agent"] == "lender/1.0"
     assert request.headers["x-rutter-version"] == "2024-08-31"
+
+
+# ---- bodies that go on and on
+
+
+def endless(members: int, each: int) -> bytes:
+    """A body of gzip members one after another, each of so many zeros."""
+    return gzip.compress(b"\0" * each) * members
+
+
+HOSTILE = {
+    "one that unpacks to a thousand times its size": lambda: endless(1, 300 << 20),
+    "many of them": lambda: endless(30, 10 << 20),
+    "more members than anybody makes": lambda: endless(20_000, 0),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_body_that_unpacks_without_end_fails_its_list_alone(
+    simulator: Simulator, kind: str
+) -> None:
+    packed = HOSTILE[kind]()
+    (connection,) = simulator.world.connections.values()
+    simulator.faults.add(
+        "respond",
+        path=PATH,
+        times=None,
+        status=200,
+        headers={"Content-Encoding": "gzip"},
+        raw=packed,
+    )
+    tracemalloc.start()
+    try:
+        run = attempt(simulator, BILLS, VENDORS, concurrency=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert run.code == 1
+    # It would be as large the next time: it is not asked for again.
+    assert run.waits == ()
+    assert len(simulator.requests.to(PATH)) == 1
+    row = run.report(BILLS, connection.id)
+    assert (row["status"], row["reason"]) == ("failed", "bad_response")
+    assert "unpack" in row["error_message"] or "packed" in row["error_message"]
+    assert len(run.ids(VENDORS, connection.id)) == 2
+    assert peak < 150 << 20
+
+
+def test_a_page_of_many_members_that_packs_well_is_read_whole() -> None:
+    rows = b"".join(b'{"id":"%06d","note":"%s"},' % (n, b"-" * 200) for n in range(60_000))
+    packed = b"".join(gzip.compress(rows[at : at + 70_000]) for at in range(0, len(rows), 70_000))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    with server([head + packed]) as address:
+        line = wire(address)
+        assert ask(line).content == rows
+        line.close()

@@ -21,7 +21,8 @@ def replaced(fault: Fault | None) -> Answer | None:
     match fault.action:
         case "respond":
             kind = "application/json" if fault.body.startswith(("{", "[")) else "text/plain"
-            return Answer(fault.status, to_bytes(fault.body), kind, dict(fault.headers))
+            body = fault.raw or to_bytes(fault.body)
+            return Answer(fault.status, body, kind, dict(fault.headers))
         case "redirect":
             headers = {"Location": "https://elsewhere.example/"} | fault.headers
             return Answer(302, b"", headers=headers)

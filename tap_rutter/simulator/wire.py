@@ -102,7 +102,8 @@ class Wire:
             "X-Rutter-Request-ID": request_id,
             "Connection": "keep-alive" if keep_alive else "close",
         } | answer.headers
-        if compress and len(body) > _WORTH_COMPRESSING:
+        packed = "Content-Encoding" in answer.headers
+        if compress and not packed and len(body) > _WORTH_COMPRESSING:
             body = gzip.compress(body, 1, mtime=0)
             headers["Content-Encoding"] = "gzip"
         if fault is not None and fault.action == "bad_gzip":

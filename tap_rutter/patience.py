@@ -1,0 +1,313 @@
+"""How long a run waits for Rutter, for one of its connections and for one of its paths.
+
+A request has a patience of its own, ``max_retry_seconds``. Were that all, an outage would cost it
+once for every list, and a run of a thousand connections would take weeks to say that Rutter is
+down. So what one request found out counts for the others too:
+
+* **The API is down** once two requests, one after the other, have used their patience up while
+  nothing at all was answered. The second one need not wait as long: it is there to tell a fault of
+  one list from an outage. Then a connection or a path that nobody has asked for in this silence is
+  asked once more, in a quarter of the patience altogether, and one request now and then; the rest
+  fails without a request. The first answer to anybody ends it: everything that is left is read.
+* **A connection** two of whose lists have used their patience up in a row is tried once for each
+  further list, and **a path** likewise after four in a row. Any answer ends that as well.
+* **The first request of a run** gives up within half a minute where nothing answers it at all.
+
+What counts as an answer: whatever Rutter itself decides, be it a refusal, a 429, or a status in
+which it speaks about the platform behind it (452, 550). A gateway's 5xx, HTML in the place of JSON
+and a broken connection are silence: they are what an outage looks like.
+
+Nothing here knows of threads' work or of HTTP; the clock is handed in.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tap_rutter.errors import Stopped
+
+logger = logging.getLogger("tap-rutter")
+
+REACH_SECONDS = 30.0
+"""How long the first request of a run may find nobody."""
+_CONNECTION_STRIKES = 2
+_PATH_STRIKES = 4
+_SILENT_LISTS = 2
+_SECOND_OPINION = 0.25  # of the patience
+_ENOUGH = 0.75  # of the patience: a try is not made where it would come after the end
+_LEAST_SILENCE = 1.0  # seconds, where there is no patience at all
+_SHORTEST_PROBE = 10.0  # seconds
+_EVERY = 5.0  # seconds between two lines about retries
+_POLL = 0.2  # seconds in which a signal is noticed
+
+_SERVICE = "/connections"
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """What patience knows of one request, from its first try to its last."""
+
+    connection: str | None
+    path: str
+    begun: float
+    heard: int
+    """How many answers the run had got when this request last looked."""
+    silent_from: float
+    """Since when, on this request's clock, nothing was answered to anybody."""
+    is_second: bool
+    """Whether it began when another had used its patience up in silence."""
+    once: str = ""
+    """Why it is tried once only; empty where it is not."""
+    try_begun: float = 0.0
+    is_probe: bool = False
+
+
+class NotAsked(Exception):
+    """The API is down: no request is made; the text says so."""
+
+
+class Patience:
+    """Shared by all requests of a run; safe to use from many threads."""
+
+    def __init__(
+        self, seconds: float, now: Callable[[], float], is_stopped: Callable[[], bool]
+    ) -> None:
+        """
+        Args:
+            seconds: The patience of one request.
+            now: A clock that only goes forward.
+            is_stopped: Whether the run is being ended.
+        """
+        self._seconds = float(seconds)
+        self._now = now
+        self._is_stopped = is_stopped
+        self._changed = threading.Condition()
+        self._reached = False
+        self._heard = 0
+        self._used_up = 0
+        self._asked: set[str | None] = set()
+        self._down = False
+        self._left = 0.0
+        self._probes = 0
+        self._next_probe = 0.0
+        self._strikes: Counter[str] = Counter()
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether anybody has answered anything in this run, be it a gateway."""
+        return self._reached
+
+    @property
+    def is_down(self) -> bool:
+        """Whether what is left fails without a request."""
+        return self._down
+
+    def begin(self, path: str, connection: str | None) -> Life:
+        """A request begins."""
+        now = self._now()
+        shape = _shape(path)
+        with self._changed:
+            life = Life(connection, shape, now, self._heard, now, is_second=self._used_up > 0)
+            if self._strikes[_of_connection(life)] >= _CONNECTION_STRIKES:
+                life.once = "the lists of this connection that came before used their patience up"
+            elif self._strikes[shape] >= _PATH_STRIKES:
+                life.once = f"{shape} of other connections used its patience up"
+        return life
+
+    def admit(self, life: Life) -> None:
+        """Let a try be made. While another finds out whether the API is back, this one waits.
+
+        Raises:
+            NotAsked: where the API is down and nothing new would be found out.
+            Stopped: when the run is being ended.
+        """
+        with self._changed:
+            while self._down:
+                now = self._now()
+                is_new = life.connection not in self._asked or life.path not in self._asked
+                if (is_new and self._left > 0) or (not self._probes and now >= self._next_probe):
+                    life.is_probe = True
+                    self._probes += 1
+                    break
+                if not self._probes:
+                    raise NotAsked(
+                        "nothing of Rutter's API has answered for"
+                        f" {self._seconds:,.0f} seconds or longer"
+                    )
+                self._changed.wait(_POLL)
+                if self._is_stopped():
+                    raise Stopped("The run is being ended.")
+            self._asked |= {life.connection, life.path}
+        life.try_begun = self._now()
+
+    def most_seconds(self, life: Life) -> float | None:
+        """How long the beginning of an answer to this try may take; None for as long as usual."""
+        if not self._reached:
+            return max(1.0, life.begun + REACH_SECONDS - self._now())
+        if life.is_probe:
+            return max(_SHORTEST_PROBE, self._seconds * _SECOND_OPINION)
+        return None
+
+    def reached(self) -> None:
+        """Something has answered, whatever it said."""
+        self._reached = True
+
+    def heard(self, life: Life) -> None:
+        """Rutter has answered, and that is that."""
+        with self._changed:
+            self._hear()
+            self._strikes.pop(_of_connection(life), None)
+            self._strikes.pop(life.path, None)
+
+    def failed(
+        self, life: Life, wait: float, *, speaks: bool, is_patient: bool = True
+    ) -> str | None:
+        """A try has failed.
+
+        Args:
+            life: Whose.
+            wait: Seconds until the next one would be made.
+            speaks: Whether it was Rutter itself that said no for now.
+            is_patient: Whether giving up now would be for want of patience: not where too many
+                requests were made, or where the server asks to wait for longer than that.
+
+        Returns:
+            None where another try is to be made; else why none is, or "" where the request has
+            simply used its own patience up.
+        """
+        now = self._now()
+        with self._changed:
+            self._land(life, now)
+            if speaks:
+                self._hear()
+            if life.heard != self._heard:
+                life.heard, life.silent_from = self._heard, now
+            if self._down:
+                return "and is not tried again while nothing of Rutter's API answers"
+            if life.once:
+                return f"and is tried once only, since {life.once}"
+            patience = self._patience_of(life)
+            if now + wait <= life.begun + patience:
+                return None
+            if is_patient:
+                if not life.is_second:
+                    self._strike(life)
+                if self._is_silent(life, now, wait, patience):
+                    self._used_up += 1
+                if self._used_up >= _SILENT_LISTS:
+                    self._declare_down(now)
+            return ""
+
+    def release(self, life: Life) -> None:
+        """A try has ended, in whatever way: nobody waits for what it finds out any longer."""
+        with self._changed:
+            self._land(life, self._now())
+
+    # ---- the lock is held
+
+    def _patience_of(self, life: Life) -> float:
+        if not self._reached:
+            return min(self._seconds, REACH_SECONDS)
+        if life.is_second and self._used_up:
+            return self._seconds * _SECOND_OPINION
+        return self._seconds
+
+    def _is_silent(self, life: Life, now: float, wait: float, patience: float) -> bool:
+        """Whether nothing was answered to anybody for as long as this request had patience."""
+        if not self._seconds:
+            return now - life.silent_from >= _LEAST_SILENCE
+        return now + wait - life.silent_from >= _ENOUGH * patience
+
+    def _hear(self) -> None:
+        self._heard += 1
+        self._used_up = 0
+        self._asked.clear()
+        if self._down:
+            self._down = False
+            logger.info("Rutter's API answers again: what is left is read.")
+            self._changed.notify_all()
+
+    def _strike(self, life: Life) -> None:
+        if connection := _of_connection(life):
+            self._strikes[connection] += 1
+        self._strikes[life.path] += 1
+
+    def _declare_down(self, now: float) -> None:
+        self._down = True
+        self._left = self._seconds * _SECOND_OPINION
+        self._next_probe = now + self._interval
+        logger.error(
+            "Rutter's API is down: nothing has been answered for %.0f seconds. What is left fails"
+            " without being asked for; one request now and then finds out whether it is back.",
+            self._seconds,
+        )
+
+    @property
+    def _interval(self) -> float:
+        return min(30.0, max(1.0, self._seconds / 20))
+
+    def _land(self, life: Life, now: float) -> None:
+        if not life.is_probe:
+            return
+        life.is_probe = False
+        self._probes -= 1
+        # Those that fly together are paid for together: all in all it takes less than this.
+        self._left -= now - life.try_begun
+        self._next_probe = now + self._interval
+        self._changed.notify_all()
+
+
+def _shape(path: str) -> str:
+    """A path without the ids in it: all attachments of bills are one."""
+    return "/" + "/".join(path.strip("/").split("/")[:2])
+
+
+def _of_connection(life: Life) -> str:
+    """What a connection's strikes are counted under; what tells of connections is no list."""
+    if life.connection is None or life.path.startswith(_SERVICE):
+        return ""
+    return f"connection {life.connection}"
+
+
+class Retries:
+    """Says what is tried again: one line at most every few seconds, and what is waited for now."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._said_at: float | None = None
+        self._unsaid = 0
+        self._waiting = ("", 0.0)
+
+    @property
+    def waiting(self) -> str:
+        """What is waited for now, for the live view; empty where nothing is."""
+        text, until = self._waiting
+        left = until - self._now()
+        return f"{text}; next try in {left:.0f} s" if text and left > 0 else ""
+
+    def say(self, path: str, connection: str | None, why: str, wait: float) -> None:
+        """A request will be tried again.
+
+        Args:
+            path: What was asked for.
+            connection: Of which connection.
+            why: What was wrong, without secrets.
+            wait: Seconds until the next try.
+        """
+        whose = f" of connection {connection}" if connection else ""
+        text = f"{path}{whose} failed with {why}"
+        now = self._now()
+        with self._lock:
+            self._waiting = (text, now + wait)
+            if self._said_at is not None and 0 <= now - self._said_at < _EVERY:
+                self._unsaid += 1
+                return
+            self._said_at = now
+            others, self._unsaid = self._unsaid, 0
+        more = f" ({others:,} more retries since the last such line)" if others else ""
+        logger.warning("%s; next try in %.0f s%s.", text, wait, more)
