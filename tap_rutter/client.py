@@ -158,7 +158,8 @@ class Client:
                 ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
                 wait = random.uniform(ceiling / 2, ceiling)
             speaks = result.status in _SPEAKING
-            is_patient = result.status != 429 and wait <= self.settings.max_retry_seconds
+            is_parked = (result.wait or 0.0) > self.settings.max_retry_seconds
+            is_patient = result.status != 429 and not is_parked
             why = self.patience.failed(life, wait, speaks=speaks, is_patient=is_patient)
             if why is not None:
                 raise self._given_up(call, result, tries, why)

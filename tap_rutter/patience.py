@@ -23,6 +23,7 @@ Nothing here knows of threads' work or of HTTP; the clock is handed in.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -45,6 +46,7 @@ _EVERY = 5.0  # seconds between two lines about retries
 _POLL = 0.2  # seconds in which a signal is noticed
 
 _SERVICE = "/connections"
+_DIGIT = re.compile("[0-9]").search
 
 
 @dataclass(slots=True, eq=False)
@@ -232,6 +234,8 @@ class Patience:
             self._changed.notify_all()
 
     def _strike(self, life: Life) -> None:
+        if not self._seconds:
+            return  # everything is tried once anyway
         if connection := _of_connection(life):
             self._strikes[connection] += 1
         self._strikes[life.path] += 1
@@ -263,7 +267,7 @@ class Patience:
 
 def _shape(path: str) -> str:
     """A path without the ids in it: all attachments of bills are one."""
-    return "/" + "/".join(path.strip("/").split("/")[:2])
+    return "/".join(part for part in path.split("/") if not _DIGIT(part))
 
 
 def _of_connection(life: Life) -> str:

@@ -382,7 +382,9 @@ def test_a_fault_of_a_thread_is_redacted(
 
 
 def addresses(number: int) -> list[str]:
-    return [f"https://link.example/connection/{at:06}?key=all&env=production" for at in range(number)]
+    return [
+        f"https://link.example/connection/{at:06}?key=all&env=production" for at in range(number)
+    ]
 
 
 def steps_of(learnt: Secrets, text: str) -> int:
