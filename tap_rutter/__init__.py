@@ -11,6 +11,7 @@ The walk through the code, in the order in which a run happens::
     kinds/          how a pair of each replication kind is read, and what its bookmark may say
     ahead.py        threads walk chains ahead, one consumer gets their pages in plan order
     client.py       one request and its retries; wire.py: one try, and the answer's bytes
+    patience.py     when a request, a connection and the whole run give up
     pages.py        an answer's bytes cut into records; paging.py: to the end of the list
     run.py          the emitter: records, bookmarks and states in plan order
     records.py      a record as it leaves: typed, repaired where it must be, nothing lost

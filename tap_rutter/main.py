@@ -38,7 +38,7 @@ from tap_rutter.errors import (
     UnknownConnections,
 )
 from tap_rutter.redact import guard_logging, redact
-from tap_rutter.view import open_view
+from tap_rutter.view import hide_metrics, open_view
 
 if TYPE_CHECKING:
     from tap_rutter.tap import TapRutter
@@ -130,6 +130,7 @@ def invoke(
         catalog=None if catalog is None else _json(catalog, "catalog"),
         validate_config=True,
     )
+    hide_metrics()  # the SDK sets its logging up with the tap
     for notice in tap.notices:
         logger.warning("%s", notice)
     _warn_of_address(tap.settings.api_url)
@@ -219,6 +220,7 @@ def _read(tap: TapRutter) -> int:
     except CredentialsRefused as error:
         tap.run.finish()
         return _say(error.message, REFUSED)
+    tap.run.view.end(tap.run.delivery.total)
     tap.run.view.stop()
     _summarise(tap)
     return tap.run.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from support.singer import COMMAND, Ended, Messages, arguments, environment, run
 from tap_rutter.simulator import Simulator, standard_world
 
 
-def watched(simulator: Simulator, *, without_rich: bool = False) -> Ended:
+def watched(simulator: Simulator, *, without_rich: bool = False, level: str = "INFO") -> Ended:
     """A run whose standard error is a terminal that somebody watches."""
     master, slave = pty.openpty()
     command: list[str | Path] = [COMMAND]
@@ -40,7 +41,7 @@ def watched(simulator: Simulator, *, without_rich: bool = False) -> Ended:
             [*command, *files],
             stdout=subprocess.PIPE,
             stderr=slave,
-            env={**environment(), "TERM": "xterm-256color", "COLUMNS": "120"},
+            env={**environment(), "TERM": "xterm-256color", "COLUMNS": "120", "LOGLEVEL": level},
         )
         os.close(slave)
         listener = threading.Thread(target=listen)
@@ -64,6 +65,52 @@ def test_a_person_at_a_terminal_sees_how_far_the_run_is() -> None:
     assert Messages.parse(ended.stdout.encode()).records["commerce_orders"]
     for line in ended.stdout.splitlines():
         assert json.loads(line)["type"] in {"SCHEMA", "RECORD", "STATE"}
+
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def frames(said: str, line: str) -> list[str]:
+    """What a line of the live view showed, from its first state to its last."""
+    text = _ESCAPES.sub("", said).replace("\r", "\n")
+    return [entry.strip() for entry in text.split("\n") if entry.strip().startswith(line)]
+
+
+def test_the_last_that_is_seen_is_the_end() -> None:
+    with Simulator(standard_world(seed=1)) as simulator:
+        ended = watched(simulator)
+        requests = len(simulator.requests)
+    records = Messages.parse(ended.stdout.encode()).records
+    made = {"connections", "sync_report"}  # by the tap itself, of what it knows
+    rows = sum(len(found) for stream, found in records.items() if stream not in made)
+    for line in ("streams", "connections"):
+        last = frames(ended.stderr, line)[-1]
+        figures = re.search(r"([\d,]+)/([\d,]+)", last)
+        assert figures is not None, last
+        assert figures[1] == figures[2] != "0", last
+    assert f"{rows:,} rows, {requests:,} requests" in last
+
+
+def test_what_is_waited_for_is_seen_while_it_is() -> None:
+    with Simulator(standard_world(seed=1)) as simulator:
+        simulator.faults.add("respond", path="/accounting/bills", status=503, body="busy")
+        ended = watched(simulator)
+    assert ended.code == 0
+    # Once as a line of the log, and as long as it lasts below the bars.
+    seen = frames(ended.stderr, "/accounting/bills of connection")
+    assert seen
+    assert "failed with status 503" in seen[0]
+    last = _ESCAPES.sub("", ended.stderr).rindex("failed with status 503")
+    assert last < _ESCAPES.sub("", ended.stderr).rindex("streams complete")
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_figures_for_machines_are_not_shown_to_people(level: str) -> None:
+    with Simulator(standard_world(seed=1)) as simulator:
+        ended = watched(simulator, without_rich=True, level=level)
+        elsewhere = run_tap(config=settings(simulator))
+    assert ("METRIC" in ended.stderr) == (level == "DEBUG")
+    assert "METRIC" in elsewhere.stderr
 
 
 def test_without_rich_the_log_tells_it() -> None:
