@@ -220,7 +220,7 @@ def _read(tap: TapRutter) -> int:
     except CredentialsRefused as error:
         tap.run.finish()
         return _say(error.message, REFUSED)
-    tap.run.view.end(tap.run.delivery.total)
+    tap.run.view.end(tap.run.report.delivered)
     tap.run.view.stop()
     _summarise(tap)
     return tap.run.exit_code

@@ -150,6 +150,11 @@ class Report:
             yield entry.row(self)
 
     @property
+    def delivered(self) -> int:
+        """How many rows have left, as the summary counts them."""
+        return sum(entry.rows for entry in (*self._pairs, *self._connections.values()))
+
+    @property
     def failures(self) -> list[PairReport]:
         """Pairs that failed."""
         return [entry for entry in self._pairs if entry.status == FAILED]

@@ -1,4 +1,4 @@
-"""Patience: when a request, a connection and the whole run give up, on a clock that is handed in."""
+"""When a request, a connection and the whole run give up, on a clock that is handed in."""
 
 from __future__ import annotations
 
