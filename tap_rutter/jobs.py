@@ -13,7 +13,7 @@ from typing import Any
 
 from tap_rutter.client import Answer, Call, Client, Counts
 from tap_rutter.errors import ErrorBody, PairFailed, RequestFailed, refusal
-from tap_rutter.pages import ENCODER, ListDecoder, Page, decode_value, missing, open_body
+from tap_rutter.pages import ENCODER, ListDecoder, Page, decode_marked, decode_value, missing, open_body
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds between two polls
 _DONE, _FAILED = {"success"}, {"failure", "failed"}  # any other status may still become one
@@ -89,7 +89,7 @@ def _safe(job_id: str, call: Call) -> str:
 
 def _decode_job(answer: Answer) -> tuple[dict[str, Any], int]:
     outer = open_body(answer.content)
-    job = {name: decode_value(raw) for name, raw in outer.items()}
+    job = {name: decode_marked(raw) for name, raw in outer.items()}
     if isinstance(job.get("job"), dict):
         job = job["job"]
     if not isinstance(job.get("status"), str):
@@ -102,7 +102,7 @@ def _response(job: dict[str, Any], status: str, received: int, call: Call) -> An
     response = response if isinstance(response, dict) else {}
     body = response.get("body")
     if isinstance(body, str):
-        body = decode_value(body.encode())
+        body = decode_marked(body.encode())
     code = response.get("http_status")
     if status not in _DONE or (isinstance(code, int) and code >= 400):
         said = body if isinstance(body, dict) else {}

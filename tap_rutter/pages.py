@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -14,12 +13,14 @@ import msgspec
 from tap_rutter import times
 from tap_rutter.client import Answer, UnreadableAnswer
 from tap_rutter.errors import ConnectionUnusable, PairFailed, error_body, refusal
+from tap_rutter.json_values import Unfit, as_it_came, lenient, plain
 from tap_rutter.short import UNREADABLE, Raw, ShortWay, is_clean, split
 
 _OUTER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _VALUE = msgspec.json.Decoder(float_hook=Decimal)
-ENCODER = msgspec.json.Encoder(decimal_format="number")
+_REFUSED = (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError)
+ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=as_it_came)
 
 _BRACE, _NULL = b"{n"
 _HEAVY_ROWS = 25
@@ -29,40 +30,27 @@ _USUAL, _TO_SECOND = 24, 19  # lengths of 2026-03-02T09:30:00.000Z and of its wh
 def decode_value(raw: bytes | memoryview | msgspec.Raw) -> Any:
     """JSON as Python objects, with exact decimals.
 
-    Takes what strict readers refuse but platforms let through: lone surrogates and bytes that are
-    no UTF-8. A number beyond what Python can count in stays the text that it is.
+    Takes what strict readers refuse but platforms let through (see ``json_values.py``).
 
     Raises:
-        ValueError: for what is no JSON.
+        ValueError: for what is not JSON.
     """
     try:
         return _VALUE.decode(raw)
-    except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError):
-        text = bytes(raw).decode("utf-8", "replace")
-        try:
-            return json.loads(
-                text, parse_float=_exact, parse_int=_whole, parse_constant=_refuse_constant
-            )
-        except RecursionError:
-            raise ValueError("JSON nested too deeply") from None
+    except _REFUSED:
+        return plain(lenient(raw))
 
 
-def _exact(digits: str) -> Decimal | str:
+def decode_marked(raw: bytes | memoryview | msgspec.Raw) -> Any:
+    """The same, with ``Unfit`` for each value that a strict reader refuses.
+
+    Raises:
+        ValueError: for what is not JSON.
+    """
     try:
-        return Decimal(digits)
-    except ArithmeticError:
-        return digits
-
-
-def _whole(digits: str) -> int | str:
-    try:
-        return int(digits)
-    except ValueError:
-        return digits
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+        return _VALUE.decode(raw)
+    except _REFUSED:
+        return lenient(raw)
 
 
 def clean_text(text: str) -> str:
@@ -78,7 +66,9 @@ def clean_text(text: str) -> str:
 
 
 def clean_value(value: Any) -> Any:
-    """A JSON value with every text in it cleaned, keys included."""
+    """A JSON value with every text in it cleaned, keys included; marked ones stay as they came."""
+    if isinstance(value, Unfit):
+        return value
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, dict):
@@ -306,7 +296,10 @@ class ListDecoder:
         try:
             rows = _RAWS.decode(raw)
         except msgspec.DecodeError:
-            raise missing(content, self._key, self._where) from None
+            listed = decode_marked(raw)
+            if not isinstance(listed, list):
+                raise missing(content, self._key, self._where) from None
+            rows = [msgspec.Raw(ENCODER.encode(row)) for row in listed]
         opening = [memoryview(row)[0] for row in rows]
         if opening.count(_BRACE) == len(rows):
             return rows
@@ -340,10 +333,10 @@ class ListDecoder:
         """The next cursor; a missing, null or empty one ends a list, and nothing else does."""
         if "next_cursor" not in outer:
             return None
-        cursor = decode_value(outer["next_cursor"])
+        cursor = decode_marked(outer["next_cursor"])
         if cursor is None or cursor == "":
             return None
-        if isinstance(cursor, bool | dict | list) or clean_text(str(cursor)) != str(cursor):
+        if isinstance(cursor, bool | dict | list | Unfit) or clean_text(str(cursor)) != str(cursor):
             raise PairFailed(
                 f"{self._where} answered with a next_cursor that is no text",
                 reason="bad_response",
@@ -362,16 +355,18 @@ def open_body(content: bytes) -> dict[str, msgspec.Raw]:
         return _OUTER.decode(content)
     except UNREADABLE:
         pass
-    # A strict reader stops at a lone surrogate anywhere on the page: mend it, then cut it.
+    # A strict reader stops at a lone surrogate or a NaN anywhere on the page: mend it, then cut it.
     try:
-        value = decode_value(content)
+        value = decode_marked(content)
     except ValueError:
         raise UnreadableAnswer(
             "that is empty" if not content.strip() else "that is no JSON"
         ) from None
     if not isinstance(value, dict):
         raise UnreadableAnswer("that is no JSON object")
-    return _OUTER.decode(ENCODER.encode(clean_value(value)))
+    return {
+        name: msgspec.Raw(ENCODER.encode(entry)) for name, entry in clean_value(value).items()
+    }
 
 
 def missing(content: bytes, key: str, where: str) -> PairFailed | ConnectionUnusable:

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from tap_rutter import times
-from tap_rutter.pages import ENCODER, clean_text, decode_value
+from tap_rutter.json_values import LARGEST_EXPONENT, Unfit
+from tap_rutter.pages import ENCODER, clean_text, decode_marked
 from tap_rutter.redact import SECRET_FIELD
 from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema
 
@@ -29,7 +30,6 @@ _NUMBER_TEXT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.A
 _LARGEST_INTEGER = 2**63 - 1  # bigint, the widest integer column of most warehouses
 _DERIVED_DAYS = 10_957  # from 1970 to 1999, which every target's points in time can hold
 _SECONDS = times.DAY // times.SECOND - 1  # of a day, but for midnight
-_LARGEST_EXPONENT = 1_000  # beyond it no ledger goes, and numeric columns end soon after
 
 _Repair = Callable[[Any], Any]
 MISFIT = object()
@@ -59,17 +59,17 @@ def _date_time(value: Any) -> Any:
 def _decimal(value: Any) -> Decimal | None:
     if isinstance(value, str):
         value = value.strip()
-        if len(value) > _LARGEST_EXPONENT or not _NUMBER_TEXT.fullmatch(value):
+        if len(value) > LARGEST_EXPONENT or not _NUMBER_TEXT.fullmatch(value):
             return None
         value = Decimal(value)
     if not isinstance(value, Decimal) or not value.is_finite():
         return None
-    return value if abs(value.adjusted()) <= _LARGEST_EXPONENT else None
+    return value if abs(value.adjusted()) <= LARGEST_EXPONENT else None
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 10**_LARGEST_EXPONENT else MISFIT
+        return value if abs(value) < 10**LARGEST_EXPONENT else MISFIT
     number = _decimal(value)
     return MISFIT if number is None else number
 
@@ -100,7 +100,7 @@ def _object(value: Any) -> Any:
 def open_value(value: Any) -> Any:
     """A free-form value: cleaned text, exact numbers, and no field whose name says secret."""
     if isinstance(value, str):
-        return clean_text(value)
+        return clean_text(str(value))
     if isinstance(value, dict):
         return {
             clean_text(name): open_value(entry)
@@ -109,7 +109,7 @@ def open_value(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [open_value(entry) for entry in value]
-    if isinstance(value, Decimal) and abs(value.adjusted()) > _LARGEST_EXPONENT:
+    if isinstance(value, Decimal) and abs(value.adjusted()) > LARGEST_EXPONENT:
         return str(value)  # as a number it would end the load of the whole batch
     return value
 
@@ -192,6 +192,9 @@ class Conformer:
 
     def _field(self, path: str, value: Any, repair: _Repair | Shape, issues: dict[str, Any]) -> Any:
         if value is None:
+            return None
+        if isinstance(value, Unfit):
+            issues[clean_text(path)] = open_value(value)
             return None
         if isinstance(repair, Shape):
             if not isinstance(value, dict):
@@ -276,5 +279,5 @@ def _digest(stream: str, connection_id: str | None, identity: object) -> bytes:
 
 def decode_row(raw: bytes | msgspec.Raw) -> dict[str, Any]:
     """A raw row as a dict with exact decimals."""
-    row: dict[str, Any] = decode_value(raw)
+    row: dict[str, Any] = decode_marked(raw)
     return row

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from tap_rutter.json_values import has_vast_numbers
 from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema
 
 # RFC 3339 in UTC with Z, every day but 29 February, which takes the full way.
@@ -71,7 +72,8 @@ _TYPES: Mapping[str, Any] = {
 def is_clean(content: bytes, rows: Iterable[Raw] = ()) -> bool:
     """Whether raw JSON is free of what would have to be mended or dropped at any depth.
 
-    That is NUL and surrogate escapes, bytes that are no UTF-8, and names that say secret.
+    That is NUL and surrogate escapes, bytes that are no UTF-8, names that say secret, and numbers
+    beyond what databases hold.
 
     Args:
         content: JSON, a row or a page of them.
@@ -82,10 +84,12 @@ def is_clean(content: bytes, rows: Iterable[Raw] = ()) -> bool:
         return False
     if not content.isascii() and not all(map(_is_utf8, rows or (content,))):
         return False
-    return not any(
+    if any(
         content[match.start() - 6 : match.start()].lower().endswith(_SECRET_BEGINNINGS)
         for match in _NAME_END.finditer(content)
-    )
+    ):
+        return False
+    return not has_vast_numbers(content)
 
 
 def _is_utf8(text: Raw) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from tap_rutter.client import Answer, Call
 from tap_rutter.errors import Unsupported
 from tap_rutter.kinds.snapshot import NoBookmark
-from tap_rutter.pages import ENCODER, Page, decode_value, missing, open_body
+from tap_rutter.pages import ENCODER, Page, decode_marked, missing, open_body
 from tap_rutter.reading import End, Item, Pair, inline
 
 Rows = Callable[[str, dict[str, Any]], list[dict[str, Any]] | None]
@@ -49,7 +49,7 @@ class Named:
 
         def decode(answer: Answer) -> Page:
             outer = open_body(answer.content)
-            body = {key: decode_value(raw) for key, raw in outer.items()}
+            body = {key: decode_marked(raw) for key, raw in outer.items()}
             rows = self._rows(name, body)
             if rows is None:
                 raise missing(answer.content, name, path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tap_rutter import times
 from tap_rutter.client import Answer, Call
-from tap_rutter.pages import ENCODER, Page, decode_value, missing, open_body
+from tap_rutter.pages import ENCODER, Page, decode_marked, missing, open_body
 from tap_rutter.reading import End, Item, Pair
 
 
@@ -93,7 +93,7 @@ def single_object(
         outer = open_body(answer.content)
         if key not in outer:
             raise missing(answer.content, key, path)
-        value = decode_value(outer[key])
+        value = decode_marked(outer[key])
         rows = value if isinstance(value, list) else [value]
         if any(not isinstance(row, dict) for row in rows if row is not None):
             raise missing(answer.content, key, path)

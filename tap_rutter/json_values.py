@@ -1,0 +1,141 @@
+"""JSON that strict readers refuse, and numbers that no database holds.
+
+Platforms let such values through to Rutter, and one of them must not cost its page: what can be
+read is read, and a value that no strict reader takes is marked, so that it is set aside alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from json import scanner
+from json.decoder import scanstring
+from typing import Any
+
+import msgspec
+
+LARGEST_EXPONENT = 1_000
+"""Beyond it no ledger goes, and numeric columns end soon after."""
+
+_CONTROL = re.compile(r"[\x00-\x1f]")
+
+# To look for vast numbers, digits, points and signs become 0, both letters of an exponent e, and
+# what may follow a number a comma: then two plain searches do. One for all forms that the text can
+# have takes several times as long.
+_FORMS = bytearray(b"x" * 256)
+for _letters, _form in ((b"0123456789+-.", b"0"), (b"eE", b"e"), (b",}] \t\r\n", b",")):
+    for _letter in _letters:
+        _FORMS[_letter] = _form[0]
+_FORMS = bytes(_FORMS)  # type: ignore[assignment]
+_MAY_BE_EXPONENT = re.compile(rb"e000*,")
+_WIDE_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
+_LONG_RUN = b"0" * (LARGEST_EXPONENT // 2)
+
+
+class Unfit(str):
+    """A value that is no strict JSON: NaN and the like, or a text with raw control characters."""
+
+    raw: str
+    """As it came."""
+
+    @classmethod
+    def of(cls, text: str, raw: str) -> Unfit:
+        """A value and how it was written."""
+        value = cls(text)
+        value.raw = raw
+        return value
+
+
+def lenient(raw: bytes | memoryview | msgspec.Raw) -> Any:
+    """JSON as Python objects with exact decimals, with ``Unfit`` for what a strict reader refuses.
+
+    Takes lone surrogates, bytes that are not UTF-8, NaN and Infinity, and control characters that
+    are not escaped. A number beyond what Python can count in stays the text that it is.
+
+    Raises:
+        ValueError: for what is not JSON at all, or not to its end.
+    """
+    text = bytes(raw).decode("utf-8", "replace")
+    try:
+        try:
+            return json.loads(
+                text, parse_float=_exact, parse_int=_whole, parse_constant=_constant
+            )
+        except ValueError:
+            if not _CONTROL.search(text):
+                raise
+        return _marking_decoder().decode(text)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+
+
+def plain(value: Any) -> Any:
+    """A value without marks: what was ``Unfit`` is the text that it says."""
+    if isinstance(value, Unfit):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def as_it_came(value: object) -> msgspec.Raw:
+    """How an encoder writes what it does not know: ``Unfit`` values as they came.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(value, Unfit):
+        return msgspec.Raw(value.raw.encode("utf-8", "replace"))
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def has_vast_numbers(content: bytes) -> bool:
+    """Whether raw JSON may hold a number with an exponent of three digits or more, or as long.
+
+    A database refuses most of them, and with each the batch that it stands in. A text that reads
+    like one may pass for one.
+    """
+    forms = content.translate(_FORMS)
+    if _LONG_RUN in forms:
+        return True
+    return any(
+        _WIDE_EXPONENT.match(content, found.start()) for found in _MAY_BE_EXPONENT.finditer(forms)
+    )
+
+
+def _exact(digits: str) -> Decimal | str:
+    try:
+        return Decimal(digits)
+    except ArithmeticError:
+        return digits
+
+
+def _whole(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
+
+
+def _constant(name: str) -> Unfit:
+    return Unfit.of(name, name)
+
+
+def _marked_text(text: str, begin: int, _: bool = True) -> tuple[str, int]:
+    """A text and where it ends; marked where a strict reader would have refused it."""
+    value, end = scanstring(text, begin, False)
+    raw = text[begin - 1 : end]
+    return (Unfit.of(value, raw) if _CONTROL.search(raw) else value), end
+
+
+def _marking_decoder() -> json.JSONDecoder:
+    """A decoder whose texts are marked: only the scanner in Python lets texts be looked at."""
+    decoder = json.JSONDecoder(
+        strict=False, parse_float=_exact, parse_int=_whole, parse_constant=_constant
+    )
+    decoder.parse_string = _marked_text
+    decoder.scan_once = scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
+    return decoder
