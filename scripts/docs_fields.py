@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from tap_rutter.redact import SECRET_FIELD
-from tap_rutter.schemas import document
+from tap_rutter.schemas import document, is_any
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.tap import TapRutter
@@ -39,7 +39,11 @@ class Field(NamedTuple):
 @cache
 def tap_of(version: str) -> TapRutter:
     """A tap that speaks a version, with all optional streams."""
-    config = {"api_version": version, "optional_streams": list(OPTIONAL)}
+    config = {
+        "api_version": version,
+        "optional_streams": list(OPTIONAL),
+        "attachment_urls": True,  # the column that it adds is described too
+    }
     return TapRutter(config=config, validate_config=False)
 
 
@@ -71,6 +75,8 @@ def fields_of(version: str, stream: str) -> tuple[Field, ...]:
 
 
 def _column_type(schema: Mapping[str, Any]) -> str:
+    if is_any(schema):
+        return "any"
     kind = next(kind for kind in schema["type"] if kind != "null")
     return str(schema.get("format", kind))
 
@@ -103,7 +109,7 @@ def _type(version: str, node: Mapping[str, Any]) -> str:
         return " or ".join(sorted(kinds))
     types = node.get("type", "object")
     kinds = {types} if isinstance(types, str) else set(types)
-    kind = " or ".join(sorted(kinds - {"null"})) or "object"
+    kind = "any" if is_any(node) else " or ".join(sorted(kinds - {"null"})) or "object"
     return str(node["format"]) if node.get("format") == "date-time" else kind
 
 

@@ -248,10 +248,20 @@ class Pair:
         params: dict[str, str] = {}
         if "limit" in known:
             params["limit"] = str(self.env.settings.page_size)
+        expand = []
         if self.env.settings.expand_platform_data and (
             self._declares_expand(path) or (self.endpoint.is_commerce and not self.plain)
         ):
-            params["expand"] = "platform_data"
+            expand.append("platform_data")
+        declared = self.env.document.choices(path, "expand")
+        if (
+            self.env.settings.expand_order_transactions
+            and "transactions" in declared
+            and not self.plain
+        ):
+            expand.append("transactions")
+        if expand:
+            params["expand"] = ",".join(expand)
         if self.env.is_forced(self.connection) and "force_fetch" in known:
             params["force_fetch"] = "true"
         return params

@@ -20,7 +20,7 @@ from tap_rutter import times
 from tap_rutter.json_values import LARGEST_EXPONENT, Unfit
 from tap_rutter.pages import ENCODER, clean_text, decode_marked
 from tap_rutter.redact import SECRET_FIELD
-from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema
+from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema, is_any
 
 Record = dict[str, Any]
 
@@ -138,6 +138,8 @@ class Shape:
             kind = next(kind for kind in entry["type"] if kind != "null")
             if kind == "object" and "properties" in entry:
                 fields[name] = cls.of(entry)
+            elif is_any(entry):
+                fields[name] = open_value
             elif entry.get("format") == "date-time":
                 fields[name] = _date_time
             else:

@@ -29,6 +29,9 @@ BOOLEAN: JSONSchema = {"type": ["boolean", "null"]}
 DATE_TIME: JSONSchema = {"type": ["string", "null"], "format": "date-time"}
 OBJECT: JSONSchema = {"type": ["object", "null"], "additionalProperties": True}
 ARRAY: JSONSchema = {"type": ["array", "null"]}
+# All named, object first: targets make the same JSON column of it as of an object, where {} would
+# become text.
+ANY: JSONSchema = {"type": ["object", "array", "string", "number", "boolean", "null"]}
 
 _REF = "#/components/schemas/"
 
@@ -81,6 +84,8 @@ class Document:
         types = node.get("type", "object")
         named = [types] if isinstance(types, str) else types
         kinds = [entry for entry in named if entry != "null"] or ["object"]
+        if is_any(node):
+            return dict(ANY)
         if len(kinds) > 1:
             # No column holds several types: JSON text does.
             return dict(STRING)
@@ -109,6 +114,11 @@ def document(version: str) -> Document:
     """The pinned description of an API version."""
     source = resources.files("tap_rutter.openapi").joinpath(f"{version}.json")
     return Document(json.loads(source.read_text(encoding="utf-8")))
+
+
+def is_any(schema: Mapping[str, Any]) -> bool:
+    """Whether a field may hold any JSON value."""
+    return bool(schema.get("type") == ANY["type"])
 
 
 def record_schema(

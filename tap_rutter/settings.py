@@ -152,6 +152,22 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         description="Ask for the platform's own form of each row, in the column platform_data.",
     ),
     th.Property(
+        "expand_order_transactions",
+        th.BooleanType,
+        default=False,
+        title="Expand order transactions",
+        description="Ask for each order's payments with it, in the column transactions: for"
+        " platforms that have no list of transactions of its own.",
+    ),
+    th.Property(
+        "attachment_urls",
+        th.BooleanType,
+        default=False,
+        title="Attachment URLs",
+        description="Keep the links to attached files, in the column file_url. They live for a"
+        " short time only, and whoever has one can read the merchant's receipts and invoices.",
+    ),
+    th.Property(
         "force_fetch",
         th.BooleanType,
         default=False,
@@ -239,6 +255,8 @@ class Settings:
     concurrency: int
     page_size: int
     expand_platform_data: bool
+    expand_order_transactions: bool
+    attachment_urls: bool
     force_fetch: bool
     fail_on_connection_error: bool
     request_timeout: int
@@ -291,6 +309,8 @@ class Settings:
             concurrency=values["concurrency"],
             page_size=values["page_size"],
             expand_platform_data=values["expand_platform_data"],
+            expand_order_transactions=values["expand_order_transactions"],
+            attachment_urls=values["attachment_urls"],
             force_fetch=values["force_fetch"],
             fail_on_connection_error=values["on_connection_error"] == "fail",
             request_timeout=values["request_timeout"],

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tap_rutter.json_values import has_vast_numbers
-from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema
+from tap_rutter.schemas import EXTRA, ISSUES, JSONSchema, is_any
 
 # RFC 3339 in UTC with Z, every day but 29 February, which takes the full way.
 _DATE_TIME = (
@@ -140,7 +140,9 @@ def _form(
             inner = _form(schema["properties"], time=time)
             annotation = inner.struct
             times.extend((attribute, *path) for path in inner.times)
-        if field not in key:
+        if is_any(schema):
+            fields.append((attribute, msgspec.Raw, None))
+        elif field not in key:
             fields.append((attribute, annotation | None, None))
         elif schema.get("format") == "date-time":
             fields.append((attribute, annotation))

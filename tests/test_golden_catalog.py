@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tap_rutter.schemas import is_any
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.tap import TapRutter
@@ -46,7 +47,8 @@ def _fields(schema: dict[str, Any], depth: int = 0) -> Iterator[str]:
     for name, field in schema["properties"].items():
         kind = next(kind for kind in field["type"] if kind != "null")
         never_null = " not null" if "null" not in field["type"] else ""
-        yield f"{'  ' * depth}{name}: {field.get('format', kind)}{never_null}"
+        kind = "any" if is_any(field) else field.get("format", kind)
+        yield f"{'  ' * depth}{name}: {kind}{never_null}"
         if "properties" in field:
             yield from _fields(field, depth + 1)
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 import yaml
@@ -56,6 +57,15 @@ class Case:
     def is_status(self) -> bool:
         """Whether it is about the one stream that has integers."""
         return self.column.startswith("synced_")
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a strict reader takes the row."""
+        try:
+            msgspec.json.decode(self.raw, type=msgspec.Raw)
+        except msgspec.DecodeError:
+            return False
+        return True
 
     @property
     def raw(self) -> str:
@@ -120,13 +130,15 @@ class Landed:
 def landed(postgres: Database) -> Landed:
     """All cases through the tap and target-postgres, set up as meltano.yml does."""
     world = World(21, history_days=30)
-    ledger = world.add_connection("QUICKBOOKS")
+    ledger, odd_ledger = (world.add_connection("QUICKBOOKS") for _ in range(2))
     connections = {
         case.name: world.add_connection("QUICKBOOKS").id for case in CASES if case.is_status
     }
     for case in CASES:
         if not case.is_status:
-            world.put_raw(ledger.id, BILLS_PATH, case.name, case.raw)
+            # A page with one value that is not JSON is read in another way.
+            owner = ledger if case.is_json else odd_ledger
+            world.put_raw(owner.id, BILLS_PATH, case.name, case.raw)
     shop = world.add_connection("SHOPIFY")
     put_orders(world, shop)
     with Simulator(world) as simulator:
@@ -296,8 +308,14 @@ def test_a_connection_id_of_the_rows_own_is_not_taken_for_the_connections(landed
 
 
 def test_the_report_counts_what_was_set_aside_and_derived(landed: Landed) -> None:
-    (row,) = (row for row in landed.run.reports if row["stream"] == BILLS and row["rows"])
-    records = landed.run.records(BILLS)
+    row = max(
+        (row for row in landed.run.reports if row["stream"] == BILLS), key=lambda row: row["rows"]
+    )
+    records = [
+        record
+        for record in landed.run.records(BILLS)
+        if record["connection_id"] == row["connection_id"]
+    ]
     assert row["repaired_values"] == sum(len(r.get(ISSUES) or ()) for r in records) > 20
     assert row["unknown_fields"] == sum(len(r.get(EXTRA) or ()) for r in records) > 5
     assert row["derived_keys"] == sum(bool(_DERIVED.fullmatch(r["id"])) for r in records) > 3

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 
 from tap_rutter.client import Answer, UnreadableAnswer
 from tap_rutter.errors import ConnectionUnusable, PairFailed
+from tap_rutter.json_values import Unfit, has_vast_numbers
 from tap_rutter.pages import (
+    ENCODER,
     ListDecoder,
     Page,
     Span,
     clean_text,
     clean_value,
+    decode_marked,
     decode_value,
     missing,
     open_body,
@@ -95,7 +98,9 @@ def test_a_cursor_that_is_no_text_is_an_error(cursor: str) -> None:
         b'{"orders": [{"id": "1"]}',
         b'{"orders": []} trailing',
         b'{"orders": [1.]}',
-        b'{"orders": [NaN]}',
+        b'{"orders": [nan]}',
+        b'{"orders": [{"id": NaN}',
+        b'{"orders": [{"id": "a\tb"}], "next_cursor": "a\tb',
         b"[]",
         b'"orders"',
         b"null",
@@ -126,7 +131,7 @@ def test_a_200_without_its_list_is_never_an_empty_list(content: str) -> None:
     assert caught.value.reason == "bad_response"
 
 
-@pytest.mark.parametrize("row", ['"1"', "17", "true", "[]", "[{}]"])
+@pytest.mark.parametrize("row", ['"1"', "17", "true", "[]", "[{}]", "NaN", '"\t"'])
 def test_rows_that_are_no_objects_are_an_error(row: str) -> None:
     with pytest.raises(PairFailed, match="no objects"):
         decoded(f'{{"orders": [{{"id": "1"}}, {row}]}}')
@@ -244,12 +249,73 @@ def test_numbers_keep_their_digits(text: str, value: object) -> None:
     assert decode_value(f'["\\ud800", {text}]'.encode())[1] == value, "also beside broken text"
 
 
-@pytest.mark.parametrize("text", ["", "{", "NaN", "Infinity", "-Infinity", "[NaN", "'a'", "01"])
+@pytest.mark.parametrize("text", ["", "{", "nan", "+Infinity", "[NaN", '"a\tb', "'a'", "01"])
 def test_what_is_no_json_is_no_value(text: str) -> None:
     with pytest.raises(ValueError):
         decode_value(text.encode())
     with pytest.raises(ValueError):
         decode_value(f'["\\ud800", {text}]'.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ('["a\tb", NaN]', ["a\tb", "NaN"]),
+        ('{"a\nb": "\x00", "c": "\\t"}', {"a\nb": "\x00", "c": "\t"}),
+        ('["\x01\\ud83d\\ude00", 1.10]', ["\x01\U0001f600", Decimal("1.10")]),
+    ],
+)
+def test_what_is_not_quite_json_is_marked_and_written_again_as_it_came(
+    text: str, value: object
+) -> None:
+    plain = decode_value(text.encode())
+    assert plain == value
+    assert not any(isinstance(found, Unfit) for found in leaves(plain))
+    marked = decode_marked(text.encode())
+    assert marked == value
+    assert any(isinstance(found, Unfit) for found in leaves(marked))
+    assert [isinstance(found, Unfit) for found in leaves(marked)] == [
+        isinstance(found, Unfit) for found in leaves(decode_marked(ENCODER.encode(marked)))
+    ]
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """All values of a piece of JSON that are no lists or objects."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        yield value
+        return
+    for entry in value:
+        yield from leaves(entry)
+
+
+@pytest.mark.parametrize("cursor", ["NaN", '"a\tb"'])
+def test_a_cursor_that_is_not_quite_json_is_an_error(cursor: str) -> None:
+    with pytest.raises(PairFailed, match="next_cursor"):
+        decoded(f'{{"orders": [], "next_cursor": {cursor}}}')
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("1e200000", True),
+        ("-1.5E-99999", True),
+        ("1e+0001001", True),
+        ("0." + "0" * 1_500 + "1", True),
+        ("9" * 5_000, True),
+        ("1e-07", False),
+        ("1E+21", False),
+        ("12345678901234567890.123", False),
+        ('"1e5000"', False),
+        ('"83f1e301-07a3-4e000-ae85"', False),
+    ],
+)
+@pytest.mark.parametrize("around", ["[%s]", '{"a":%s}', "[1,%s ,2]", '{"a":[\t%s\n]}'])
+def test_vast_numbers_are_found_wherever_they_stand(text: str, found: bool, around: str) -> None:
+    assert has_vast_numbers((around % text).encode()) is found
 
 
 def test_json_that_is_nested_without_end_is_no_value() -> None:

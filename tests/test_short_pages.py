@@ -15,7 +15,18 @@ from typing import Any, cast
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from test_short_way import KEY, MOMENT, TEXTS, TIMES, decimals, json_text, ways
+from test_short_way import (
+    ANYTHING,
+    KEY,
+    MOMENT,
+    TEXTS,
+    TIMES,
+    VAST,
+    Bare,
+    decimals,
+    json_text,
+    ways,
+)
 
 from tap_rutter.client import Answer
 from tap_rutter.delivery import Delivery, Line
@@ -23,6 +34,7 @@ from tap_rutter.pages import ENCODER, ListDecoder, Page
 from tap_rutter.reading import Pair
 from tap_rutter.records import Repairs, decode_row
 from tap_rutter.report import PairReport
+from tap_rutter.schemas import is_any
 from tap_rutter.short import ShortWay, _are_final, is_clean
 
 MOMENTS = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30))
@@ -43,6 +55,8 @@ def rows_of(component: str, form: str) -> st.SearchStrategy[list[dict[str, Any]]
     values: dict[str, st.SearchStrategy[Any]] = {}
 
     def value(field: dict[str, Any]) -> st.SearchStrategy[Any]:
+        if is_any(field):
+            return st.one_of(PLAIN, st.lists(st.decimals(-9, 9, places=2), max_size=2))
         kind = next(entry for entry in field["type"] if entry != "null")
         if field.get("format") == "date-time":
             return MOMENTS.map(FORMS[form])
@@ -70,12 +84,12 @@ def rows_of(component: str, form: str) -> st.SearchStrategy[list[dict[str, Any]]
 @st.composite
 def pages_of(draw: st.DrawFn) -> tuple[str, str, bytes]:
     """A component, its time field, and a page of its rows, now and then with something odd."""
-    component = draw(st.sampled_from(["Order", "Invoice", "Payout"]))
+    component = draw(st.sampled_from(["Order", "Invoice", "Payout", "CommerceTransaction"]))
     rows = draw(rows_of(component, draw(st.sampled_from(sorted(FORMS)))))
     if rows and draw(st.integers(0, 3)) == 0:
         row = draw(st.sampled_from(rows))
         row[draw(st.sampled_from([*row, "unknown", "access_token"]))] = draw(
-            st.one_of(TIMES, TEXTS)
+            st.one_of(TIMES, TEXTS, VAST, ANYTHING)
         )
     text = json_text({"rows": rows, "next_cursor": draw(st.sampled_from([None, "", "c", 7]))})
     if draw(st.integers(0, 3)):
@@ -143,6 +157,18 @@ def test_ordinary_pages_are_final() -> None:
 def test_one_odd_row_keeps_a_page_from_being_final(odd: dict[str, Any]) -> None:
     _, short, _ = ways("Order")
     assert not page_of(GOOD, GOOD | odd, GOOD, form=short).is_final
+
+
+@pytest.mark.parametrize("number", ["1e200000", "1e-99999", "9" * 5_000, "NaN", '"a\tb"'])
+@pytest.mark.parametrize("column", ["total_price", "line_items"])
+def test_one_vast_number_keeps_a_page_from_being_final(number: str, column: str) -> None:
+    _, short, _ = ways("Order")
+    decode = ListDecoder("rows", None, where="/rows", short_way=short)
+    value = Bare(number) if column == "total_price" else [{"n": [Bare(number)]}]
+    rows = [GOOD, GOOD | {column: value}, GOOD | {"total_price": 1.5}]
+    page = decode(Answer(json_text({"rows": rows}).replace("\n", "").encode(), 5))
+    assert not page.is_final
+    assert len(page.raws) == 3
 
 
 def test_rows_that_are_no_utf_8_keep_a_page_from_being_final() -> None:

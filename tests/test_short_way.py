@@ -17,13 +17,17 @@ from support.singer import settings as configured
 from tap_rutter.delivery import Line
 from tap_rutter.pages import ENCODER
 from tap_rutter.records import Conformer, Repairs, Shape, decode_row
-from tap_rutter.schemas import document, record_schema
+from tap_rutter.schemas import document, is_any, record_schema
 from tap_rutter.short import ShortWay, is_clean
 from tap_rutter.simulator import Simulator, standard_world
 
 MOMENT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-STREAMS = ("Order", "Invoice", "Payout", "CommerceCustomer", "Employee", "CompanyInfo")
+STREAMS = ("Order", "Invoice", "Payout", "CommerceTransaction", "CommerceCustomer", "Employee", "CompanyInfo")
 KEY = ("connection_id", "id")
+
+
+class Bare(str):
+    """JSON as it is to be sent, also where it is none."""
 
 
 @cache
@@ -61,12 +65,24 @@ NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70),
     st.sampled_from([Decimal("1E+400"), Decimal("1E-400"), Decimal("-0.0"), Decimal("1.10")]),
 )
+VAST = st.sampled_from(
+    [
+        *map(Bare, ("1e200000", "1e-99999", "-1.5E+1001", "1e0001001", "10e1000", "0e-5000")),
+        Bare("0." + "0" * 1_500 + "1"),
+        Bare("9" * 1_500),
+        Bare("9" * 5_000),
+        # As far as an exponent may go, and what only looks like one.
+        *map(Bare, ("1e1000", "1e-1000", "1e99", "1e-7", '"1e5000"', '"1e5000, 1e6000 "')),
+        # What is not quite JSON.
+        *map(Bare, ("NaN", "-Infinity", '"a\tb"', '"\x00"')),
+    ]
+)
 TEXTS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(["", "\x00", "a\ud800b", "\U0001f600", "access_token", "ünï", '\n\r\t\\"']),
 )
 ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS, TIMES),
+    st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS, TIMES, VAST),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
@@ -81,6 +97,8 @@ ANYTHING = st.recursive(
 
 def value_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Mostly what a field is declared as, now and then anything."""
+    if is_any(schema):
+        return ANYTHING
     kind = next(entry for entry in schema["type"] if entry != "null")
     if schema.get("format") == "date-time":
         fitting: st.SearchStrategy[Any] = TIMES
@@ -89,7 +107,7 @@ def value_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     else:
         fitting = {
             "string": TEXTS,
-            "number": NUMBERS,
+            "number": st.one_of(NUMBERS, VAST),
             "integer": st.one_of(st.integers(), NUMBERS),
             "boolean": st.booleans(),
             "array": st.lists(ANYTHING, max_size=3),
@@ -108,7 +126,7 @@ def row_of(properties: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 def json_text(value: Any) -> str:
     """JSON with the digits of decimals, and with lone surrogates escaped as platforms send them."""
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | Bare):
         return str(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(k)}: {json_text(v)}" for k, v in value.items()) + "}"

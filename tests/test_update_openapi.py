@@ -18,6 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_rutter.schemas import ANY
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ROOT / "tap_rutter" / "openapi"
 SMALL = Path(__file__).parent / "data" / "openapi_small.yaml"
@@ -642,7 +644,7 @@ def fields(version: str, component: str) -> Json:
 def test_known_facts_hold_in_every_version(version: str) -> None:
     document = committed(version)
     components = document["components"]["schemas"]
-    assert fields(version, "CommerceTransaction")["gateway_data"] == {"type": ["object", "null"]}
+    assert fields(version, "CommerceTransaction")["gateway_data"] == ANY
     assert fields(version, "Event")["data"] == {}
     line = fields(version, "GeneralLedgerLineItem")
     assert line["items"]["items"] == ref("GeneralLedgerLineItem")

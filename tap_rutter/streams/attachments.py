@@ -23,8 +23,10 @@ class AttachmentStream(RutterStream):
 
     @classmethod
     def fields(cls, tap: Any) -> Mapping[str, JSONSchema]:
-        """The attachment's own fields and its parent; without the link to the file."""
-        own = {name: field for name, field in super().fields(tap).items() if name != "file_url"}
+        """The attachment's own fields and its parent; the link to the file only if asked for."""
+        own = dict(super().fields(tap))
+        if not tap.settings.attachment_urls:
+            own.pop("file_url", None)
         parent = {
             **text_columns(["parent_id", "parent_type"]),
             **time_columns(["parent_last_synced_at"]),
@@ -32,8 +34,9 @@ class AttachmentStream(RutterStream):
         return {**parent, **own}
 
     def shape(self, row: dict[str, Any], page: Page, pair: Pair | None) -> Iterable[dict[str, Any]]:
-        """The row without the link to the file, which is temporary and opens it to anyone."""
-        row.pop("file_url", None)
+        """The row without the link to the file, unless asked for: it opens the file to anyone."""
+        if not self.tap.settings.attachment_urls:
+            row.pop("file_url", None)
         return super().shape(row, page, pair)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tap_rutter.kinds.snapshot import Snapshot, utc_day
 from tap_rutter.kinds.updated import Updated
@@ -19,6 +19,9 @@ from tap_rutter.streams.base import (
     text_columns,
 )
 
+if TYPE_CHECKING:
+    from tap_rutter.tap import TapRutter
+
 
 class CommerceStream(UpdatedStream):
     """A commerce list: newest first, in no order one could ask for."""
@@ -33,6 +36,14 @@ class Orders(CommerceStream):
     path = "/orders"
     component = "Order"
     rutter_object = "order"
+
+    @classmethod
+    def fields(cls, tap: TapRutter) -> Mapping[str, JSONSchema]:
+        """The order's fields, with the transactions that may be asked for."""
+        fields = dict(super().fields(tap))
+        if tap.settings.expand_order_transactions:
+            fields.setdefault("transactions", dict(ARRAY))
+        return fields
 
 
 class Products(CommerceStream):
