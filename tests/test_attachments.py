@@ -63,6 +63,24 @@ def test_the_link_to_a_file_never_leaves() -> None:
     assert all("_rutter_extra" not in row for row in messages.records[BILL_ATTACHMENTS])
 
 
+@pytest.mark.parametrize("stream", ATTACHMENTS)
+def test_the_link_to_a_file_is_kept_where_it_is_asked_for(stream: str) -> None:
+    parents = ATTACHMENTS[stream]
+    world, connection = ledger(parents)
+    with Simulator(world) as simulator:
+        messages = sync(simulator, stream, attachment_urls=True)
+    links = {
+        row["file_url"]
+        for parent in world.keys(connection.id, f"/accounting/{parents}")
+        for row in world.rows(connection.id, f"/accounting/{parents}/{parent}/attachments")
+    }
+    assert len(links) == 8
+    assert {row["file_url"] for row in messages.records[stream]} == links
+    field = messages.schemas[stream]["schema"]["properties"]["file_url"]
+    assert field["type"] == ["string", "null"]
+    assert "short time" in field["description"]
+
+
 def test_attachments_of_two_documents_may_share_an_id() -> None:
     world, connection = ledger(count=2, attachments=0)
     one, other = world.keys(connection.id, BILLS)
