@@ -10,10 +10,22 @@ what they are called, is decided afterwards (`openapi_reduce_names`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-Json = dict[str, Any]
+from openapi_reduce_places import Place, UnreadableError, named
+from openapi_reduce_types import (
+    NULL,
+    UNIONS,
+    Json,
+    allows_null,
+    is_composed,
+    is_null,
+    is_only_null,
+    merge,
+    says_a_type,
+    types_of,
+    without_null,
+)
 
 UP = "x-up"
 
@@ -25,14 +37,8 @@ LARGEST_ENUM = 150
 ISO_8601 = re.compile(r"ISO[ _-]?8601", re.IGNORECASE)
 
 _FACTS = ("type", "enum", "format", "description", "properties", "items", "additionalProperties")
-_UNIONS = ("anyOf", "oneOf", "x-any-of")
-_NULL: Json = {"type": "null"}
 _STRING: Json = {"type": "string"}
 _NEAREST = "the nearest object"
-
-
-class UnreadableError(Exception):
-    """The source has a shape that cannot be read; the message is one line and says where."""
 
 
 @dataclass(frozen=True)
@@ -65,31 +71,30 @@ def read_source(source: object, notes: list[str]) -> dict[str, Endpoint]:
     `notes` is given a line for each thing that could be kept only in part.
     """
     if not isinstance(source, dict):
-        raise UnreadableError("the source is not an object")
+        raise UnreadableError("the description is not an object of names and values")
     if "endpoints" in source:
         source = _from_facts(source)
     version = source.get("openapi")
     if not isinstance(version, str) or not version.startswith("3."):
         found = source.get("swagger", version)
         raise UnreadableError(
-            f"neither OpenAPI 3 (openapi is {found!r}) nor the facts form (no key 'endpoints')"
+            f"this is neither an OpenAPI 3 description ('openapi' is {found!r}) nor the facts form"
+            " (it has no 'endpoints')"
         )
     paths = source.get("paths")
     if not isinstance(paths, dict) or not paths:
-        raise UnreadableError("paths: not an object with endpoints")
+        raise UnreadableError("'paths' is not an object that holds endpoints")
     reader = _Reader(source, notes)
     endpoints = {}
     for path, item in paths.items():
         if isinstance(item, dict) and "get" in item:
             # Some generators write a path's parameters the way web frameworks do.
             braced = re.sub(r":(\w+)", r"{\1}", path)
-            try:
-                endpoints[braced] = reader.endpoint(braced, item)
-            except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-                # What the checks below do not foresee must still say where it stands.
-                raise UnreadableError(f"GET {path}: not the shape of OpenAPI ({error})") from error
+            place = Place(braced)
+            with named(place):
+                endpoints[braced] = reader.endpoint(place, item)
     if not endpoints:
-        raise UnreadableError("paths: no GET endpoint")
+        raise UnreadableError("'paths' holds no GET endpoint")
     return endpoints
 
 
@@ -97,11 +102,11 @@ def _from_facts(facts: Json) -> Json:
     """The facts form as an OpenAPI document; its schemas are understood as they are."""
     endpoints = facts["endpoints"]
     if not isinstance(endpoints, dict):
-        raise UnreadableError("endpoints: not an object")
+        raise UnreadableError("'endpoints' is not an object that holds endpoints")
     paths = {}
     for path, entry in endpoints.items():
         if not isinstance(entry, dict) or "response" not in entry:
-            raise UnreadableError(f"{path}: no response")
+            raise UnreadableError(f"GET {path}: it has no 'response'")
         parameters = [
             {
                 "name": name,
@@ -134,55 +139,72 @@ class _Reader:
         self.document = document
         self.notes = notes
 
-    def endpoint(self, path: str, item: Json) -> Endpoint:
+    def endpoint(self, place: Place, item: Json) -> Endpoint:
         operation = item["get"]
-        at = f"GET {path}"
         if not isinstance(operation, dict):
-            raise UnreadableError(f"{at}: not an object")
+            raise UnreadableError(f"{place}: the operation is not an object")
+        raw = [*item.get("parameters", []), *operation.get("parameters", [])]
+        answer, answer_place = self._answer(operation, place)
         return Endpoint(
-            operation.get("operationId") or _operation_id_of(path),
-            self._parameters(path, [*item.get("parameters", []), *operation.get("parameters", [])]),
-            self.schema(self._answer(operation, at), at, _Enclosing()),
+            operation.get("operationId") or _operation_id_of(place.path),
+            self._parameters(place, raw),
+            self.schema(answer, answer_place, _Enclosing()),
         )
 
-    def _answer(self, operation: Json, at: str) -> object:
+    def _answer(self, operation: Json, place: Place) -> tuple[object, Place]:
         responses = operation.get("responses")
         if not isinstance(responses, dict) or not responses:
-            raise UnreadableError(f"{at}: no responses")
+            raise UnreadableError(f"{place}: it has no responses")
         response = next((responses[key] for key in ("200", "2XX") if key in responses), None)
         if response is None:
-            self.notes.append(f"{at}: no response 200, its answer is left open")
-            return {}
+            self.notes.append(f"{place}: it has no response 200, so its answer may be anything")
+            return {}, place
         if "$ref" in response:
-            response = self._resolve(response["$ref"], at)
-        return response.get("content", {}).get("application/json", {}).get("schema", {})
+            place, response = (
+                place.within(response["$ref"]),
+                self._resolve(response["$ref"], place),
+            )
+        return response.get("content", {}).get("application/json", {}).get("schema", {}), place
 
-    def _parameters(self, path: str, raw: list[Json]) -> list[Json]:
+    def _parameters(self, place: Place, raw: list[Json]) -> list[Json]:
         """Path and query parameters; a path's own come first, and are added where unlisted."""
         read: dict[tuple[str, str], Json] = {
             ("path", name): {"name": name, "in": "path", "required": True, "schema": _STRING}
-            for name in re.findall(r"{(\w+)}", path)
+            for name in re.findall(r"{(\w+)}", place.path)
         }
         for entry in raw:
-            param = self._resolve(entry["$ref"], path) if "$ref" in entry else entry
-            name, place = str(param.get("name")), param.get("in")
-            if place not in ("path", "query"):
+            param = self._resolve(entry["$ref"], place) if "$ref" in entry else entry
+            name, where = str(param.get("name")), param.get("in")
+            if where not in ("path", "query"):
                 continue
-            at = f"GET {path}, parameter {name}"
-            schema = self.schema(param.get("schema", {}), at, _Enclosing())
+            at = replace(place, parameter=name)
+            given = param.get("schema", {})
+            schema = self.schema(given, at, _Enclosing())
             facts: Json = {key: schema[key] for key in ("type", "enum") if key in schema}
-            if "default" in param.get("schema", {}):
-                facts["default"] = param["schema"]["default"]
-            required = place == "path" or bool(param.get("required"))
-            result = {"name": name, "in": place, "required": required, "schema": facts}
+            with named(at):
+                default = self._default(given, at)
+            if default is not None:
+                facts["default"] = default
+            required = where == "path" or bool(param.get("required"))
+            result = {"name": name, "in": where, "required": required, "schema": facts}
             if param.get("deprecated"):
                 result["deprecated"] = True
-            read[place, name] = result
+            read[where, name] = result
         return list(read.values())
 
-    def schema(self, raw: object, at: str, enclosing: _Enclosing) -> Json:
+    def _default(self, raw: Json, at: Place) -> object:
+        """What a parameter is when it is not given; its schema may be a reference to another."""
+        while "default" not in raw and "$ref" in raw:
+            raw = self._resolve(raw["$ref"], at)
+        return raw.get("default")
+
+    def schema(self, raw: object, at: Place, enclosing: _Enclosing) -> Json:
         """The plain schema of `raw`; `at` says where it stands, for messages."""
-        flat, names = self._flatten(raw, at, enclosing, ())
+        with named(at):
+            return self._schema(raw, at, enclosing)
+
+    def _schema(self, raw: object, at: Place, enclosing: _Enclosing) -> Json:
+        flat, names, at = self._flatten(raw, at, enclosing, ())
         if "recursive" in flat:
             return self._recursion(flat, at, enclosing)
         if "unions" in flat:
@@ -190,92 +212,124 @@ class _Reader:
         return self._single(flat, names, at, enclosing)
 
     def _flatten(
-        self, raw: object, at: str, enclosing: _Enclosing, path: tuple[str, ...]
-    ) -> tuple[Json, frozenset[str]]:
+        self, raw: object, at: Place, enclosing: _Enclosing, path: tuple[str, ...]
+    ) -> tuple[Json, frozenset[str], Place]:
         """`raw` with its references, `allOf` and "or null" merged in, and the references' names.
 
-        `path` holds the references that led here, without an object in between.
+        `path` holds the references that led here, without an object in between. The place that is
+        returned is the one in the component that the schema consists of, if it is only a reference.
         """
         if raw is True:
-            return {}, frozenset()
+            return {}, frozenset(), at
         if not isinstance(raw, dict):
-            raise UnreadableError(f"{at}: a schema is not an object")
+            raise UnreadableError(f"{at}: the schema is not an object")
         own = {key: raw[key] for key in _FACTS if raw.get(key) is not None}
         if raw.get("nullable"):
+            own["nullable"] = True
+        if is_composed(raw) and is_only_null(own.get("type")):
+            # Beside a reference, "null" as the only type would leave nothing that is allowed. Those
+            # who publish it so mean: what the reference says, or null.
+            del own["type"]
             own["nullable"] = True
         if isinstance(raw.get("required"), list):
             own["required"] = raw["required"]
         if "const" in raw:
             own["enum"] = [raw["const"]]
         if "x-recursive" in raw:
-            return {**own, "recursive": _NEAREST}, frozenset()
-        parts = [(part, path) for part in raw.get("allOf", [])]
+            return {**own, "recursive": _NEAREST}, frozenset(), at
+        every = raw.get("allOf", [])
+        parts = [(part, at, path) for part in every if len(every) == 1 or not is_null(part)]
+        if len(parts) < len(every):
+            own["nullable"] = True
         names: frozenset[str] = frozenset()
+        inside = at
         if "$ref" in raw:
             name = raw["$ref"]
+            inside = at.within(name)
             if name in enclosing.refs:
-                if _allows_null(self._resolve(name, at)):
+                if self._allows_null(self._resolve(name, at), at):
                     own["nullable"] = True
-                return {**own, "recursive": name}, frozenset()
+                return {**own, "recursive": name}, frozenset(), at
             if name in path:
-                raise UnreadableError(f"{at}: {name} refers to itself")
+                raise UnreadableError(
+                    f"{inside}: the component refers to itself and to nothing else"
+                )
             names = frozenset([name])
-            parts.insert(0, (self._resolve(name, at), (*path, name)))
-        for key in _UNIONS:
+            parts.insert(0, (self._resolve(name, at), inside, (*path, name)))
+        for key in UNIONS:
             variants = raw.get(key, [])
-            some = [variant for variant in variants if not _is_null(variant)]
+            some = [variant for variant in variants if not is_null(variant)]
             if len(some) < len(variants):
                 own["nullable"] = True
             if len(some) == 1:
-                parts.append((some[0], path))
-            elif any(_says_a_type(variant) for variant in some):
+                parts.append((some[0], at, path))
+            elif any(says_a_type(variant) for variant in some):
                 own.setdefault("unions", []).append(some)
         flat: Json = {}
-        for part, way in parts:
-            merged, inner = self._flatten(part, at, enclosing, way)
-            flat, names = _merge(flat, merged), names | inner
-        return _merge(flat, own), names
+        for part, place, way in parts:
+            merged, inner, within = self._flatten(part, place, enclosing, way)
+            if len(parts) == 1:
+                inside = within
+            flat, names = merge(flat, merged), names | inner
+        return merge(flat, own), names, inside
 
-    def _recursion(self, flat: Json, at: str, enclosing: _Enclosing) -> Json:
+    def _allows_null(self, raw: Json, at: Place) -> bool:
+        """Whether a schema that is come round to may be null, by itself or by what it refers to."""
+        seen: list[Json] = []
+        while raw not in seen:
+            if allows_null(raw):
+                return True
+            seen.append(raw)
+            raw = self._resolve(raw["$ref"], at) if "$ref" in raw else raw
+        return False
+
+    def _recursion(self, flat: Json, at: Place, enclosing: _Enclosing) -> Json:
         name = flat["recursive"]
         target = enclosing.depth - 1 if name == _NEAREST else enclosing.refs[name]
         if target is None:
-            self.notes.append(f"{at}: comes round to {name}, which is no object; left open")
+            self.notes.append(
+                f"{at}: it comes round to component {name.rsplit('/', 1)[-1]}, which is not an"
+                " object; from here on it may be anything"
+            )
             return {}
         if target < 0:
-            raise UnreadableError(f"{at}: x-recursive outside an object")
+            raise UnreadableError(f"{at}: 'x-recursive' stands outside of any object")
         again: Json = {UP: enclosing.depth - 1 - target}
-        return {"anyOf": [again, _NULL]} if _allows_null(flat) else again
+        return {"anyOf": [again, NULL]} if allows_null(flat) else again
 
-    def _resolve(self, reference: object, at: str) -> Json:
+    def _resolve(self, reference: object, at: Place) -> Json:
         target: object = self.document
         for step in str(reference).removeprefix("#/").split("/"):
             key = step.replace("~1", "/").replace("~0", "~")
             target = target.get(key) if isinstance(target, dict) else None
         if not isinstance(target, dict) or not str(reference).startswith("#/"):
-            raise UnreadableError(f"{at}: {reference} is not in the document")
+            raise UnreadableError(
+                f"{at}: it refers to {reference}, which is not in the description"
+            )
         return target
 
-    def _union(self, flat: Json, names: frozenset[str], at: str, enclosing: _Enclosing) -> Json:
+    def _union(self, flat: Json, names: frozenset[str], at: Place, enclosing: _Enclosing) -> Json:
         if len(flat["unions"]) > 1:
-            raise UnreadableError(f"{at}: several unions at once")
+            raise UnreadableError(f"{at}: it has several unions at once (anyOf, oneOf)")
         base = {key: value for key, value in flat.items() if key not in ("unions", "nullable")}
         inner = enclosing.within(names, is_object=False)
         variants: list[Json] = []
         nullable = bool(flat.get("nullable"))
         for variant in flat["unions"][0]:
             plain = self.schema({"allOf": [base, variant]} if base else variant, at, inner)
+            if not plain:
+                return {}  # anything, or something else: anything
             for one in plain.get("anyOf", [plain]):
-                something, null_too = _without_null(one)
+                something, null_too = without_null(one)
                 nullable |= null_too
                 if something not in (None, *variants):
                     variants.append(something)
         if len(variants) == 1 and not nullable:
             return variants[0]
-        return {"anyOf": [*variants, _NULL] if nullable else variants}
+        return {"anyOf": [*variants, NULL] if nullable else variants}
 
-    def _single(self, flat: Json, names: frozenset[str], at: str, enclosing: _Enclosing) -> Json:
-        types, nullable = _types(flat, at)
+    def _single(self, flat: Json, names: frozenset[str], at: Place, enclosing: _Enclosing) -> Json:
+        types, nullable = types_of(flat, at)
         plain: Json = {}
         if types:
             all_types = [*types, "null"] if nullable and types != ["null"] else types
@@ -291,18 +345,18 @@ class _Reader:
             plain |= self._object(flat, names, at, enclosing)
         if "array" in types and flat.get("items"):
             inner = enclosing.within(names, is_object=False)
-            plain["items"] = self.schema(flat["items"], f"{at}[]", inner)
+            plain["items"] = self.schema(flat["items"], at.at("[]"), inner)
         return plain
 
-    def _object(self, flat: Json, names: frozenset[str], at: str, enclosing: _Enclosing) -> Json:
+    def _object(self, flat: Json, names: frozenset[str], at: Place, enclosing: _Enclosing) -> Json:
         plain: Json = {}
         properties = flat.get("properties", {})
         inner = enclosing.within(names, is_object=bool(properties))
         if not isinstance(properties, dict):
-            raise UnreadableError(f"{at}: properties are not an object")
+            raise UnreadableError(f"{at}: 'properties' is not an object")
         if properties:
             plain["properties"] = {
-                name: self.schema(schema, f"{at}.{name}", inner)
+                name: self.schema(schema, at.at(f".{name}"), inner)
                 for name, schema in properties.items()
             }
         required = [name for name in dict.fromkeys(flat.get("required", [])) if name in properties]
@@ -311,80 +365,6 @@ class _Reader:
         # `false` and `true` are left out: new fields come without notice, so all objects are open.
         if isinstance(flat.get("additionalProperties"), dict) and flat["additionalProperties"]:
             plain["additionalProperties"] = self.schema(
-                flat["additionalProperties"], f"{at}.*", inner
+                flat["additionalProperties"], at.at(".*"), inner
             )
         return plain
-
-
-def _is_null(raw: object) -> bool:
-    if not isinstance(raw, dict):
-        return False
-    return (
-        raw.get("type") in ("null", ["null"])
-        or raw.get("enum") in ([None], ["null"])
-        or raw.get("const", "") is None
-    )
-
-
-def _allows_null(raw: Json) -> bool:
-    """Whether a schema says itself that it may be null; what it refers to is not looked at."""
-    variants = [variant for key in _UNIONS for variant in raw.get(key, [])]
-    return (
-        bool(raw.get("nullable")) or "null" in raw.get("type", "") or any(map(_is_null, variants))
-    )
-
-
-def _says_a_type(raw: object) -> bool:
-    """Whether a variant says more than which properties must be there together."""
-    return isinstance(raw, dict) and bool(set(raw) - {"required", "not", "title", "description"})
-
-
-def _merge(one: Json, two: Json) -> Json:
-    """Both at once, as `allOf` means it; `two` wins where they differ."""
-    merged = {**one, **two}
-    if "properties" in one and "properties" in two:
-        merged["properties"] = {**one["properties"], **two["properties"]}
-    for key in ("required", "unions"):
-        if key in one and key in two:
-            merged[key] = [*one[key], *two[key]]
-    return merged
-
-
-def _without_null(plain: Json) -> tuple[Any, bool]:
-    """A plain schema that allows no null (None if it allows nothing else), and whether it did."""
-    if plain == _NULL:
-        return None, True
-    types = plain.get("type")
-    if not isinstance(types, list) or "null" not in types:
-        return plain, False
-    kept = [kind for kind in types if kind != "null"]
-    rest = {**plain, "type": kept[0] if len(kept) == 1 else kept}
-    if "enum" in rest:
-        rest["enum"] = [value for value in rest["enum"] if value is not None]
-    return rest, True
-
-
-def _types(flat: Json, at: str) -> tuple[list[str], bool]:
-    """The types a schema allows besides null, and whether it allows null."""
-    given = flat.get("type")
-    types = [given] if isinstance(given, str) else list(given or [])
-    nullable = bool(flat.get("nullable")) or "null" in types
-    # Generators write the null of a nullable enum as a member, or as the string "null".
-    nullable |= any(value in (None, "null") for value in flat.get("enum", []))
-    types = [kind for kind in types if kind != "null"]
-    if not types and given is None:
-        types = _implied_types(flat)
-    unknown = set(types) - {"object", "array", "string", "number", "integer", "boolean"}
-    if unknown:
-        raise UnreadableError(f"{at}: unknown type {sorted(unknown)[0]!r}")
-    return (types, nullable) if types or not nullable else (["null"], True)
-
-
-def _implied_types(flat: Json) -> list[str]:
-    if "properties" in flat or "additionalProperties" in flat:
-        return ["object"]
-    if "items" in flat:
-        return ["array"]
-    names = {str: "string", bool: "boolean", int: "number", float: "number"}
-    kinds = [names.get(type(value)) for value in flat.get("enum", []) if value is not None]
-    return list(dict.fromkeys(kind for kind in kinds if kind))

@@ -18,8 +18,8 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from openapi_reduce import Json
 from openapi_reduce_names import REF
+from openapi_reduce_types import Json
 
 Neighbour = Callable[[str], Json]
 
@@ -56,7 +56,7 @@ def prune(document: Json) -> None:
     while waiting:
         name = waiting.pop()
         if name not in schemas:
-            raise FixError(f"component {name} is referred to, but is not there")
+            raise FixError(f"component {name} is referred to, but it is not in the document")
         if name not in used:
             used.add(name)
             waiting += references(schemas[name])
@@ -109,28 +109,31 @@ def _merge_all(document: Json, fix: Json) -> None:
         if patch is None:
             schemas.pop(name, None)
         else:
-            _rename(_there(schemas, name, fix), fix)
+            _rename(name, _there(schemas, name, "component", fix), fix)
             schemas[name] = merge_patch(schemas[name], patch)
     for path in fix.get("endpoints", []):
         if patch is None:
             paths.pop(path, None)
         else:
-            paths[path] = {"get": merge_patch(_there(paths, path, fix)["get"], patch)}
+            operation = _there(paths, path, "endpoint", fix)["get"]
+            paths[path] = {"get": merge_patch(operation, patch)}
 
 
-def _rename(schema: Json, fix: Json) -> None:
+def _rename(component: str, schema: Json, fix: Json) -> None:
     for old, new in fix.get("rename", {}).items():
         if new not in schema["properties"]:
-            _there(schema["properties"], old, fix)
+            _there(schema["properties"], old, f"in component {component} the field", fix)
         schema["properties"] = {
             new if name == old else name: value for name, value in schema["properties"].items()
         }
         schema["required"] = [new if name == old else name for name in schema.get("required", [])]
 
 
-def _there(mapping: Json, key: str, fix: Json) -> Json:
+def _there(mapping: Json, key: str, what: str, fix: Json) -> Json:
+    """What a fix speaks of; `what` says where that is looked for, for the message."""
     if key not in mapping:
-        raise FixError(f"{key} is not in the document (fix: {fix['reason'][:60]})")
+        where = f"the document of {fix['take']}" if "take" in fix else "the document"
+        raise FixError(f"{what} {key} is not in {where} (fix: {fix['reason'][:60]})")
     found: Json = mapping[key]
     return found
 
@@ -138,37 +141,44 @@ def _there(mapping: Json, key: str, fix: Json) -> Json:
 def _take(document: Json, fix: Json, source: Json) -> None:
     schemas, paths = document["components"]["schemas"], document["paths"]
     for path in fix.get("endpoints", []):
-        paths[path] = copy.deepcopy(_there(source["paths"], path, fix))
+        paths[path] = copy.deepcopy(_there(source["paths"], path, "endpoint", fix))
     for path in fix.get("of", []):
-        here, there = (_there(doc["paths"], path, fix)["get"] for doc in (document, source))
+        here, there = (
+            _there(doc["paths"], path, "endpoint", fix)["get"] for doc in (document, source)
+        )
         if "parameters" in fix:
-            _take_parameters(here, there, fix["parameters"], fix)
+            _take_parameters(path, here, there, fix)
         if "answer" in fix:
-            _take_fields(answer_of(here), answer_of(there), fix["answer"], fix)
+            what = f"in the answer of {path} the field"
+            _take_fields(answer_of(here), answer_of(there), fix["answer"], what, fix)
     if fix.get("operation_ids"):
         for path in set(paths) & set(source["paths"]):
             paths[path]["get"]["operationId"] = source["paths"][path]["get"]["operationId"]
     for name, fields in fix.get("fields", {}).items():
-        there = _there(source["components"]["schemas"], name, fix)
-        _take_fields(_there(schemas, name, fix), there, fields, fix)
+        there = _there(source["components"]["schemas"], name, "component", fix)
+        here = _there(schemas, name, "component", fix)
+        _take_fields(here, there, fields, f"in component {name} the field", fix)
     waiting = [*references(paths), *references(schemas)]
     while waiting:
         name = waiting.pop()
         if name not in schemas:
-            schemas[name] = copy.deepcopy(_there(source["components"]["schemas"], name, fix))
+            schemas[name] = copy.deepcopy(
+                _there(source["components"]["schemas"], name, "component", fix)
+            )
             waiting += references(schemas[name])
 
 
-def _take_parameters(here: Json, there: Json, names: list[str], fix: Json) -> None:
+def _take_parameters(path: str, here: Json, there: Json, fix: Json) -> None:
     theirs = {param["name"]: param for param in there["parameters"]}
     ours = {param["name"]: param for param in here["parameters"]}
-    taken = {name: _there(theirs, name, fix) for name in names}
+    what = f"of {path} the parameter"
+    taken = {name: _there(theirs, name, what, fix) for name in fix["parameters"]}
     here["parameters"] = list(_in_order_of(theirs, ours, taken).values())
 
 
-def _take_fields(here: Json, there: Json, names: list[str], fix: Json) -> None:
+def _take_fields(here: Json, there: Json, names: list[str], what: str, fix: Json) -> None:
     theirs = there["properties"]
-    taken = {name: copy.deepcopy(_there(theirs, name, fix)) for name in names}
+    taken = {name: copy.deepcopy(_there(theirs, name, what, fix)) for name in names}
     here["properties"] = _in_order_of(theirs, here["properties"], taken)
     required = {*here.get("required", [])} - set(names) | {*names} & {*there.get("required", [])}
     if required:

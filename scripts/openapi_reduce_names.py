@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import re
 
-from openapi_reduce import UP, Endpoint, Json
+from openapi_reduce import UP, Endpoint
+from openapi_reduce_types import Json
 
 REF = "#/components/schemas/"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from openapi_reduce import Json
 from openapi_reduce_fixes import answer_of
 from openapi_reduce_names import REF
+from openapi_reduce_types import Json
 
 
 def changes(old: Json, new: Json) -> list[str]:

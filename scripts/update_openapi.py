@@ -1,12 +1,14 @@
 """Make the API description documents in tap_rutter/openapi from published descriptions.
 
-    python scripts/update_openapi.py --version 2024-08-31 SOURCE   # a file or a URL
-    python scripts/update_openapi.py --version 2024-04-30          # derived from its neighbours
+    make openapi VERSION=2024-08-31 SOURCE=description.yaml   # a file or a URL
+    make openapi VERSION=2024-04-30                           # derived from its neighbours
 
-SOURCE is a published OpenAPI 3 description (JSON or YAML), or its facts form. It is reduced to bare
-facts, the version's fixes in scripts/openapi_fixes.json are applied, and what changes against the
-document on disk is printed. Nobody edits a document by hand: a correction is a fix with its reason.
-With --check nothing is written; the exit code is 1 if the document on disk differs.
+which is python scripts/update_openapi.py --version VERSION [SOURCE]. SOURCE is a published OpenAPI
+3 description (JSON or YAML), or its facts form. It is reduced to bare facts, the version's fixes in
+scripts/openapi_fixes.json are applied, and what changes against the document on disk is printed.
+The versions that are derived from this one are made again with it. Nobody edits a document by hand:
+a correction is a fix with its reason. With --check nothing is written; the exit code is 1 if a
+document on disk differs.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from openapi_reduce import Json, UnreadableError, read_source
+from openapi_reduce import read_source
 from openapi_reduce_fixes import FixError, apply_fixes
 from openapi_reduce_names import Components
+from openapi_reduce_places import UnreadableError
 from openapi_reduce_report import changes
+from openapi_reduce_types import Json
 
 SCRIPTS = Path(__file__).resolve().parent
 DOCUMENTS = SCRIPTS.parent / "tap_rutter" / "openapi"
@@ -45,10 +49,11 @@ class Maker:
         if not isinstance(fixes, dict) or not {"title", "servers", "names", "versions"} <= set(
             fixes
         ):
-            raise UsageError("the fixes file needs title, servers, names and versions")
+            raise UsageError("the fixes file needs 'title', 'servers', 'names' and 'versions'")
         self.fixes: Json = fixes
         self.directory = directory
         self.notes: list[str] = []
+        self._made: dict[str, Json] = {}
 
     def make(self, version: str, source: object) -> Json:
         """The document of `version`; `source` is None for a version that is derived."""
@@ -58,12 +63,12 @@ class Maker:
         if "base" not in settings and source is None:
             raise UsageError(f"{version} is not a derived version: give a SOURCE")
         if source is None:
-            content = copy.deepcopy(self.on_disk(settings["base"]))
+            content = copy.deepcopy(self.neighbour(settings["base"]))
         else:
             content = self._reduce(source)
-        idle = apply_fixes(content, settings.get("fixes", []), self.on_disk)
+        idle = apply_fixes(content, settings.get("fixes", []), self.neighbour)
         self.notes += [f"fix that changed nothing: {reason}" for reason in idle]
-        return {
+        self._made[version] = {
             "openapi": "3.1.0",
             "info": {"title": self.fixes["title"], "version": version},
             "servers": self.fixes["servers"],
@@ -71,12 +76,20 @@ class Maker:
             "paths": dict(sorted(content["paths"].items())),
             "components": {"schemas": dict(sorted(content["components"]["schemas"].items()))},
         }
+        return self._made[version]
+
+    def neighbour(self, version: str) -> Json:
+        """The document of another version: as made just now, or else the one on disk."""
+        return self._made.get(version) or self.on_disk(version)
 
     def on_disk(self, version: str) -> Json:
-        """The document of another version, which must have been made already."""
+        """The document of a version that has been made before."""
         path = self.document_path(version)
         if not path.exists():
-            raise UsageError(f"{path.name} is needed for this: make it first")
+            raise UsageError(
+                f"{path.name} is needed for this; make it first: "
+                f"make openapi VERSION={version} SOURCE=description.yaml"
+            )
         document = load(str(path))
         if not isinstance(document, dict):
             raise UsageError(f"{path.name} is not a document")
@@ -85,21 +98,59 @@ class Maker:
     def document_path(self, version: str) -> Path:
         return self.directory / f"{version}.json"
 
-    def derived_from(self, version: str) -> list[str]:
-        """The versions whose documents use that of `version`."""
-        return [
-            other
-            for other, settings in self.fixes["versions"].items()
-            if settings.get("base") == version
-            or any(fix.get("take") == version for fix in settings.get("fixes", []))
-        ]
+    def missing_for(self, version: str) -> str:
+        """The documents that are neither made nor on disk, although `version` is made of them."""
+        used = sorted(self._used_by(version) - set(self._made))
+        return " and ".join(name for name in used if not self.document_path(name).exists())
+
+    def take_notes(self) -> list[str]:
+        """The notes since they were last asked for."""
+        notes, self.notes[:] = list(self.notes), []
+        return notes
+
+    def users_of(self, version: str) -> tuple[list[str], list[str]]:
+        """The versions to be made again after `version`: derived ones, and those with a source.
+
+        The derived ones stand in the order in which they must be made. What a version with a source
+        of its own takes from this one cannot be brought over without that source.
+        """
+        derived: list[str] = []
+        sourced: list[str] = []
+        changed = {version}
+        waiting = [name for name in self.fixes["versions"] if name != version]
+        while ready := [name for name in waiting if self._used_by(name) & changed]:
+            for name in ready:
+                waiting.remove(name)
+                if "base" in self.fixes["versions"][name]:
+                    derived.append(name)
+                    changed.add(name)
+                else:
+                    sourced.append(name)
+        return self._in_order(derived), sourced
+
+    def _used_by(self, version: str) -> set[str]:
+        settings = self.fixes["versions"][version]
+        used = {fix["take"] for fix in settings.get("fixes", []) if "take" in fix}
+        return used | ({settings["base"]} if "base" in settings else set())
+
+    def _in_order(self, derived: list[str]) -> list[str]:
+        """Each behind those that it uses."""
+        ordered: list[str] = []
+        waiting = list(derived)
+        while waiting:
+            free = [name for name in waiting if not self._used_by(name) & {*waiting} - {name}]
+            if not free:
+                raise UsageError(f"{' and '.join(waiting)} are derived from each other")
+            ordered += free
+            waiting = [name for name in waiting if name not in free]
+        return ordered
 
     def _settings(self, version: str) -> Json:
         known = self.fixes["versions"]
         if version not in known:
             raise UsageError(
                 f"version {version} is not in the fixes file (it has {', '.join(known)}): "
-                "add a section that says where its description comes from"
+                "add a section for it under 'versions' that says where its description comes from"
             )
         settings: Json = known[version]
         return settings
@@ -195,26 +246,69 @@ def written(value: object, indent: int = 0, column: int = 0) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make one document, print the report, write it unless only a check was asked for."""
+    """Make a document and those derived from it; say what changes; write it unless only checked."""
     maker = Maker(load(str(arguments.fixes)), arguments.directory)
     version = arguments.version
-    source = load(arguments.source) if arguments.source else None
-    document = maker.make(version, source)
-    path = maker.document_path(version)
-    old = maker.on_disk(version) if path.exists() else {}
-    endpoints, components = len(document["paths"]), len(document["components"]["schemas"])
-    report = changes(old, document)
-    text = written(document) + "\n"
-    differs = not path.exists() or path.read_text("utf-8") != text
-    if differs and not arguments.check:
-        path.write_text(text, "utf-8")
-    total = f"{len(report) or 'no'} change{'' if len(report) == 1 else 's'}"
-    print(f"{version}: {endpoints} endpoints, {components} components; {total}")
-    for line in [*report, *maker.notes]:
-        print(f"  {line}")
-    if differs and maker.derived_from(version):
-        print(f"  make again, since they use this one: {', '.join(maker.derived_from(version))}")
-    return int(differs and arguments.check)
+    maker.make(version, load(arguments.source) if arguments.source else None)
+    results = [Result(maker, version)]
+    advice: list[str] = []
+    if results[0].differs:
+        advice = _make_users(maker, version, results)
+    # Only now, when all of them could be made: half of them would not fit each other.
+    for result in results:
+        result.tell()
+        if result.differs and not arguments.check:
+            result.path.write_text(result.text, "utf-8")
+    for line in advice:
+        print(line)
+    return int(arguments.check and any(result.differs for result in results))
+
+
+class Result:
+    """A document that was made, beside the one on disk."""
+
+    def __init__(self, maker: Maker, version: str) -> None:
+        self.version = version
+        self.document = maker.neighbour(version)
+        self.path = maker.document_path(version)
+        self.text = written(self.document) + "\n"
+        self.differs = not self.path.exists() or self.path.read_text("utf-8") != self.text
+        old = maker.on_disk(version) if self.path.exists() else {}
+        self.report = changes(old, self.document)
+        self.notes = maker.take_notes()
+
+    def tell(self) -> None:
+        """Print what the document has, and what changes."""
+        endpoints = len(self.document["paths"])
+        components = len(self.document["components"]["schemas"])
+        total = f"{len(self.report) or 'no'} change{'' if len(self.report) == 1 else 's'}"
+        print(f"{self.version}: {endpoints} endpoints, {components} components; {total}")
+        for line in [*self.report, *self.notes]:
+            print(f"  {line}")
+
+
+def _make_users(maker: Maker, version: str, results: list[Result]) -> list[str]:
+    """Make the versions that are derived from this one; what is left for a person to do."""
+    derived, sourced = maker.users_of(version)
+    advice = []
+    for other in derived:
+        missing = maker.missing_for(other)
+        if missing:
+            advice.append(
+                f"{other} is not made: it is derived from {missing} too, which is missing"
+            )
+            continue
+        try:
+            maker.make(other, None)
+        except (UsageError, FixError) as error:
+            raise UsageError(f"{other}, which is derived from {version}: {error}") from error
+        results.append(Result(maker, other))
+    for other in sourced:
+        advice.append(
+            f"{other} takes parts of {version}: make it again as well, with "
+            f"make openapi VERSION={other} SOURCE=description.yaml"
+        )
+    return advice
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -215,7 +216,7 @@ def test_the_report_says_what_changed_in_the_catalogue(
     ran = workshop.run(workshop.source(source))
 
     assert ran.out.splitlines() == [
-        "2024-08-31: 6 endpoints, 9 components; 13 changes",
+        "2024-08-31: 7 endpoints, 10 components; 13 changes",
         "  ~ /accounting/bills parameter limit: default 50 -> 100",
         "  - /accounting/bills parameter sort_order",
         "  + /accounting/bills parameter sort: string",
@@ -240,7 +241,7 @@ def test_check_writes_nothing_and_says_by_its_exit_code(
 
     workshop.run(SMALL)
     ran = workshop.run("--check", SMALL)
-    assert (ran.code, ran.out) == (0, "2024-08-31: 6 endpoints, 10 components; no changes\n")
+    assert (ran.code, ran.out) == (0, "2024-08-31: 7 endpoints, 11 components; no changes\n")
 
     before = workshop.document()
     source = small(tool)
@@ -320,9 +321,12 @@ def test_a_version_is_derived_from_its_neighbours(workshop: Workshop, tool: Modu
     older["components"]["schemas"]["Bill20240831"] = bill
     source = workshop.source(older)
 
+    # The derived version comes with the one that it is made of, also where nothing is written.
+    assert workshop.run("--check", source, version="2023-03-14").code == 1
+    assert not (workshop.directory / "2024-04-30.json").exists()
     ran = workshop.run(source, version="2023-03-14")
-    assert "make again, since they use this one: 2024-04-30" in ran.out
-    assert workshop.run(version="2024-04-30").code == 0
+    assert "\n2024-04-30: 2 endpoints, 5 components; " in ran.out
+    assert workshop.run("--check", version="2024-04-30").code == 0
 
     document, newer = workshop.document("2024-04-30"), workshop.document()
     assert document["x-source"] == {
@@ -341,6 +345,131 @@ def test_a_version_is_derived_from_its_neighbours(workshop: Workshop, tool: Modu
     assert "LedgerAccount" in document["components"]["schemas"]
 
 
+def test_derived_documents_follow_the_one_that_they_are_made_of(
+    workshop: Workshop, tool: ModuleType
+) -> None:
+    derived: Json = {"base": "2024-08-31", "source": {}}
+    taken = {"reason": "its own", "take": "2024-08-31", "endpoints": ["/balances"]}
+    # The one that is derived from a derived one stands before it in the file.
+    workshop.fixes["versions"] |= {
+        "2023-02-07": {**derived, "base": "2024-04-30"},
+        "2024-04-30": derived,
+        "2023-03-14": {"source": {}, "fixes": [taken]},
+    }
+    workshop.run(SMALL)
+    source = small(tool)
+    del source["paths"]["/categories"]
+
+    ran = workshop.run(workshop.source(source))
+
+    assert ran.code == 0
+    for version in ("2024-08-31", "2024-04-30", "2023-02-07"):
+        assert f"{version}: 6 endpoints, " in ran.out
+        assert "/categories" not in workshop.document(version)["paths"]
+    # What has a source of its own needs it.
+    assert "2023-03-14 takes parts of 2024-08-31: make it again" in ran.out
+    assert "make openapi VERSION=2023-03-14 SOURCE=" in ran.out
+    assert not (workshop.directory / "2023-03-14.json").exists()
+
+
+def test_nothing_is_written_when_a_derived_document_cannot_be_made(
+    workshop: Workshop, tool: ModuleType
+) -> None:
+    fix = {"reason": "trees are renamed", "components": ["ProductCategory"], "merge": {}}
+    workshop.fixes["versions"]["2024-04-30"] = {
+        "base": "2024-08-31",
+        "source": {},
+        "fixes": [fix],
+    }
+    workshop.run(SMALL)
+    before = workshop.document(), workshop.document("2024-04-30")
+    source = small(tool)
+    del source["paths"]["/categories"]
+
+    ran = workshop.run(workshop.source(source))
+
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "2024-04-30, which is derived from 2024-08-31: component ProductCategory" in ran.err
+    assert (workshop.document(), workshop.document("2024-04-30")) == before
+
+
+STORE = {"type": "object", "properties": {"id": STRING}}
+STORE_REF = {"anyOf": [ref("X"), NULL]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "target", "expected"),
+    [
+        ({"type": ["null"]}, STORE, STORE_REF),
+        ({"type": "null"}, STORE, STORE_REF),
+        ({"type": ["object", "null"]}, STORE, STORE_REF),
+        ({"type": ["null"]}, ref("Other"), STORE_REF),
+        ({}, ref("Other") | {"type": ["null"]}, STORE_REF),
+        ({"type": ["null"]}, STRING, NULLABLE),
+        ({"type": ["null"]}, {"enum": ["a"]}, NULLABLE | {"enum": ["a", None]}),
+        (
+            {"type": ["null"]},
+            {"type": "array", "items": STRING},
+            {"type": ["array", "null"], "items": STRING},
+        ),
+        (
+            {"type": ["null"]},
+            {"oneOf": [STRING, {"type": "number"}]},
+            {"anyOf": [STRING, {"type": "number"}, NULL]},
+        ),
+        ({"type": ["null"]}, NULL, NULL),
+        ({"type": ["null"]}, {}, {}),
+        ({}, {}, {}),
+        ({"nullable": True}, {}, {}),
+        ({"description": "A time in ISO 8601."}, {}, {}),
+    ],
+)
+def test_null_beside_a_reference_means_or_null(
+    workshop: Workshop, raw: Json, target: Json, expected: Json
+) -> None:
+    for schema in (ref("Thing") | raw, {"allOf": [ref("Thing")]} | raw):
+        source = _schema(schema)
+        source["components"] = {"schemas": {"Thing": target, "Other": STORE}}
+
+        assert workshop.run(workshop.source(source)).code == 0
+
+        document = workshop.document()
+        answer = document["paths"]["/a"]["get"]["responses"]["200"]["content"]
+        assert answer["application/json"]["schema"]["properties"]["x"] == expected
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        True,
+        {"nullable": True},
+        {"description": "Whatever it is."},
+        {"anyOf": [{}, NULL]},
+        {"anyOf": [{}, STRING]},
+        {"oneOf": [STRING, {"description": "Or else."}, {"type": "number"}]},
+        {"allOf": [{}, {}]},
+    ],
+)
+def test_an_empty_schema_means_anything(workshop: Workshop, schema: object) -> None:
+    workshop.run(workshop.source(_schema(schema)))
+
+    answer = workshop.document()["paths"]["/a"]["get"]["responses"]["200"]["content"]
+    assert answer["application/json"]["schema"] == objects(x={})
+
+
+def test_messages_name_the_component_and_its_field(workshop: Workshop, tool: ModuleType) -> None:
+    source = small(tool)
+    source["components"]["schemas"]["BillLineItem"]["properties"]["amount"]["type"] = "money"
+
+    ran = workshop.run(workshop.source(source))
+
+    assert ran.err == (
+        "update_openapi: GET /accounting/bills, field bills[].line_items[].amount (component"
+        " BillLineItem, field amount): its type is 'money', which JSON Schema does not know\n"
+    )
+
+
 def _schema(schema: object) -> Json:
     return {"openapi": "3.0.0", "paths": {"/a": get("A", objects(x=schema))}}  # type: ignore[arg-type]
 
@@ -348,20 +477,32 @@ def _schema(schema: object) -> Json:
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ([], "the source is not an object"),
-        ({"swagger": "2.0", "paths": {}}, "neither OpenAPI 3 (openapi is '2.0')"),
-        ({"openapi": "3.0.0"}, "paths: not an object with endpoints"),
-        ({"openapi": "3.0.0", "paths": {"/a": {"post": {}}}}, "paths: no GET endpoint"),
-        ({"openapi": "3.0.0", "paths": {"/a": {"get": []}}}, "GET /a: not an object"),
-        ({"openapi": "3.0.0", "paths": {"/a": {"get": {}}}}, "GET /a: no responses"),
-        ({"endpoints": {"/a": {}}}, "/a: no response"),
-        ({"endpoints": []}, "endpoints: not an object"),
-        (_schema("text"), "GET /a.x: a schema is not an object"),
-        (_schema({"type": "tuple"}), "GET /a.x: unknown type 'tuple'"),
-        (_schema({"type": "object", "properties": [1]}), "GET /a.x: properties are not an object"),
-        (_schema({"allOf": 3}), "GET /a: not the shape of OpenAPI"),
-        (_schema({"$ref": "#/components/schemas/Gone"}), "Gone is not in the document"),
-        (_schema({"$ref": "other.yaml#/Bill"}), "other.yaml#/Bill is not in the document"),
+        ([], "the description is not an object of names and values"),
+        ({"swagger": "2.0", "paths": {}}, "neither an OpenAPI 3 description ('openapi' is '2.0')"),
+        ({"openapi": "3.0.0"}, "'paths' is not an object that holds endpoints"),
+        ({"openapi": "3.0.0", "paths": {"/a": {"post": {}}}}, "'paths' holds no GET endpoint"),
+        (
+            {"openapi": "3.0.0", "paths": {"/a": {"get": []}}},
+            "GET /a: the operation is not an object",
+        ),
+        ({"openapi": "3.0.0", "paths": {"/a": {"get": {}}}}, "GET /a: it has no responses"),
+        ({"endpoints": {"/a": {}}}, "GET /a: it has no 'response'"),
+        ({"endpoints": []}, "'endpoints' is not an object that holds endpoints"),
+        (_schema("text"), "GET /a, field x: the schema is not an object"),
+        (
+            _schema({"type": "tuple"}),
+            "GET /a, field x: its type is 'tuple', which JSON Schema does not know",
+        ),
+        (
+            _schema({"type": "object", "properties": [1]}),
+            "GET /a, field x: 'properties' is not an object",
+        ),
+        (_schema({"allOf": 3}), "GET /a, field x: it is not written as OpenAPI 3 asks"),
+        (_schema({"$ref": "#/components/schemas/Gone"}), "Gone, which is not in the description"),
+        (
+            _schema({"$ref": "other.yaml#/Bill"}),
+            "other.yaml#/Bill, which is not in the description",
+        ),
         ("{ not JSON", "is not valid JSON"),
         ("openapi: [3.0", "is not valid YAML"),
     ],
@@ -382,7 +523,8 @@ def test_a_component_that_is_only_itself_is_refused(workshop: Workshop) -> None:
     source = _schema({"$ref": "#/components/schemas/Loop"})
     source["components"] = {"schemas": {"Loop": {"allOf": [{"$ref": REF + "Loop"}]}}}
 
-    assert "Loop refers to itself" in workshop.run(workshop.source(source)).err
+    error = workshop.run(workshop.source(source)).err
+    assert "GET /a, field x (component Loop): the component refers to itself" in error
 
 
 def test_what_can_be_kept_only_in_part_is_said(workshop: Workshop) -> None:
@@ -400,8 +542,11 @@ def test_what_can_be_kept_only_in_part_is_said(workshop: Workshop) -> None:
     assert answer["application/json"]["schema"] == objects(
         x={"anyOf": [STRING, {"type": "array", "items": {}}]}
     )
-    assert "GET /a.x[]: comes round to #/components/schemas/Anything" in ran.out
-    assert "GET /file: no response 200, its answer is left open" in ran.out
+    assert (
+        "GET /a, field x[] (component Anything, field []): it comes round to component Any"
+        in ran.out
+    )
+    assert "GET /file: it has no response 200, so its answer may be anything" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -410,7 +555,7 @@ def test_what_can_be_kept_only_in_part_is_said(workshop: Workshop) -> None:
         ("2025-02-28", [SMALL], "version 2025-02-28 is not in the fixes file (it has 2024-08-31"),
         ("2024-08-31", [], "2024-08-31 is not a derived version: give a SOURCE"),
         ("2024-04-30", [SMALL], "2024-04-30 is derived from 2024-08-31: it takes no SOURCE"),
-        ("2024-04-30", [], "2024-08-31.json is needed for this: make it first"),
+        ("2024-04-30", [], "make it first: make openapi VERSION=2024-08-31 SOURCE="),
         ("2024-08-31", ["no/such.yaml"], "no/such.yaml could not be read"),
     ],
 )
@@ -493,7 +638,13 @@ def test_whatever_is_wrong_in_a_source_there_is_no_traceback(
     try:
         document = tool.Maker(fixes, DOCUMENTS).make("v", source)
     except (tool.UnreadableError, tool.UsageError) as error:
-        assert "\n" not in str(error)
+        message = str(error)
+        assert "\n" not in message
+        # It says where, and not in the words of Python.
+        assert message.startswith(("GET /", "'paths' ", "this is neither "))
+        assert not re.search(
+            r"object has no attribute|is not iterable|unhashable|KeyError", message
+        )
     else:
         assert tool.written(document)
 
@@ -635,6 +786,14 @@ def test_path_parameters_are_those_of_the_path(version: str) -> None:
         assert {param["in"] for param in parameters} <= {"path", "query"}
 
 
+NULLABLE_ANSWERS = {
+    "/customer_groups/{id}": "customer_group",
+    "/customers/{id}": "customer",
+    "/orders/{id}": "order",
+    "/store": "store",
+}
+
+
 def fields(version: str, component: str) -> Json:
     properties: Json = committed(version)["components"]["schemas"][component]["properties"]
     return properties
@@ -685,6 +844,15 @@ def test_fields_are_in_the_versions_that_have_them(
     assert having == versions.split()
 
 
+@pytest.mark.parametrize("version", ENDPOINTS)
+def test_what_may_be_null_is_so_in_every_version(version: str) -> None:
+    document = committed(version)
+    for path, name in NULLABLE_ANSWERS.items():
+        field = answer(document["paths"][path]["get"])["properties"][name]
+        assert NULL in field["anyOf"], path
+    assert NULL in fields(version, "IncomeStatement")["cost_of_sales"]["anyOf"]
+
+
 @pytest.mark.parametrize("version", DERIVED)
 def test_a_derived_document_is_what_the_fixes_make_of_its_neighbours(
     version: str, tool: ModuleType, capsys: pytest.CaptureFixture[str]
@@ -696,11 +864,14 @@ def test_a_derived_document_is_what_the_fixes_make_of_its_neighbours(
 # --- a published description of full size -------------------------------------------------------
 
 
-def published(document: Json) -> Json:
+def published(document: Json, *, version: str) -> Json:
     """A document as a generator would publish it: long-winded, and under names of its own.
 
     Every second time an object is written out instead of referred to, unless it contains itself.
+    In OpenAPI 3.0 null is a flag. In 3.1 it is a type, beside a reference too; paths have colons,
+    and parameters refer to fields of schemas.
     """
+    or_null: Json = {"nullable": True} if version == "3.0" else {"type": ["null"]}
     turns = Counter[str]()
     components = document["components"]["schemas"]
     recursive = {
@@ -715,9 +886,11 @@ def published(document: Json) -> Json:
         variants = [variant for variant in schema.get("anyOf", []) if variant != NULL]
         if variants:
             inner = [wordy(variant, within) for variant in variants]
+            if len(inner) == 1 and version == "3.1" and "$ref" in inner[0]:
+                return inner[0] | or_null
             if len(inner) == 1:
-                return prose | {"allOf": inner, "nullable": True}
-            return prose | {"oneOf": inner} | ({"nullable": True} if null else {})
+                return prose | {"allOf": inner} | or_null
+            return prose | {"oneOf": inner} | (or_null if null else {})
         if "$ref" in schema:
             name = schema["$ref"].removeprefix(REF)
             turns[name] += 1
@@ -728,7 +901,7 @@ def published(document: Json) -> Json:
 
     def plain(schema: Json, within: tuple[str, ...]) -> Json:
         result = dict(schema)
-        if isinstance(schema.get("type"), list) and len(schema["type"]) == 2:
+        if version == "3.0" and isinstance(schema.get("type"), list) and len(schema["type"]) == 2:
             result |= {"type": schema["type"][0], "nullable": True}
         if None in schema.get("enum", []):
             result["enum"] = [*schema["enum"][:-1], "null"]
@@ -744,33 +917,48 @@ def published(document: Json) -> Json:
             result["properties"] = rest
             if within and len(rest) > 1:
                 part = {"type": "object", "properties": first}
-                null = {"nullable": True} if result.pop("nullable", False) else {}
-                return {"allOf": [part, result]} | null
+                null = result.pop("nullable", False) or isinstance(result["type"], list)
+                result["type"] = "object"
+                return {"allOf": [part, result]} | (or_null if null else {})
             result["properties"] = halves
         return result
 
-    paths = {}
+    paths: Json = {}
+    of_parameters: Json = {}
     for path, item in reversed(document["paths"].items()):
         operation = dict(item["get"])
         operation["description"] = "What it does."
         content = {"application/json": {"schema": wordy(answer(operation), ())}}
         operation["responses"] = {"200": {"description": "Fine.", "content": content}}
+        if version == "3.1":
+            path = re.sub(r"{(\w+)}", r":\1", path)
+            name = f"{operation['operationId']}Params"
+            of_parameters[name] = objects(
+                **{param["name"]: param["schema"] for param in operation["parameters"]}
+            )
+            operation["parameters"] = [
+                param | {"schema": ref(f"{name}/properties/{param['name']}")}
+                for param in operation["parameters"]
+            ]
         paths[path] = {"get": operation, "post": {"responses": {}}}
     generated = {
         f"{name}Dto_2024_08": wordy(component, (name,)) for name, component in components.items()
     }
-    return {"openapi": "3.0.3", "paths": paths, "components": {"schemas": generated}}
+    schemas = generated | of_parameters
+    return {"openapi": f"{version}.0", "paths": paths, "components": {"schemas": schemas}}
 
 
+@pytest.mark.parametrize("openapi", ["3.0", "3.1"])
 @pytest.mark.parametrize("version", ["2024-08-31", "2023-03-14"])
 def test_a_published_description_of_full_size_gives_the_document_again(
     version: str,
+    openapi: str,
     tool: ModuleType,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     source = tmp_path / "published.json"
-    source.write_text(json.dumps(published(committed(version))))
+    source.write_text(json.dumps(published(committed(version), version=openapi)))
     assert source.stat().st_size > 2 * (DOCUMENTS / f"{version}.json").stat().st_size
 
     code = tool.main(["--version", version, str(source), "--check"])
