@@ -32,6 +32,7 @@ from tap_rutter.settings import JSONSCHEMA, REFUSED, Settings
 from tap_rutter.state import Bookmarks, check_shape
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
+from tap_rutter.streams.described import check_described
 from tap_rutter.writer import BlockWriter
 
 logger = logging.getLogger("tap-rutter")
@@ -142,8 +143,13 @@ class TapRutter(Tap):
         )
 
     def discover_streams(self) -> Sequence[RutterStream]:
-        """The streams that the API version has; optional ones only when named."""
+        """The streams that the API version has; optional ones only when named.
+
+        Raises:
+            UndescribedStream: for a stream that the API description does not know in any version.
+        """
         pinned = document(self.settings.api_version)
+        check_described(STREAMS, pinned)
         return [
             stream(self)
             for stream in STREAMS

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.singer import discovered
+from support.singer import arguments, discovered, run_here
 
 from tap_rutter.schemas import document
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
-from tap_rutter.streams.base import RutterStream
+from tap_rutter.streams.base import RutterStream, SyncedStream
+from tap_rutter.streams.described import check_described
 from tap_rutter.tap import TapRutter
 from tap_rutter.versions import SUPPORTED
 
@@ -83,17 +84,91 @@ def test_a_leaf_tells_facts_and_does_nothing(leaf: type[RutterStream]) -> None:
     assert all(len(part.__bases__) == 1 for part in own)
 
 
-@LEAVES
-def test_endpoint_and_component_are_described(leaf: type[RutterStream]) -> None:
-    if not leaf.path:
-        assert name_of(leaf) == "sync_report"
-        return
-    versions = [document(version) for version in SUPPORTED]
-    assert any(version.has(leaf.path) for version in versions)
-    if leaf.component:
-        assert all(
-            leaf.component in version.components for version in versions if version.has(leaf.path)
-        )
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_endpoint_and_component_are_described(version: str) -> None:
+    check_described(STREAMS, document(version))
+
+
+def test_only_the_report_has_no_endpoint() -> None:
+    assert [name_of(leaf) for leaf in STREAMS if not leaf.path] == ["sync_report"]
+
+
+def test_key_and_bookmark_are_fields_of_the_rows(tap: TapRutter) -> None:
+    for name, stream in tap.streams.items():
+        assert isinstance(stream, RutterStream)
+        told = {*stream.key, *([stream.time_field] if stream.time_field else [])}
+        assert told - {"connection_id"} <= set(stream.fields(tap)), name
+
+
+class Widgets(SyncedStream):
+    """Things that Rutter does not have."""
+
+    name = "accounting_widgets"
+    path = "/accounting/widgets"
+    component = "Widget"
+
+
+class MisspeltBills(SyncedStream):
+    """Bills under an address that is nearly theirs."""
+
+    name = "accounting_misspelt_bills"
+    path = "/accounting/bill"
+    component = "Bill"
+
+
+class RenamedBills(SyncedStream):
+    """Bills, of a type that the description calls something else."""
+
+    name = "accounting_renamed_bills"
+    path = "/accounting/bills"
+    component = "PayableBill"
+
+
+class UntypedBills(SyncedStream):
+    """Bills of a type that the leaf forgot."""
+
+    name = "accounting_untyped_bills"
+    path = "/accounting/bills"
+
+
+MAKE = "make openapi VERSION=2024-08-31 SOURCE=description.yaml"
+
+
+@pytest.mark.parametrize(
+    ("leaf", "complaints"),
+    [
+        (Widgets, ["'accounting_widgets' (Widgets in ", " reads /accounting/widgets, ", MAKE]),
+        (MisspeltBills, ["'accounting_misspelt_bills'", "did you mean /accounting/bills?", MAKE]),
+        (RenamedBills, ["rows of type 'PayableBill', which", "the rows are of type 'Bill'", MAKE]),
+        (UntypedBills, ["does not name the type", "the rows are of type 'Bill'", MAKE]),
+    ],
+    ids=lambda value: value.__name__ if inspect.isclass(value) else "",
+)
+@pytest.mark.parametrize("command", ["discovery", "a run"])
+def test_a_leaf_that_the_description_does_not_know_is_an_error_that_says_so(
+    leaf: type[RutterStream],
+    complaints: list[str],
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tap_rutter.tap.STREAMS", (*STREAMS, leaf))
+    # Nobody listens on port 9: a request would be noticed as another error.
+    keys = {"client_id": "i", "client_secret": "s", "api_url": "http://127.0.0.1:9/versioned"}
+
+    with arguments(keys) as files:
+        ended = run_here(*(["--discover"] if command == "discovery" else files))
+
+    assert (ended.code, ended.stdout) == (2, "")
+    assert len(ended.errors) == 1
+    for complaint in complaints:
+        assert complaint in ended.errors[0]
+
+
+def test_an_endpoint_that_only_some_versions_have_is_no_error() -> None:
+    older = [leaf for leaf in STREAMS if "aging_report" in leaf.path]
+    assert older
+    check_described(older, document("2024-08-31"))
+    assert not any(document("2024-08-31").has(leaf.path) for leaf in older)
 
 
 def test_names_and_deletion_resources_are_not_shared() -> None:
