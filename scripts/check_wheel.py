@@ -42,6 +42,17 @@ def main(argv: list[str]) -> int:
     )
     if "False" in shipped:
         return _failed(f"files are missing:\n{shipped}")
+    unwanted = [
+        name
+        for name in output(
+            python,
+            "-c",
+            "from importlib.metadata import files\nprint(*files('tap-rutter'), sep='\\n')",
+        ).split()
+        if name.startswith(("scripts/", "tests/", "docs/")) or name == "tap_rutter/platforms.py"
+    ]
+    if unwanted:
+        return _failed(f"files are there that only the repository needs: {', '.join(unwanted)}")
     demo = subprocess.run(
         [commands / "rutterctl", "demo"], cwd=folder, text=True, capture_output=True, check=False
     )

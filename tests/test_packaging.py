@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib import import_module, metadata
 from importlib.resources import files
 from pathlib import Path
@@ -240,6 +242,55 @@ def test_lock_file_is_of_this_pyproject_and_of_the_public_index() -> None:
     # The public index and its files: no mirror that only some can reach.
     assert addresses
     assert all(re.fullmatch(r"[a-z]+(\.[a-z]+)?\.org", address) for address in addresses)
+
+
+# ---- the wheel
+
+
+def test_the_wheel_is_the_package_and_the_demos_project() -> None:
+    wheel = _toml("pyproject.toml")["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel == {
+        "packages": ["tap_rutter"],
+        "force-include": {"meltano.yml": "tap_rutter/demo/meltano.yml"},
+    }
+
+
+def test_the_wheel_lacks_what_only_the_documentation_is_made_of() -> None:
+    modules = _modules()
+    assert "tap_rutter.platforms" not in modules
+    # Nor anything else that none of the commands comes to.
+    waiting = ["tap_rutter", "tap_rutter.main", "tap_rutter.cli"]
+    reached: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in modules and name not in reached:
+            reached.add(name)
+            waiting += [*_imports(name, modules[name]), name.rpartition(".")[0]]
+    assert sorted(set(modules) - reached) == []
+
+
+def _modules() -> dict[str, Path]:
+    """The modules of the package by name."""
+    found = {}
+    for file in (ROOT / "tap_rutter").rglob("*.py"):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+def _imports(name: str, file: Path) -> Iterator[str]:
+    """What a module may import, at its top or within its functions."""
+    package = name if file.stem == "__init__" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: -node.level + 1 or None] if node.level else []
+            source = ".".join([*parents, *([node.module] if node.module else [])])
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("tap_rutter."):
+            yield str(node.value)  # as importlib takes it: resources, and what is run with -m
 
 
 # ---- commands
