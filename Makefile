@@ -21,7 +21,8 @@ WITH_WORKERS := $(addprefix tests/test_, $(addsuffix .py, \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo psql test test-workers lint types docs-check check soak bench lock clean
+.PHONY: help demo psql test test-workers lint types docs-check check format openapi golden docs \
+  soak bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,10 +50,35 @@ lint: $(TOOLS_READY) ## Check style and formatting
 types: $(TOOLS_READY) ## Check types
 	@$(BIN)/mypy
 
-docs-check: $(TOOLS_READY) ## Check the links in the documentation
-	@$(BIN)/python scripts/check_links.py
+docs-check: $(TOOLS_READY) ## Check the documentation: generated parts, links, pages that nothing links to
+	@$(BIN)/python scripts/check_streams.py
+	@failed=0; \
+	  $(BIN)/python scripts/build_docs.py --check || failed=1; \
+	  $(BIN)/python scripts/check_links.py || failed=1; \
+	  exit $$failed
 
 check: lint types docs-check test ## All of the checks above
+
+format: $(TOOLS_READY) ## Format the code, and mend what ruff can mend by itself
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+openapi: $(TOOLS_READY) ## Make an API document anew: make openapi VERSION=2024-08-31 SOURCE=file-or-URL
+	@if [ -z '$(VERSION)' ]; then \
+	  echo "Which version, and made of what? For example:" >&2; \
+	  echo "  make openapi VERSION=2024-08-31 SOURCE=description.yaml" >&2; \
+	  echo "A version that is derived from others (scripts/openapi_fixes.json) takes no SOURCE." >&2; \
+	  exit 2; \
+	fi
+	@$(BIN)/python scripts/update_openapi.py --version '$(VERSION)' $(if $(SOURCE),'$(SOURCE)') $(ARGS)
+
+golden: $(TOOLS_READY) ## Write the snapshots of the catalog anew; review their diff before you commit it
+	@$(BIN)/python scripts/check_streams.py
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet tests/test_golden_catalog.py $(ARGS)
+
+docs: $(TOOLS_READY) ## Write the generated parts of README.md and docs/ anew
+	@$(BIN)/python scripts/check_streams.py
+	@$(BIN)/python scripts/build_docs.py
 
 soak: $(TOOLS_READY) ## Thousands of random histories, then minutes of faults; SOAK_HISTORIES=n says how many
 	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(BIN)/python -m pytest --numprocesses auto \

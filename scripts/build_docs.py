@@ -1,7 +1,9 @@
 """Write the generated parts of the documentation: settings, streams, versions of the API.
 
-``python scripts/build_docs.py`` rewrites them; ``--check`` exits with 1 where a file is not up to
-date. Generated parts stand between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``.
+``make docs`` rewrites them, by way of ``python scripts/build_docs.py``; ``--check`` writes nothing
+and exits with 1 where a file is not up to date. Generated parts stand between
+``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. A family of streams that has no page yet gets
+one.
 """
 
 from __future__ import annotations
@@ -80,37 +82,89 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def built(text: str) -> str:
-    """A page with its generated parts made anew."""
+_PART = re.compile(r"<!-- begin: ([\w-]+) -->.*?<!-- end: \1 -->", re.DOTALL)
+_MARK = re.compile(r"<!-- (?:begin|end): ([\w-]+) -->")
+
+
+class MarksError(Exception):
+    """The marks of generated parts are not as they must be; the message says where."""
+
+
+def built(text: str, name: str = "the page") -> str:
+    """A page with its generated parts made anew.
+
+    Raises:
+        MarksError: for a mark that has no other end, or names no part.
+    """
 
     def part(match: re.Match[str]) -> str:
-        name = match[1]
-        return f"<!-- begin: {name} -->\n\n{PARTS[name]()}\n\n<!-- end: {name} -->"
+        if match[1] not in PARTS:
+            raise MarksError(f"{name}: no generated part is called '{match[1]}'")
+        return f"<!-- begin: {match[1]} -->\n\n{PARTS[match[1]]()}\n\n<!-- end: {match[1]} -->"
 
-    return re.sub(r"<!-- begin: ([\w-]+) -->.*?<!-- end: \1 -->", part, text, flags=re.DOTALL)
+    for mark in _MARK.findall(_PART.sub("", text)):
+        raise MarksError(f"{name}: the marks of part '{mark}' have no beginning or no end")
+    return _PART.sub(part, text)
 
 
-def pages() -> list[Path]:
-    """The pages that hold generated parts."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [file for file in found if "<!-- begin: " in file.read_text(encoding="utf-8")]
+def pages() -> dict[Path, str]:
+    """The pages that hold generated parts, as they are; "" for one that is yet to be made.
+
+    Raises:
+        MarksError: for a part that stands on no page.
+    """
+    found = {
+        file: text
+        for file in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+        if _MARK.search(text := file.read_text(encoding="utf-8"))
+    }
+    placed = {name for text in found.values() for name in _MARK.findall(text)}
+    for name in PARTS:
+        family = name.removeprefix("streams-")
+        page = ROOT / "docs" / "streams" / f"{family}.md"
+        if name in placed:
+            continue
+        if family not in FAMILIES or page.exists():
+            raise MarksError(
+                f"Part '{name}' stands on no page: put <!-- begin: {name} --> and"
+                f" <!-- end: {name} --> where it belongs"
+            )
+        found[page] = ""
+    return found
+
+
+def _first(family: str) -> str:
+    """The page that a new family begins with; its introduction is a person's to write."""
+    title = family.replace("_", " ").capitalize()
+    shared = "What all streams share is told on [the page above](../streams.md)."
+    marks = f"<!-- begin: streams-{family} -->\n<!-- end: streams-{family} -->"
+    return f"# {title}\n\n{shared}\n\n{marks}\n"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Rewrite the pages, or tell which are not up to date."""
+    """Rewrite the pages, or tell which are not up to date; 2 where marks are missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
     check = parser.parse_args(argv).check
-    stale = []
-    for file in pages():
-        before = file.read_text(encoding="utf-8")
-        after = built(before)
-        if before != after:
-            stale.append(file.relative_to(ROOT))
-            if not check:
-                file.write_text(after, encoding="utf-8")
-    for name in stale:
-        print(f"{name}: {'not up to date' if check else 'written'}")
+    try:
+        made = {
+            file: (text, built(text or _first(file.stem), str(file.relative_to(ROOT))))
+            for file, text in pages().items()
+        }
+    except MarksError as error:
+        print(f"build_docs: {error}", file=sys.stderr)
+        return 2
+    stale = [file for file, (before, after) in made.items() if before != after]
+    for file in stale:
+        name = file.relative_to(ROOT)
+        if check:
+            print(f"{name}: not up to date; write it anew with: make docs", file=sys.stderr)
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(made[file][1], encoding="utf-8")
+            print(f"{name}: written")
+    if not stale:
+        print("All generated parts of the documentation are up to date")
     return 1 if check and stale else 0
 
 

@@ -3,7 +3,7 @@
 Each stream's part of it is kept in golden/, one small file a stream. A change shows as a diff of
 these files. Where it is meant, write them anew and review the diff:
 
-    UPDATE_GOLDEN=1 python -m pytest tests/test_golden_catalog.py
+    make golden
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def test_a_stream_is_what_it_was(name: str) -> None:
     if UPDATES:
         file.parent.mkdir(exist_ok=True)
         file.write_text(written(stream), encoding="utf-8")
+    assert file.exists(), f"{name} has no snapshot: write it with make golden"
     assert written(stream) == file.read_text(encoding="utf-8")
 
 
