@@ -68,7 +68,7 @@ _PARENT = {
 _METRIC = {
     "metric": "What is measured; part of the key, as are dates and currency.",
     "value": "As the API gives it: a decimal number as text.",
-    "currency": 'ISO 4217 code; "" for a ratio, which has none.',
+    "currency": 'ISO 4217 code; "*" for a ratio, which has none.',
     "checkpoint": "As of when Rutter computed the figures.",
 }
 _LINE_ACCOUNT = "The account that is debited: what the money was spent on."
@@ -311,7 +311,7 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
     },
     "sync_report": {
         "run_id": "The run of the tap; the same for all rows of a run.",
-        "connection_id": 'The connection; "" for what concerns all of them.',
+        "connection_id": 'The connection; "*" for what concerns all of them.',
         "stream": "The stream; * for a connection that was skipped as a whole.",
         "status": "complete, skipped, failed or interrupted.",
         "reason": "Why it is not complete.",

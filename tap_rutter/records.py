@@ -222,11 +222,12 @@ class Conformer:
     def _complete_key(
         self, record: Record, row: Mapping[str, Any], issues: dict[str, Any], counts: Repairs
     ) -> None:
-        """See that no part of the key is null: a target refuses such a row, or merges them."""
-        # In rows that the tap makes itself "" is a value: no currency, no connection in particular.
-        empty = (None,) if self.closed else (None, "")
+        """See that no part of the key is null or empty: a target refuses such rows, or merges them.
+
+        Empty is as bad as null: loaders that go through CSV cannot tell the two apart.
+        """
         for name in self.key:
-            if name == "connection_id" or record.get(name) not in empty:
+            if record.get(name) not in (None, ""):
                 continue
             is_time = self.shape.fields.get(name) is _date_time
             given = issues.pop(name, None)

@@ -15,7 +15,11 @@ from tap_rutter.maps import MapFailed
 from tap_rutter.records import Repairs
 
 COMPLETE, SKIPPED, FAILED, INTERRUPTED = "complete", "skipped", "failed", "interrupted"
-ALL_STREAMS = "*"
+ALL = "*"
+"""Stands in a key for all streams of a connection, or for all connections. Never "": loaders that
+go through CSV take that for NULL, and refuse the row and with it the whole load."""
+
+ALL_STREAMS = ALL
 FOLDED = {"unsupported", "unavailable"}
 """Reasons why a stream is skipped that tell of the platform: one row a connection names them."""
 
@@ -70,7 +74,7 @@ class PairReport:
         """The record of the stream ``sync_report``."""
         return {
             "run_id": run.run_id,
-            "connection_id": self.connection_id,
+            "connection_id": self.connection_id or ALL,
             "stream": self.stream,
             "status": self.status,
             "reason": self.reason,
@@ -181,7 +185,7 @@ class Report:
             totals["rows"] += entry.rows
             totals["retries"] += entry.counts.retries
             totals["repaired"] += entry.repairs.repaired_values
-        connections = {entry.connection_id for entry in self._pairs if entry.connection_id}
+        connections = {entry.connection_id for entry in self._pairs if entry.connection_id != ALL}
         seconds = (now - self.started_ms) / 1000
         lines = [
             f"Read {totals['rows']:,} rows of {len(connections):,} connections with"
@@ -221,7 +225,7 @@ class Report:
         rows: Counter[str] = Counter()
         complete: Counter[str] = Counter()
         for entry in self._pairs:
-            if entry.status == COMPLETE and entry.full_read and entry.connection_id:
+            if entry.status == COMPLETE and entry.full_read and entry.connection_id != ALL:
                 rows[entry.stream] += entry.rows
                 complete[entry.stream] += 1
         empty = [stream for stream, count in complete.items() if count >= 2 and not rows[stream]]

@@ -31,7 +31,7 @@ from tap_rutter.pages import Page
 from tap_rutter.plan import Begin, Done, Plan, Unavailable
 from tap_rutter.reading import Environment, Pair, Progress
 from tap_rutter.redact import SECRETS
-from tap_rutter.report import PairReport, Report
+from tap_rutter.report import ALL, PairReport, Report
 from tap_rutter.schemas import document
 from tap_rutter.view import NoView, View
 
@@ -359,9 +359,9 @@ class Run:
 
     def _emit_made(self, stream: RutterStream, *, write: bool) -> int:
         """Deliver rows that the tap has made of what it knows."""
-        entry = PairReport("", stream.name, self.clock.now())
+        entry = PairReport(ALL, stream.name, self.clock.now())
         if stream.name != "sync_report":
-            entry = self.report.pair("", stream.name, self.clock.now())
+            entry = self.report.pair(ALL, stream.name, self.clock.now())
             entry.full_read = True
         moment = datetime.fromtimestamp(self.clock.now() / 1000, UTC)
         for row in self.made_rows(stream):

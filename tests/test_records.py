@@ -354,12 +354,14 @@ def test_rows_that_the_tap_makes_hold_nothing_but_their_columns() -> None:
     assert record == {"connection_id": "c1", "id": "1", "text": "x", "flag": None}
 
 
-@pytest.mark.parametrize("name", ["connection_id", "currency"])
-def test_an_empty_text_is_a_key_in_rows_that_the_tap_makes(name: str) -> None:
+@pytest.mark.parametrize("empty", [None, ""])
+def test_no_key_is_empty_in_rows_that_the_tap_makes(empty: str | None) -> None:
     schema = record_schema({"currency": STRING, "id": STRING}, ("connection_id", "currency"))
     conformer = Conformer("report", Shape.of(schema), ("connection_id", "currency"), closed=True)
-    row = {"connection_id": "c", "currency": "EUR", name: ""}
-    assert conformer.conform(row, None, Repairs()) == row
+    counts = Repairs()
+    record = conformer.conform({"currency": empty, "id": "1"}, "c", counts)
+    assert DERIVED.fullmatch(record["currency"])
+    assert counts.derived_keys == 1
 
 
 # ---- keys

@@ -101,7 +101,7 @@ def test_every_pair_is_told_of_exactly_once(scene: Scene) -> None:
         for stream in row["skipped"] or ():
             told[row["connection_id"], stream] += 1
     never = {connection.id for connection in scene.never.values()}
-    expected = {("", "connections")} | {
+    expected = {("*", "connections")} | {
         (connection.id, stream)
         for connection in scene.world.connections.values()
         for stream in STREAMS
@@ -203,13 +203,13 @@ def test_a_whole_catalog_makes_few_rows_for_a_shop() -> None:
 
 
 def test_the_listing_is_told_of_for_the_organisation(scene: Scene) -> None:
-    row = scene.run.report("connections", "")
+    row = scene.run.report("connections", "*")
     assert (row["status"], row["rows"]) == ("complete", len(scene.world.connections))
 
 
 def test_rows_told_of_are_rows_delivered(scene: Scene) -> None:
     delivered = Counter(
-        (record.get("connection_id", ""), stream)
+        (record.get("connection_id", "*"), stream)
         for stream in STREAMS
         for record in scene.run.records(stream)
     )

@@ -37,9 +37,9 @@ def test_a_connection_is_removed_everywhere(bills: Warehouse, awkward: str) -> N
     bills.deletion("2", day(2), connection_id=awkward)
     bills.deletion("2", day(2), connection_id=B)
     bills.full_read(day(2), connection_id=awkward)
-    bills.full_read(day(2), connection_id="")
+    bills.full_read(day(2), connection_id="*")
     bills.load("connections", {"id": awkward}, {"id": B}, key=("id",))
-    with bills.untouched(A), bills.untouched(B), bills.untouched(""):
+    with bills.untouched(A), bills.untouched(B), bills.untouched("*"):
         counted = bills.run("remove-connection", connection_id=awkward)
         again = bills.run("remove-connection", connection_id=awkward)
     assert {table: row["removed"] for table, row in counted.items()} == {
@@ -52,10 +52,22 @@ def test_a_connection_is_removed_everywhere(bills: Warehouse, awkward: str) -> N
     assert bills.query("select id from connections") == [{"id": B}]
 
 
-def test_reports_of_the_organisation_are_no_connection(bills: Warehouse) -> None:
-    bills.full_read(day(2), connection_id="")
+@pytest.mark.parametrize("organisation", ["*", ""])
+def test_reports_of_the_organisation_are_no_connection(bills: Warehouse, organisation: str) -> None:
+    bills.full_read(day(2), connection_id=organisation)
     with bills.untouched(), pytest.raises(DatabaseError, match="a connection id is needed"):
-        bills.run("remove-connection", connection_id="")
+        bills.run("remove-connection", connection_id=organisation)
+
+
+def test_an_unknown_connection_is_said_to_be_unknown(bills: Warehouse) -> None:
+    arguments = ["remove-connection", "--schema", bills.schema, "--connection-id", "no-such-id"]
+    with bills.untouched():
+        result = CliRunner().invoke(sql, [*arguments, "--run", "--dsn", bills.uri])
+    assert result.exit_code == 0
+    assert 'has a row of connection "no-such-id": see whether the id is right' in result.stdout
+    arguments[-1] = A
+    known = CliRunner().invoke(sql, [*arguments, "--run", "--dsn", bills.uri])
+    assert "see whether" not in known.stdout
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -109,7 +121,7 @@ def test_a_run_prints_what_it_counted(bills: Warehouse) -> None:
     arguments = ["remove-connection", "--schema", bills.schema, "--connection-id", A, "--run"]
     result = CliRunner().invoke(sql, arguments, env={"WAREHOUSE_DSN": uri})
     assert [line.split() for line in result.stdout.splitlines()] == [
-        ["table_name", "removed"],
+        ["table_name", "removed", "note"],
         [BILLS, "3"],
         ["deleted_objects", "1"],
     ]

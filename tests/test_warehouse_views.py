@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from test_warehouse_tables import BILLS, A, B, Warehouse, bills_of_both, day, open_warehouse
+
+from tap_rutter.warehouse.scripts import DEFAULT_SCHEMA
 
 ORDERS = "commerce_orders"
 
@@ -151,14 +155,30 @@ def test_completeness_knows_rutters_own_counts(bills: Warehouse) -> None:
 
 def test_views_wait_for_reports_and_take_up_tables_that_come_later(bills: Warehouse) -> None:
     assert bills.run("report-views")[None]["note"] == "no table sync_report"
-    bills.full_read(day(1), "connections", connection_id="", source_count=2)
+    bills.full_read(day(1), "connections", connection_id="*", source_count=2)
     bills.run("report-views")
-    assert view(bills, "sync_completeness", "")["connections"]["rows_landed"] == 0
+    assert view(bills, "sync_completeness", "*")["connections"]["rows_landed"] == 0
     bills.load("connections", {"id": A}, {"id": B}, key=("id",))
     bills.load("connection_statuses", {"connection_id": A}, key=("connection_id",))
     bills.run("report-views")
-    assert view(bills, "sync_completeness", "")["connections"]["rows_landed"] == 2
+    assert view(bills, "sync_completeness", "*")["connections"]["rows_landed"] == 2
     assert view(bills, "sync_completeness")[BILLS]["rows_landed"] == 3
+
+
+def test_reports_of_earlier_versions_count_for_all_connections(warehouse: Warehouse) -> None:
+    """They bear an empty connection id, which is "*" by now."""
+    warehouse.load("connections", {"id": A}, {"id": B}, key=("id",))
+    warehouse.full_read(day(1), "connections", connection_id="", source_count=2)
+    warehouse.run("report-views")
+    for name in ("sync_freshness", "sync_completeness"):
+        assert view(warehouse, name, "*").keys() == {"connections"}
+    assert view(warehouse, "sync_completeness", "*")["connections"]["missing"] == 0
+    warehouse.full_read(day(3), "connections", connection_id="*", source_count=3)
+    warehouse.full_read(day(2), "connections", connection_id="", status="failed")
+    for name in ("sync_freshness", "sync_completeness"):
+        rows = warehouse.query(f"select * from {name} where stream = 'connections'")
+        assert [(row["connection_id"], row["status"]) for row in rows] == [("*", "complete")]
+    assert view(warehouse, "sync_completeness", "*")["connections"]["missing"] == 1
 
 
 def test_views_over_reports_alone(warehouse: Warehouse) -> None:
@@ -280,3 +300,24 @@ def indexes(warehouse: Warehouse) -> dict[str, set[str]]:
     ):
         found.setdefault(row["tablename"], set()).add(row["indexdef"].partition("btree ")[2])
     return found
+
+
+# --- what the page shows
+
+
+def test_the_queries_of_the_page_run_as_they_stand(warehouse: Warehouse) -> None:
+    """On the schema that target-postgres loads into unless it is told otherwise."""
+    page = (Path(__file__).parent.parent / "docs" / "warehouse.md").read_text(encoding="utf-8")
+    queries = re.findall(r"```sql\n(.+?)```", page, re.DOTALL)
+    assert len(queries) >= 2
+    lines = [{"account_id": "a", "total_amount": 1}]
+    for table in (BILLS, "accounting_expenses"):
+        row = {"connection_id": A, "id": "1", "line_items": lines, "last_synced_at": day(1)}
+        warehouse.load(table, row)
+    warehouse.full_read(day(1))
+    warehouse.run("report-views")
+    warehouse.run("line-items")
+    for query in queries:
+        named = re.findall(r"\bfrom ([a-z_]+)\.", query)
+        assert set(named) == {DEFAULT_SCHEMA}
+        assert warehouse.query(query.replace(f"{DEFAULT_SCHEMA}.", "")), query

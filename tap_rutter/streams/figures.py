@@ -13,6 +13,9 @@ from tap_rutter.streams.base import MadeStream, text_columns, time_columns
 
 _LINE_ITEMS = "line_items"
 
+NO_CURRENCY = "*"
+"""For a ratio, which has none: the column is part of the key, where "" is no value (report.ALL)."""
+
 
 def _metric_rows(metric: str, body: dict[str, Any]) -> list[dict[str, Any]] | None:
     """A metric's values, one row each."""
@@ -24,7 +27,7 @@ def _metric_rows(metric: str, body: dict[str, Any]) -> list[dict[str, Any]] | No
             "metric": metric,
             "start_date": value.get("start_date"),
             "end_date": value.get("end_date"),
-            "currency": value.get("currency") or "",
+            "currency": value.get("currency") or NO_CURRENCY,
             "value": value.get("value"),
             "checkpoint": body.get("checkpoint"),
         }

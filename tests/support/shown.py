@@ -156,7 +156,7 @@ def _metrics(world: World, connection: Connection, path: str) -> Iterator[Row]:
     now = f"{world.now:%Y-%m-%dT%H:%M:%SZ}"
     for metric in world.document.endpoints[path].path_values["metricName"]:
         for row in world.rows(connection.id, path.replace("{metricName}", metric)):
-            currency = row["currency"] or ""
+            currency = row["currency"] or "*"
             yield {**row, "metric": metric, "currency": currency, "checkpoint": now}
 
 

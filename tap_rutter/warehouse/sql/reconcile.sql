@@ -46,7 +46,7 @@ begin
             where stream = $1
                 and status = 'complete'
                 and full_read
-                and connection_id <> ''
+                and connection_id not in ('*', '')
                 and started_at <= (now() at time zone 'utc') + interval '1 hour'
                 and ($2 is null or connection_id = $2)
                 and not ($3 and rows = 0)

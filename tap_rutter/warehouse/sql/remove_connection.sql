@@ -1,13 +1,15 @@
 -- Removes one connection's rows from every table of the schema that has a connection_id, and its
--- row in connections. Reports about the whole organisation (connection_id '') stay.
+-- row in connections. Reports about the whole organisation (connection_id '*', in earlier versions
+-- of the tap '') stay. Where no table has a row of it, the last line says so: the id may be mistyped.
 create or replace function pg_temp.remove_connection(in_schema text, in_connection text)
-returns table (table_name text, removed bigint)
+returns table (table_name text, removed bigint, note text)
 language plpgsql as $$
 #variable_conflict use_column
 declare
     loaded record;
+    total bigint := 0;
 begin
-    if in_connection = '' then
+    if in_connection in ('', '*') then
         raise exception 'a connection id is needed';
     end if;
     perform pg_temp.open_warehouse(in_schema);
@@ -35,8 +37,15 @@ begin
             in_schema, table_name, loaded.column_name, loaded.as_text
         ) using in_connection;
         get diagnostics removed = row_count;
+        total := total + removed;
         return next;
     end loop;
+    if total = 0 then
+        table_name := null;
+        removed := 0;
+        note := format('no table of schema %I has a row of connection "%s": see whether the id is right', in_schema, in_connection);
+        return next;
+    end if;
 end
 $$;
 

@@ -7,20 +7,28 @@ begin
     execute format(
         $query$
         create or replace view %1$I.sync_freshness as
-        with attempts as (
-            select distinct on (connection_id, stream) *
+        with reports as (
+            select
+                -- Earlier versions of the tap wrote '' for what concerns all connections.
+                case connection_id when '' then '*' else connection_id end as connection_id,
+                run_id, stream, status, reason, error_code, error_message,
+                started_at, finished_at, full_read, source_synced_at
             from %1$I.sync_report
+        ),
+        attempts as (
+            select distinct on (connection_id, stream) *
+            from reports
             order by connection_id, stream, started_at desc, finished_at desc nulls last
         ),
         completed as (
             select distinct on (connection_id, stream) *
-            from %1$I.sync_report
+            from reports
             where status = 'complete'
             order by connection_id, stream, started_at desc, finished_at desc nulls last
         ),
         full_reads as (
             select connection_id, stream, max(started_at) as started_at
-            from %1$I.sync_report
+            from reports
             where status = 'complete' and full_read
             group by connection_id, stream
         ),
@@ -29,7 +37,7 @@ begin
         -- the others.
         left_out as (
             select distinct on (connection_id) *
-            from %1$I.sync_report
+            from reports
             where stream = '*' and reason not in ('unsupported', 'unavailable')
             order by connection_id, started_at desc, finished_at desc nulls last
         )
@@ -58,7 +66,7 @@ begin
         where a.stream <> '*'
             or not exists (
                 select
-                from %1$I.sync_report as r
+                from reports as r
                 where r.connection_id = a.connection_id
                     and r.stream not in ('*', 'connection_statuses')
             )
@@ -167,7 +175,7 @@ begin
             'select %s as connection_id, %L::text as stream, count(*)%s as landed, %s as deleted'
             ' from %I.%I group by 1',
             -- The listing of connections is reported for the organisation as a whole.
-            case when loaded.listing then '''''::text' else 'connection_id::text' end,
+            case when loaded.listing then '''*''::text' else 'connection_id::text' end,
             loaded.table_name,
             case when loaded.markable then ' filter (where deleted_at is null)' end,
             case when loaded.markable then 'count(deleted_at)' else '0::bigint' end,
@@ -183,11 +191,13 @@ begin
             %2$s
         ),
         reported as (
-            select distinct on (connection_id, stream)
-                connection_id, stream, status, source_count, started_at as reported_at
+            select distinct on (1, stream)
+                -- As in sync_freshness.
+                case connection_id when '' then '*' else connection_id end as connection_id,
+                stream, status, source_count, started_at as reported_at
             from %1$I.sync_report
             where stream <> '*'
-            order by connection_id, stream, started_at desc, finished_at desc nulls last
+            order by 1, stream, started_at desc, finished_at desc nulls last
         ),
         entity_counts as (
             %3$s
