@@ -1,14 +1,15 @@
-"""Whether the links between the documents, and from them into the code, lead somewhere.
+"""Whether the links between the documents lead somewhere, and whether each document can be found.
 
 Checks each Markdown file of the repository: a relative link must name a file or folder that is
-there, and its part after ``#`` a heading of that file. Addresses on the web are not asked for.
+there, and its part after ``#`` a heading of that file. Addresses on the web are not asked for. A
+document must be reached from the README by way of links; those that GitHub itself shows need none.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,7 +19,8 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(\s*<?([^)>\s]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-_HIDDEN = {".venv", ".meltano", ".demo", ".git", "node_modules"}
+_HIDDEN = {".venv", ".meltano", ".demo", ".git", ".targets", "node_modules"}
+_SHOWN_ANYWAY = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE.md"}
 
 
 def documents(root: Path) -> list[Path]:
@@ -27,15 +29,33 @@ def documents(root: Path) -> list[Path]:
     return sorted(file for file in found if not _HIDDEN & set(file.relative_to(root).parts))
 
 
-def broken_links(file: Path, root: Path) -> Iterator[str]:
-    """The links of a document that lead nowhere, as written."""
+def links(file: Path, root: Path) -> Iterator[tuple[str, Path, str]]:
+    """The links of a document within the repository: as written, the file, and the anchor."""
     for match in _LINK.finditer(_FENCE.sub("", file.read_text(encoding="utf-8"))):
         link = match[1] or match[2]
         if _ELSEWHERE.match(link):
             continue
         path, _, anchor = unquote(link).partition("#")
         base = root if path.startswith("/") else file.parent
-        target = (base / path.lstrip("/")).resolve() if path else file
+        yield link, (base / path.lstrip("/")).resolve() if path else file, anchor
+
+
+def lonely(files: Iterable[Path], root: Path) -> list[Path]:
+    """The documents that no way leads to from those that everyone sees."""
+    documents = {file.resolve() for file in files}
+    rest = [file for file in documents if file.name in _SHOWN_ANYWAY]
+    found = set(rest)
+    while rest:
+        for _, target, _ in links(rest.pop(), root):
+            if target in documents - found:
+                found.add(target)
+                rest.append(target)
+    return sorted(documents - found)
+
+
+def broken_links(file: Path, root: Path) -> Iterator[str]:
+    """The links of a document that lead nowhere, as written."""
+    for link, target, anchor in links(file, root):
         if not target.exists() or (
             anchor and target.suffix == ".md" and anchor not in anchors(target)
         ):
@@ -56,14 +76,17 @@ def anchors(file: Path) -> set[str]:
 
 
 def main() -> int:
-    """Print the broken links; 1 when there are any."""
+    """Print the broken links and the documents that nothing links to; 1 when there are any."""
     files = documents(ROOT)
     broken = [(file, link) for file in files for link in broken_links(file, ROOT)]
     for file, link in broken:
         print(f"{file.relative_to(ROOT)}: nothing at {link}", file=sys.stderr)
-    if not broken:
-        print(f"All links of {len(files)} documents lead somewhere")
-    return 1 if broken else 0
+    alone = lonely(files, ROOT)
+    for file in alone:
+        print(f"{file.relative_to(ROOT)}: no way leads here from the README", file=sys.stderr)
+    if not broken and not alone:
+        print(f"All links of {len(files)} documents lead somewhere, and to all of them")
+    return 1 if broken or alone else 0
 
 
 if __name__ == "__main__":

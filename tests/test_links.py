@@ -54,3 +54,24 @@ def test_all_documents_of_the_repository_are_looked_at(
         file.write_text("# Title\n")
     found = [str(file.relative_to(tmp_path)) for file in check_links.documents(tmp_path)]
     assert found == ["README.md", "docs/a.md"]
+
+
+def test_a_document_that_nothing_leads_to_is_found(tmp_path: Path, check_links: ModuleType) -> None:
+    (tmp_path / "docs").mkdir()
+    pages = {
+        "README.md": "[a](docs/a.md)\n```\n[in code](docs/shown.md)\n```\n",
+        "CHANGELOG.md": "No one needs a link to this one.\n",
+        "docs/a.md": "[b](b.md#part)\n",
+        "docs/b.md": "# Part\n",
+        "docs/shown.md": "In code only.\n",
+        "docs/ring.md": "[to the other](other.md)\n",
+        "docs/other.md": "[and back](ring.md)\n",
+    }
+    for name, text in pages.items():
+        (tmp_path / name).write_text(text)
+    found = check_links.lonely(check_links.documents(tmp_path), tmp_path)
+    assert [file.name for file in found] == ["other.md", "ring.md", "shown.md"]
+
+
+def test_every_document_of_the_repository_can_be_found(check_links: ModuleType) -> None:
+    assert check_links.lonely(check_links.documents(ROOT), ROOT) == []
