@@ -1,6 +1,6 @@
 # Everything is installed into this folder: .venv (Python packages), .meltano (Meltano's plugins),
-# .demo (the demo's PostgreSQL), .bench (the benchmarks' peers). Needed beforehand: Python 3.11 or
-# newer, git, make.
+# .demo (the demo's PostgreSQL), .bench (the benchmarks' peers), .targets (targets for the tests).
+# Needed beforehand: Python 3.11 or newer, git, make.
 
 # Commands such as `make PYTHON=/opt/python3.12/bin/python3 test` choose another Python.
 PYTHON ?=
@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/.demo-installed
 TOOLS_READY := $(VENV)/.tools-installed
 PLUGINS_READY := .meltano/.plugins-installed
+# Other people's targets, each in an environment of its own, since they want what cannot live together.
+TARGETS := $(patsubst tests/targets/%.txt,.targets/%/.installed,$(wildcard tests/targets/*.txt))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
@@ -21,7 +23,7 @@ WITH_WORKERS := $(addprefix tests/test_, $(addsuffix .py, \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo psql test test-workers lint types docs-check check format openapi golden docs \
+.PHONY: help demo psql test targets test-workers lint types docs-check check format openapi golden docs \
   soak bench lock clean
 
 help: ## Show this list
@@ -33,8 +35,10 @@ demo: $(PLUGINS_READY) ## Sync a simulated Rutter into an embedded PostgreSQL, t
 psql: $(DEMO_READY) ## Look at what the demo landed; make psql SQL='select …' prints one answer
 	@$(BIN)/rutterctl demo --psql -- $(if $(SQL),--command "$$SQL")
 
-test: $(TOOLS_READY) $(PLUGINS_READY) ## Run all tests
+test: $(TOOLS_READY) $(PLUGINS_READY) targets ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+targets: $(TARGETS) ## Install the targets that the tests load into
 
 test-workers: $(TOOLS_READY) $(PLUGINS_READY) ## Run the tests of rows, faults and progress with 1, 8 and 32 workers
 	@set -e; for workers in $${WORKERS:-1 8 32}; do \
@@ -94,7 +98,7 @@ lock: $(TOOLS_READY) ## Bring uv.lock up to date with pyproject.toml
 	@$(BIN)/uv lock
 
 clean: ## Remove everything that make and the demo have made
-	rm -rf $(VENV) .meltano .demo .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .meltano .demo .bench .targets build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@python='$(PYTHON)'; \
@@ -125,3 +129,10 @@ $(PLUGINS_READY): meltano.yml $(DEMO_READY)
 	@echo "Installing Meltano's plugins, as meltano.yml defines them"
 	@$(MELTANO) install
 	@touch $@
+
+# One that cannot be installed costs its own test only, which says so.
+.targets/%/.installed: tests/targets/%.txt | $(BIN)/python
+	@echo "Installing $* into $(@D), for the tests"
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --requirement $< \
+	  && touch $@ || echo "$* cannot be installed here: its test is skipped" >&2
