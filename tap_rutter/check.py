@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from singer_sdk.configuration._dict_config import parse_environment_config
 
 from tap_rutter.client import Client, Clock
 from tap_rutter.connections import REFUSING, Connection, choose
 from tap_rutter.errors import RequestFailed
 from tap_rutter.facts import Facts, read_facts
 from tap_rutter.pace import Pace
+from tap_rutter.platforms import PLATFORMS
 from tap_rutter.redact import SECRETS
 from tap_rutter.settings import Settings
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
+from tap_rutter.tap import TapRutter, read_config, read_environment
 
-_GOOD = {"active", ""}
+HEADINGS = ("connection", "platform", "name", "status", "ready", "objects", "last sync", "remarks")
+_UNKNOWN = "-"
+_NAMED = 4  # objects that a line names
+_PREFIX = "TAP_RUTTER_"
+
+_REMARKS = {
+    "needs_reauth": "the merchant has to sign in again, in Rutter Link",
+    "disabled": "disabled at Rutter: enable it there, or leave it out",
+    "not_ready": "its first sync is not over: runs skip it, unless force_fetch is set",
+    "unhealthy": "Rutter has trouble with its platform: rows may be late",
+}
 
 
 @dataclass(frozen=True)
@@ -30,25 +50,69 @@ class Standing:
     facts: Facts | None
     trouble: str = ""
 
-    def row(self, now: int, streams: Mapping[str, str]) -> tuple[str, ...]:
-        """The cells of its line."""
-        facts, status = self.facts, self.connection.status
-        name = self.connection.row.get("name")
-        cells = (self.connection.id, self.connection.platform, str(name or ""))
-        shown = status if status in _GOOD else f"[yellow]{status}[/]"
-        if facts is None:
-            return (*cells, shown or "?", "", "", "", self.trouble)
-        unavailable = sorted(facts.unavailable & set(streams))
-        can = f"{len(streams) - len(unavailable)} of {len(streams)}"
-        synced = facts.sync_completed_ms
+    @property
+    def is_lost(self) -> bool:
+        """Whether a run cannot read it, or cannot tell how it stands."""
+        return self.facts is None or not self.facts.status
+
+    def row(self, now: int, objects: Mapping[str, str]) -> tuple[str, ...]:
+        """The cells of its line; none is empty.
+
+        Args:
+            now: Rutter's time.
+            objects: What ``unavailable_objects`` may name, with the stream of each.
+        """
+        connection, facts = self.connection, self.facts
+        cells = (
+            connection.id,
+            connection.platform or _UNKNOWN,
+            str(connection.row.get("name") or _UNKNOWN),
+            connection.status or _UNKNOWN,
+        )
+        remarks = "; ".join(self._remarks(objects)) or _UNKNOWN
+        if facts is None or not facts.status:
+            return (*cells, _UNKNOWN, _UNKNOWN, _UNKNOWN, remarks)
+        can = objects_of(connection.platform, objects)
+        given = can - facts.unavailable
         return (
             *cells,
-            shown or "?",
-            {True: "yes", False: "[yellow]no[/]", None: "?"}[facts.is_ready],
-            can,
-            lag(now, synced),
-            ", ".join(unavailable[:4]) + (", …" if len(unavailable) > 4 else ""),
+            {True: "yes", False: "no", None: _UNKNOWN}[facts.is_ready],
+            f"{len(given)} of {len(can)}" if can else _UNKNOWN,
+            lag(now, facts.sync_completed_ms),
+            remarks,
         )
+
+    def _remarks(self, objects: Mapping[str, str]) -> Iterator[str]:
+        """What one should know of it: why it is not read, or what it lacks."""
+        if self.trouble:
+            yield self.trouble
+        status = self.connection.status
+        if self.facts is not None and not self.facts.status:
+            yield "Rutter did not tell how it stands: try again"
+        if self.facts is not None and self.facts.is_ready is False:
+            status = "not_ready"
+        if status in _REMARKS:
+            yield _REMARKS[status]
+        can = objects_of(self.connection.platform, objects) or objects.keys()
+        missing = sorted(can & self.facts.unavailable) if self.facts else []
+        if missing:
+            more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            yield f"cannot serve {', '.join(missing[:_NAMED])}{more}"
+
+
+def objects_of(platform: str, objects: Mapping[str, str]) -> frozenset[str]:
+    """The objects that such a platform may have: a ledger has no orders, a shop no journals.
+
+    None where it is not known what it is, as for banks: of their lists Rutter names no objects.
+    """
+    families = {
+        stream.partition("_")[0]
+        for stream, platforms in PLATFORMS.items()
+        if platform.upper() in platforms
+    }
+    return frozenset(
+        name for name, stream in objects.items() if stream.partition("_")[0] in families
+    )
 
 
 def lag(now: int, then: int | None) -> str:
@@ -74,7 +138,7 @@ def read_standings(settings: Settings) -> tuple[list[Standing], int]:
 
     def standing(connection: Connection) -> Standing:
         if connection.status in REFUSING:
-            return Standing(connection, None, "Rutter refuses it until the merchant acts")
+            return Standing(connection, None)
         try:
             return Standing(connection, read_facts(client, connection.id))
         except RequestFailed as error:
@@ -91,23 +155,108 @@ def read_standings(settings: Settings) -> tuple[list[Standing], int]:
 
 
 def check(config: Mapping[str, Any], console: Console) -> int:
-    """Print the table; returns 1 where a connection cannot be read, else 0.
+    """Print how the connections stand; returns 1 where one cannot be read, else 0.
 
     Raises:
         TapError: for bad settings, or when the connections cannot be listed.
     """
     settings = Settings.from_config(config, with_credentials=True, known_optional=OPTIONAL)
     standings, now = read_standings(settings)
-    streams = {
+    objects = {
         stream.rutter_object: name_of(stream)
         for stream in STREAMS
         if stream.rutter_object and not stream.is_optional
     }
-    table = Table(title=f"{len(standings):,} connections, {settings.environment}")
-    for heading in ("connection", "platform", "name", "status", "ready", "objects", "last sync"):
-        table.add_column(heading, no_wrap=heading in {"connection", "platform", "objects"})
-    table.add_column("cannot serve, or why not read")
-    for entry in standings:
-        table.add_row(*entry.row(now, streams))
-    console.print(table)
-    return 1 if any(entry.facts is None for entry in standings) else 0
+    where = settings.api_url if config.get("api_url") else settings.environment
+    count = "1 connection" if len(standings) == 1 else f"{len(standings):,} connections"
+    rows = [entry.row(now, objects) for entry in standings]
+    show(f"{count}, {where}", rows, console)
+    return 1 if any(entry.is_lost for entry in standings) else 0
+
+
+def show(title: str, rows: Sequence[tuple[str, ...]], console: Console) -> None:
+    """The rows as a table where there is room for one, else as a few lines for each.
+
+    In a pipe, as in CI, a line has no end: each row is one line, whole.
+    """
+    print_line = partial(console.print, markup=False, soft_wrap=True)
+    print_line(title)
+    if not console.is_terminal:
+        widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+        for row in (HEADINGS, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print_line("  ".join(cells).rstrip())
+        return
+    table = Table()
+    for heading in HEADINGS:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(_shown, row))
+    unbounded = console.options.update(max_width=100_000)
+    if console.measure(table, options=unbounded).maximum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        for line in _block(row, console.width):
+            print_line(line)
+
+
+def _shown(cell: str) -> str:
+    return f"[yellow]{escape(cell)}[/]" if cell in {"no", *_REMARKS} else escape(cell)
+
+
+def _block(row: tuple[str, ...], width: int) -> Iterator[str]:
+    """A row as lines that fit."""
+    identity, platform, name, status, ready, objects, synced, remarks = row
+    yield ""
+    yield f"{identity}  {platform}  {status}"
+    facts = f"name: {name}; ready: {ready}; objects: {objects}; last sync: {synced}"
+    for text in (facts, remarks):
+        if text != _UNKNOWN:
+            yield from textwrap.wrap(
+                text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+            )
+
+
+def read_settings(sources: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The settings in files, later ones winning, and for ``ENV``, or without any, in variables.
+
+    Raises:
+        ConfigError: for a file that cannot be read, or a variable that is not of its type.
+    """
+    config: dict[str, Any] = {}
+    for source in sources or ("ENV",):
+        if source != "ENV":
+            config |= read_config([source])
+            continue
+        with _variables(folder):
+            try:
+                # The SDK's own search for a .env would let the file hide variables that are set.
+                config |= parse_environment_config(
+                    TapRutter.config_jsonschema, _PREFIX, dotenv_path=os.devnull
+                )
+            except ValueError:
+                config |= read_environment()  # names the variable
+    return config
+
+
+@contextmanager
+def _variables(folder: Path) -> Iterator[None]:
+    """The environment with what the folder's ``.env`` adds, under the names that Meltano takes too.
+
+    As there, a variable that is set hides the file's, and ``TAP_RUTTER_CLIENT_ID`` hides
+    ``RUTTER_CLIENT_ID``.
+    """
+    file = {name: text for name, text in dotenv_values(folder / ".env").items() if text}
+    known = {**file, **os.environ}
+    added = {name: text for name, text in known.items() if name.startswith(_PREFIX)}
+    for name in ("CLIENT_ID", "CLIENT_SECRET"):
+        if known.get(f"RUTTER_{name}") and not added.get(f"{_PREFIX}{name}"):
+            added[f"{_PREFIX}{name}"] = known[f"RUTTER_{name}"]
+    before = dict(os.environ)
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

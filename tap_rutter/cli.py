@@ -88,24 +88,25 @@ def demo(context: click.Context, shell: bool, psql_args: tuple[str, ...]) -> Non
     multiple=True,
     metavar="FILE|ENV",
     help="Settings, as the tap takes them: a JSON file, or ENV for variables such as"
-    " TAP_RUTTER_CLIENT_ID. Without it: ENV.",
+    " TAP_RUTTER_CLIENT_ID, also from a file .env in this folder. Without it: ENV.",
 )
 @click.pass_context
 def check(context: click.Context, files: tuple[str, ...]) -> None:
     """Show how the merchant connections stand; no data are read.
 
-    A table of connections: platform, status, whether ready, how many kinds of objects each can
-    serve, and how long ago Rutter last synced it. Exits with 1 where one cannot be read.
+    For each connection: platform, status, whether it is ready, how many kinds of objects it can
+    serve, how long ago Rutter last synced it, and why it is not read. In a pipe each has one line.
+    Keys are found as the demo and Meltano find them: RUTTER_CLIENT_ID and RUTTER_CLIENT_SECRET do,
+    in the environment or in a file .env in this folder. Exits with 1 where one cannot be read.
     """
     with needs("cli"):
         from rich.console import Console
 
         from tap_rutter import check as the_check
     from tap_rutter.errors import ConfigError, TapError
-    from tap_rutter.tap import read_config
 
     try:
-        config = read_config(files or ("ENV",))
+        config = the_check.read_settings(files, Path.cwd())
         context.exit(the_check.check(config, Console(highlight=False)))
     except TapError as error:
         click.echo(f"Error: {error.message}", err=True)

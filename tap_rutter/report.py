@@ -104,6 +104,10 @@ def _text(moment: int | None) -> str | None:
     return None if moment is None else times.to_text(moment)
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 class Report:
     """All pairs of a run, in plan order."""
 
@@ -186,13 +190,21 @@ class Report:
             totals["retries"] += entry.counts.retries
             totals["repaired"] += entry.repairs.repaired_values
         connections = {entry.connection_id for entry in self._pairs if entry.connection_id != ALL}
+        streams = {entry.stream for entry in self._pairs if entry.status == COMPLETE}
         seconds = (now - self.started_ms) / 1000
+        parts = [
+            _counted(len(streams), "stream"),
+            _counted(len(connections), "connection"),
+            *([f"{_counted(statuses[FAILED], 'list')} failed"] if statuses[FAILED] else ()),
+            *(
+                [f"{_counted(self._unserved, 'list')} that their platforms do not have"]
+                if self._unserved
+                else ()
+            ),
+        ]
         lines = [
-            f"Read {totals['rows']:,} rows of {len(connections):,} connections with"
-            f" {requests:,} requests ({totals['retries']:,} retries) in"
-            f" {seconds:,.1f} s: {statuses[COMPLETE]:,} streams complete,"
-            f" {statuses[FAILED]:,} failed, {self._unserved:,} that the"
-            " platform does not serve."
+            f"Read {_counted(totals['rows'], 'row')} with {_counted(requests, 'request')}"
+            f" ({totals['retries']:,} tried again) in {seconds:,.1f} s: {'; '.join(parts)}."
         ]
         if totals["repaired"]:
             lines.append(

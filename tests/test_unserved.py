@@ -114,7 +114,7 @@ def test_a_platform_that_answered_two_with_404_is_asked_no_more(
         row = run.report("*", identity)
         assert (row["reason"], row["skipped"]) == ("unsupported", [BILLS])
         assert row["requests"] == asked.count(identity)
-    assert "30 that the platform does not serve" in run.log
+    assert "30 lists that their platforms do not have" in run.log
 
 
 @pytest.mark.parametrize("form", ["json", "html"])
