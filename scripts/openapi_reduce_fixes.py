@@ -6,6 +6,8 @@ A fix has a `reason` and says what it changes in one of these ways:
   `merge`: a JSON merge patch (RFC 7396) on each of the components, or of the GET operations. Lists
   of names are patched as maps: in a patch, `required` is `{field: true, other: null}`, `parameters`
   is `{name: {...}}`. A `merge` that is null removes the component or the endpoint as a whole.
+- `add`, whole endpoints by path, for what the source at hand leaves out, with the components that
+  they need in `schemas`.
 - `take`, the version of a neighbour, with one or more of `endpoints` (whole), `parameters` and
   `answer` (names of parameters, of fields beside the records) of the endpoints in `of`, `fields`
   (component to field names), and `operation_ids` (true: wherever both have the endpoint). They are
@@ -38,7 +40,9 @@ def apply_fixes(document: Json, fixes: list[Json], neighbour: Neighbour) -> list
         before = copy.deepcopy(document)
         if not fix.get("reason"):
             raise FixError(f"a fix has no reason: {str(fix)[:60]}")
-        if "take" in fix:
+        if "add" in fix:
+            _add(document, fix)
+        elif "take" in fix:
             _take(document, fix, neighbour(fix["take"]))
         else:
             _merge_all(document, fix)
@@ -100,6 +104,13 @@ def merge_patch(target: Any, patch: Any) -> Any:
     if result.get("required") == []:
         del result["required"]
     return result
+
+
+def _add(document: Json, fix: Json) -> None:
+    added = copy.deepcopy(fix)
+    document["paths"] = dict(sorted({**document["paths"], **added["add"]}.items()))
+    schemas = {**document["components"]["schemas"], **added.get("schemas", {})}
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
 
 
 def _merge_all(document: Json, fix: Json) -> None:

@@ -309,6 +309,13 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
         "salary": "In no stated currency and for no stated time.",
         "custom_fields": "Fields that the users of the HR system added; free of form.",
     },
+    "connection_sync_configs": {
+        "level": "Whose configuration it is: connection, or else platform.",
+        "sync_period_minutes": "How often Rutter syncs what has changed.",
+        "initial_entities": "What the first sync fetches.",
+        "incremental_entities": "What is synced again and again.",
+        "initial_batches": "The first sync's batches: entities, and how many months back.",
+    },
     "sync_report": {
         "run_id": "The run of the tap; the same for all rows of a run.",
         "connection_id": 'The connection; "*" for what concerns all of them.',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ ALL_STREAMS = ALL
 FOLDED = {"unsupported", "unavailable"}
 """Reasons why a stream is skipped that tell of the platform: one row a connection names them."""
 
+_FAMILIES = ("accounting", "commerce", "banking", "hris", "ads")
 _SHOWN = 12  # failures that the summary spells out
 
 
@@ -104,6 +105,21 @@ def _text(moment: int | None) -> str | None:
     return None if moment is None else times.to_text(moment)
 
 
+def _named(streams: Sequence[str]) -> str:
+    return ", ".join(streams[:_SHOWN]) + (", …" if len(streams) > _SHOWN else "")
+
+
+def _entity(name: str) -> str:
+    """The bare word for an object: ACCOUNTING_INVOICE, invoices and accounting_invoices are one."""
+    word = name.lower()
+    for family in _FAMILIES:
+        word = word.removeprefix(f"{family}_")
+    for plural, singular in (("ies", "y"), ("sses", "ss"), ("ss", "ss"), ("s", "")):
+        if word.endswith(plural):
+            return word.removesuffix(plural) + singular
+    return word
+
+
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
@@ -118,6 +134,8 @@ class Report:
         self._pairs: list[PairReport] = []
         self._connections: dict[str, PairReport] = {}
         self._folded: dict[str, list[tuple[str, str]]] = {}
+        self.configured: dict[str, frozenset[str]] = {}
+        """By connection: the entities that Rutter is set to sync, where the run has read that."""
 
     def pair(self, connection_id: str, stream: str, now: int) -> PairReport:
         """Begin the report of a pair."""
@@ -232,17 +250,44 @@ class Report:
             lines.append(f"… and {len(failures) - _SHOWN:,} more: see sync_report.")
         return lines
 
+    def _is_enabled(self, stream: str, connections: Sequence[str]) -> bool | None:
+        """Whether Rutter is set to sync a stream's objects; None where that is not known of all.
+
+        False only where none of the connections has it, True where all of them have it.
+        """
+        word = _entity(stream)
+        known = [self.configured.get(identity) for identity in connections]
+        says = {None if names is None else word in map(_entity, names) for names in known}
+        return says.pop() if len(says) == 1 else None
+
     def _hints(self) -> Iterator[str]:
         """What experience says about this picture."""
         rows: Counter[str] = Counter()
         complete: Counter[str] = Counter()
+        served: dict[str, list[str]] = {}
         for entry in self._pairs:
             if entry.status == COMPLETE and entry.full_read and entry.connection_id != ALL:
                 rows[entry.stream] += entry.rows
                 complete[entry.stream] += 1
+                served.setdefault(entry.stream, []).append(entry.connection_id)
         empty = [stream for stream, count in complete.items() if count >= 2 and not rows[stream]]
         if empty and sum(rows.values()):
-            named = ", ".join(empty[:_SHOWN]) + (", …" if len(empty) > _SHOWN else "")
+            told = {stream: self._is_enabled(stream, served[stream]) for stream in empty}
+            enabled = [stream for stream in empty if told[stream]]
+            disabled = [stream for stream in empty if told[stream] is False]
+            empty = [stream for stream in empty if told[stream] is None]
+            if disabled:
+                yield (
+                    f"empty, and not enabled in Rutter's sync configuration: {_named(disabled)}."
+                    " After a change there, existing connections need a backfill."
+                )
+            if enabled:
+                yield (
+                    "empty, though enabled in Rutter's sync configuration, so there is nothing to"
+                    f" read: {_named(enabled)}."
+                )
+        if empty and sum(rows.values()):
+            named = _named(empty)
             yield (
                 f"empty for every connection that serves them: {named}. If rows are expected, see"
                 " whether these objects are enabled in Rutter's Data Sync Configuration; existing"

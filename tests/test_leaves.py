@@ -21,11 +21,18 @@ Json = dict[str, Any]
 
 FAMILIES = ("accounting", "commerce", "banking", "hris", "ads", "supplier_enablement")
 # Streams that are about the account at Rutter, and so belong to no family.
-ACCOUNT = {"connections", "connection_statuses", "deleted_objects", "sync_report"}
+ACCOUNT = {
+    "connections",
+    "connection_statuses",
+    "connection_sync_configs",
+    "deleted_objects",
+    "sync_report",
+}
 # Endpoints that are truly odd: all that a leaf may do beside telling facts.
 METHODS = {
     "commerce_balance": {"fields", "shape"},  # it has no time of its own: the day is added
     "commerce_product_categories": {"shape"},  # a tree
+    "connection_sync_configs": {"shape"},  # kept for the summary
     "connection_statuses": {"shape"},  # nested five deep
     "deleted_objects": {"fields", "shape"},  # events, made into what they are about
 }

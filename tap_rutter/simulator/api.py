@@ -31,6 +31,7 @@ from tap_rutter.simulator.listing import (
 from tap_rutter.simulator.places import SINGLETONS, STATEMENTS, Place, place_of
 from tap_rutter.simulator.platforms import serves, supports_filter
 from tap_rutter.simulator.request import Answer, Request
+from tap_rutter.simulator.sync_configs import config_at, is_config
 from tap_rutter.simulator.tables import Page, Query, Table
 from tap_rutter.simulator.text import encode, iso, to_bytes
 from tap_rutter.simulator.world import World
@@ -81,6 +82,10 @@ class Api:
         params = check_parameters(request, place.endpoint, tolerated)
         if place.storage == "/connections":
             return self._connections(place, params, switch)
+        if is_config(place):
+            configs = self._world.sync_configs, self._world.platform_sync_configs
+            found = config_at(place, request.path, *configs)
+            return to_bytes(encode(found.body(switch("sync_config"))))
         if place.storage == "/jobs":
             return self._job(place.key or "", switch)
         if "access_token" not in place.endpoint.parameters:

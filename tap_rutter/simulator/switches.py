@@ -49,6 +49,7 @@ SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     "job_shape": ("flat", ("flat", "wrapped")),
     "job_result": ("success", ("success", "failure")),
     "custom_field_keys": ("literal", ("literal", "named")),
+    "sync_config": ("camel", ("camel", "snake", "wrapped")),
     # /connections
     "status_parameter": ("honour", ("honour", "refuse")),
     "connections_page_size": (0, None),  # 0: all connections in one answer

@@ -16,6 +16,7 @@ from tap_rutter.simulator.places import Place
 from tap_rutter.simulator.platforms import entity_of
 from tap_rutter.simulator.store import RowStore
 from tap_rutter.simulator.switches import Switches
+from tap_rutter.simulator.sync_configs import SyncConfig
 from tap_rutter.simulator.tables import Draft, RowSource, Table
 from tap_rutter.simulator.text import (
     DAY,
@@ -58,6 +59,9 @@ class World:
         self.immediate = immediate
         self.switches = Switches()
         self.connections: dict[str, Connection] = {}
+        self.sync_configs: dict[str, SyncConfig] = {}
+        """By connection id; others have their platform's, or the organisation's defaults."""
+        self.platform_sync_configs: dict[str, SyncConfig] = {}
         self.org_id = row_id(seed, "organisation", "", 0)
         self.client_id = row_id(seed, "client", "id", 0)
         self.client_secret = "secret_" + row_id(seed, "client", "secret", 0)

@@ -8,6 +8,7 @@ from typing import Any
 from tap_rutter.simulator.connection import Connection
 from tap_rutter.simulator.factory import children_count
 from tap_rutter.simulator.platforms import serves
+from tap_rutter.simulator.sync_configs import SyncConfig, entities_of
 from tap_rutter.simulator.world import DEFAULT_START, DEFAULT_VERSION, World
 
 # Rows per list; a list that is not named has a few.
@@ -81,6 +82,11 @@ def standard_world(
         connection.counts = counts_for(world, connection, share * scale)
         connection.unavailable_objects = (None, [], ["location"])[number % 3]
         connection.expected_counts = platform == "QUICKBOOKS"
+        config = SyncConfig(entities_of(world.document, platform))
+        if number == 0:
+            world.sync_configs[connection.id] = config
+        elif platform == "NETSUITE":
+            world.platform_sync_configs[platform] = config
     world.recipe = lambda: standard_world(
         seed, version=version, start=start, immediate=immediate, scale=scale, **options
     )

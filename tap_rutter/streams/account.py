@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tap_rutter.connections import ROW_FIELDS
 from tap_rutter.kinds.snapshot import Status
+from tap_rutter.kinds.sync_config import SyncConfig
 from tap_rutter.kinds.synced import Synced
 from tap_rutter.pages import Page
 from tap_rutter.reading import Pair
@@ -81,6 +82,39 @@ class ConnectionStatuses(MadeStream):
             "entities": history.get("total"),
         }
         return (flat,)
+
+
+class ConnectionSyncConfigs(MadeStream):
+    """What Rutter is set to sync for a connection: which objects, how far back, how often.
+
+    It tells an object that is not enabled from one without data: Rutter answers an empty list for
+    both.
+    """
+
+    name = "connection_sync_configs"
+    path = "/configs/sync/connections/{id}"
+    key = ("connection_id",)
+    kind = SyncConfig()
+    is_optional = True
+    columns: ClassVar[Mapping[str, JSONSchema]] = {
+        **text_columns(["level"]),
+        **integer_columns(["sync_period_minutes"]),
+        "initial_entities": ARRAY,
+        "incremental_entities": ARRAY,
+        "initial_batches": ARRAY,
+    }
+
+    def shape(
+        self,
+        row: dict[str, Any],
+        page: Page,  # noqa: ARG002 - the base's signature
+        pair: Pair | None,
+    ) -> Iterable[dict[str, Any]]:
+        """The row itself; what it says of lists that are empty is kept for the summary."""
+        if pair is not None:
+            named = [*row["initial_entities"], *row["incremental_entities"]]
+            self.tap.run.report.configured[pair.connection.id] = frozenset(named)
+        return (row,)
 
 
 class DeletedObjects(SyncedStream):

@@ -202,6 +202,22 @@ def _branches(rows: list[Row], parent: str | None, way: list[str]) -> Iterator[R
         yield from _branches(row.get("children") or [], row["id"], here)
 
 
+def _sync_configs(world: World, connection: Connection, path: str) -> Iterator[Row]:
+    """A connection's own configuration, else its platform's."""
+    del path
+    own = world.sync_configs.get(connection.id)
+    config = own or world.platform_sync_configs.get(connection.platform)
+    if config is not None:
+        entities = list(config.entities)
+        yield {
+            "level": "connection" if own else "platform",
+            "sync_period_minutes": config.period_minutes,
+            "initial_entities": entities,
+            "incremental_entities": entities,
+            "initial_batches": [{"entities": entities, "months": config.months}],
+        }
+
+
 _MADE: Mapping[str, Make] = {
     "accounting_custom_fields": _custom_fields,
     "banking_bank_account_balances": _of_bank_accounts,
@@ -209,6 +225,7 @@ _MADE: Mapping[str, Make] = {
     "commerce_balance": _balances,
     "commerce_product_categories": _categories,
     "connection_statuses": _connection_status,
+    "connection_sync_configs": _sync_configs,
     "deleted_objects": _deletions,
 }
 
