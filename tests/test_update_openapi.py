@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = ROOT / "tap_rutter" / "openapi"
 SMALL = Path(__file__).parent / "data" / "openapi_small.yaml"
 REDUCED = SMALL.with_suffix(".json")
-ENDPOINTS = {"2024-08-31": 134, "2024-04-30": 138, "2023-03-14": 101, "2023-02-07": 101}
+ENDPOINTS = {"2024-08-31": 136, "2024-04-30": 140, "2023-03-14": 103, "2023-02-07": 103}
 DERIVED = ("2024-04-30", "2023-02-07")
 REF = "#/components/schemas/"
 
@@ -250,6 +250,27 @@ def test_check_writes_nothing_and_says_by_its_exit_code(
     assert ran.code == 1
     assert "- endpoint /categories" in ran.out
     assert workshop.document() == before
+
+
+def test_a_fix_adds_an_endpoint_that_the_source_leaves_out(workshop: Workshop) -> None:
+    answer = {"schema": {"$ref": f"{REF}Added"}}
+    operation = {
+        "operationId": "FetchAdded",
+        "parameters": [],
+        "responses": {"200": {"content": {"application/json": answer}}},
+    }
+    workshop.fixes["versions"]["2024-08-31"]["fixes"] = [
+        {
+            "reason": "the source forgets it",
+            "schemas": {"Added": {"type": "object", "properties": {"a": STRING}}},
+            "add": {"/a/{id}": {"get": operation}},
+        },
+    ]
+    workshop.run(SMALL)
+    document = workshop.document()
+    assert document["paths"]["/a/{id}"] == {"get": operation}
+    assert list(document["paths"]) == sorted(document["paths"])
+    assert document["components"]["schemas"]["Added"]["properties"] == {"a": STRING}
 
 
 def test_fixes_change_the_document_and_idle_ones_are_named(workshop: Workshop) -> None:
