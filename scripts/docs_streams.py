@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from docs_fields import VERSIONS, Field, fields_of, versions_of
-from docs_platforms import PLATFORMS
 
 from tap_rutter.descriptions import meaning
+from tap_rutter.platforms import PLATFORMS
 from tap_rutter.references import KINDS, target_of, target_of_kind
 from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.streams.base import RutterStream

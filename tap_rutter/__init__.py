@@ -8,6 +8,7 @@ The walk through the code, in the order in which a run happens::
     connections.py  which merchant connections a run reads; facts.py: how each stands at Rutter
     plan.py         what is to be read, in order: one pair of stream and connection after another
     reading.py      a pair: where it starts, and the requests that it makes
+    asking.py       one such request, and what its answer means for the pair's further ones
     kinds/          how a pair of each replication kind is read, and what its bookmark may say
     ahead.py        threads walk chains ahead, one consumer gets their pages in plan order
     client.py       one request and its retries; wire.py: one try, and the answer's bytes

@@ -68,6 +68,8 @@ class Call:
     connection_id: str | None = None
     """Whose access token goes with it; the token itself is looked up when the request is built."""
     sorted_list: bool = False
+    proves_address: bool = False
+    """Whether a 404 that is not Rutter's own says that the address is wrong, once and for all."""
 
 
 class Clock:
@@ -240,11 +242,13 @@ class Client:
             self.patience.heard(life)
             return result
         body = error_body(content)
-        if not is_passing(status, body):
+        is_astray = status in {404, 410} and body is None
+        if not is_passing(status, body) or (is_astray and call.proves_address):
             self.patience.heard(life)
             raise refusal(status, body, where=call.path, sorted_list=call.sorted_list)
         reason = "rate_limited" if status in {429, 452} else "retries_exhausted"
         said = f": {body.error_message}" if body and body.error_message else ""
+        said = " that is not Rutter's own" if is_astray else said
         return _Trouble(
             f"status {status}{redact_start(said, _LONGEST_TROUBLE)}",
             reason,

@@ -12,14 +12,24 @@ from tap_rutter.client import Answer, Call, Client, Counts
 from tap_rutter.errors import (
     ConnectionUnusable,
     CredentialsRefused,
+    NotActivated,
     PairFailed,
     RequestFailed,
     UnknownConnections,
     Unsupported,
 )
 from tap_rutter.notices import missing_platforms
-from tap_rutter.pages import ListDecoder, Page, decode_value, missing, open_body
+from tap_rutter.pages import (
+    ListDecoder,
+    Page,
+    clean_text,
+    decode_value,
+    key_of,
+    missing,
+    open_body,
+)
 from tap_rutter.paging import follow
+from tap_rutter.records import derived_key
 from tap_rutter.redact import SECRETS
 from tap_rutter.settings import Settings
 
@@ -28,6 +38,7 @@ logger = logging.getLogger("tap-rutter.connections")
 LIST_PATH = "/connections"
 TOKEN_PATH = "/connections/access_token"
 
+_SHOWN = 12  # connections that a log line names
 _LIST = ListDecoder("connections", None, where=LIST_PATH)
 
 # Statuses in which Rutter refuses data calls; asking would only cost requests.
@@ -52,11 +63,15 @@ class Skipped:
 
     name: str
     error: RequestFailed
+    platform: str = ""
+    row: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """The listing's own fields; None where it was not listed."""
 
     @property
     def reason(self) -> str:
-        """Why; a 404 in this place says nothing of what a platform serves."""
-        return "refused" if isinstance(self.error, Unsupported) else self.error.reason
+        """Why; in this place a 404 says nothing of what a platform serves, and so on."""
+        speaks_of_all = isinstance(self.error, Unsupported | NotActivated)
+        return "refused" if speaks_of_all else self.error.reason
 
     @property
     def message(self) -> str:
@@ -85,13 +100,16 @@ def choose(client: Client, settings: Settings) -> Chosen:
     if settings.access_tokens:
         found, lost = _by_token(client, settings)
     else:
-        found, lost = _listed(client, settings), ()
+        found, lost = _listed(client, settings)
     notices: list[str] = []
     unique = {connection.id: connection for connection in found}
+    lost = [entry for entry in lost if entry.name not in unique]
     if settings.connection_ids:
-        unknown = [name for name in settings.connection_ids if name not in unique]
+        listed = unique.keys() | {entry.name for entry in lost if entry.row is not None}
+        unknown = [name for name in settings.connection_ids if name not in listed]
         known = [name for name in settings.connection_ids if name in unique]
-        if unknown and not known and not lost:
+        is_sure = all(entry.row is not None for entry in lost)
+        if len(unknown) == len(settings.connection_ids) and is_sure:
             raise UnknownConnections(
                 "Setting 'connection_ids' names no connection that Rutter knows in the"
                 f" {settings.environment} environment: {', '.join(unknown)[:300]}."
@@ -102,18 +120,30 @@ def choose(client: Client, settings: Settings) -> Chosen:
                 f" {', '.join(unknown)[:300]}."
             )
         unique = {name: unique[name] for name in known}
+        lost = [e for e in lost if e.row is None or e.name in settings.connection_ids]
     chosen = sorted(unique.values(), key=lambda connection: connection.id)
     if settings.platforms:
-        notices += missing_platforms(
-            settings.platforms, {connection.platform.upper() for connection in chosen}
-        )
+        there = {entry.platform.upper() for entry in chosen}
+        there |= {entry.platform.upper() for entry in lost}
+        notices += missing_platforms(settings.platforms, there)
         chosen = [entry for entry in chosen if entry.platform.upper() in settings.platforms]
+        lost = [e for e in lost if e.row is None or e.platform.upper() in settings.platforms]
     if settings.shard:
         part, parts = settings.shard
         chosen = [entry for entry in chosen if shard_of(entry.id, parts) == part]
+        lost = [e for e in lost if e.row is None or shard_of(e.name, parts) == part]
     for notice in notices:
         logger.warning("%s", notice)
+    _say_unreadable([entry for entry in lost if entry.row is not None])
     return Chosen(tuple(chosen), tuple(lost), tuple(notices))
+
+
+def _say_unreadable(lost: list[Skipped]) -> None:
+    """One line for each cause, however many connections it concerns."""
+    for cause in dict.fromkeys(entry.message for entry in lost):
+        names = [entry.name for entry in lost if entry.message == cause]
+        shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+        logger.error("%s Not read: %d, %s.", cause, len(names), shown)
 
 
 def shard_of(connection_id: str, parts: int) -> int:
@@ -121,7 +151,7 @@ def shard_of(connection_id: str, parts: int) -> int:
     return crc32(connection_id.encode()) % parts + 1
 
 
-def _listed(client: Client, settings: Settings) -> list[Connection]:
+def _listed(client: Client, settings: Settings) -> tuple[list[Connection], list[Skipped]]:
     """All connections, in whatever status.
 
     Without ``status=any`` Rutter leaves out those that are disabled or need to sign in again; a
@@ -142,44 +172,55 @@ def _listed(client: Client, settings: Settings) -> list[Connection]:
         raise
 
 
-def _all_pages(client: Client, params: dict[str, str], counts: Counts) -> list[Connection]:
+def _all_pages(
+    client: Client, params: dict[str, str], counts: Counts
+) -> tuple[list[Connection], list[Skipped]]:
     # The list is documented as unpaged, with no word on a cap: a cursor is followed if one comes.
     found: list[Connection] = []
+    lost: list[Skipped] = []
 
     def fetch(cursor: str | None) -> Page:
         query = params if cursor is None else {**params, "cursor": cursor}
-        return client.get(Call(LIST_PATH, query), _LIST, counts)
+        return client.get(Call(LIST_PATH, query, proves_address=True), _LIST, counts)
 
     for page in follow(fetch, LIST_PATH):
-        rows = (decode_value(raw) for raw in page.raws)
-        found += filter(None, (_learn(client, row) for row in rows))
-    return found
+        for raw in page.raws:
+            learnt = _learn(client, decode_value(raw))
+            if isinstance(learnt, Connection):
+                found.append(learnt)
+            else:
+                lost.append(learnt)
+    return found, lost
 
 
-def _learn(client: Client, row: dict[str, Any]) -> Connection | None:
+def _learn(client: Client, row: dict[str, Any]) -> Connection | Skipped:
     """Take a listed connection in; its secrets go to the client and the redaction only."""
     identity, token = _as_text(row.get("id")), _as_text(row.get("access_token"))
     SECRETS.add(token, _as_text(row.get("link_url")))
-    if not identity:
-        logger.warning("A connection is listed without an id that is text: left out.")
-        return None
-    if not token:
-        logger.warning("Connection %s is listed without an access token: left out.", identity)
-        return None
-    client.tokens[identity] = token
-    return Connection(
-        id=identity,
-        platform=_as_text(row.get("platform")),
-        status=_as_text(row.get("status")),
-        row={name: value for name, value in row.items() if name in ROW_FIELDS},
-    )
+    platform = _as_text(row.get("platform"))
+    kept = {name: value for name, value in row.items() if name in ROW_FIELDS}
+    if not identity.strip() or clean_text(identity) != identity:
+        # What it is called in the report it is called in its row, too.
+        name = clean_text(key_of(row.get("id")) or "").strip()
+        kept["id"] = name or derived_key("connections", None, kept)
+        said = "Rutter lists connections whose id is not usable text."
+    elif not token.strip():
+        said = "Rutter lists connections without an access token."
+    else:
+        client.tokens[identity] = token
+        return Connection(identity, platform, _as_text(row.get("status")), kept)
+    status = _as_text(row.get("status"))
+    error: RequestFailed = PairFailed(said, reason="bad_response")
+    if status in REFUSING:  # whatever else is wrong with it: it would not be asked
+        error = ConnectionUnusable(said, reason=REFUSING[status])
+    return Skipped(kept["id"], error, platform, kept)
 
 
 ROW_FIELDS = ("id", "platform", "name", "status", "created_at", "updated_at")
 """What of a listed connection may leave: an allow-list, since the rest holds secrets."""
 
 
-def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], tuple[Skipped, ...]]:
+def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], list[Skipped]]:
     """The connections of explicitly given access tokens."""
     found: list[Connection] = []
     lost: list[Skipped] = []
@@ -195,7 +236,7 @@ def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], tup
                 check_credentials(client, settings)
                 checked = True
             lost.append(Skipped(name, error))
-        except (PairFailed, Unsupported) as error:
+        except (PairFailed, Unsupported, NotActivated) as error:
             lost.append(Skipped(name, error))
         else:
             found.append(_from_details(client, row, token))
@@ -203,7 +244,7 @@ def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], tup
             del client.tokens[name]
     for entry in lost:
         logger.error("%s cannot be used: %s", entry.name, entry.message)
-    return found, tuple(lost)
+    return found, lost
 
 
 def _decode_connection(answer: Answer) -> dict[str, Any]:
@@ -244,13 +285,13 @@ def check_credentials(client: Client, settings: Settings) -> None:
         CredentialsRefused: when it is the client id and secret that are refused.
     """
     try:
-        client.get(Call(LIST_PATH, {}), _LIST, Counts())
+        client.get(Call(LIST_PATH, {}, proves_address=True), _LIST, Counts())
     except RequestFailed as error:
         _raise_refused(error, settings)
 
 
 def _raise_refused(error: RequestFailed, settings: Settings) -> None:
-    if error.status == 401:
+    if error.status == 401 and not isinstance(error, NotActivated):
         raise CredentialsRefused(
             f"Rutter refuses 'client_id' and 'client_secret' in the {settings.environment}"
             " environment (401). Check both, and that they belong to that environment: production"

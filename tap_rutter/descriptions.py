@@ -62,8 +62,8 @@ _PARENT = {
     "parent_last_synced_at": "When Rutter last synced that document: what the bookmark is about.",
     "id": "Not unique by itself: two documents may have attachments of one id.",
     "created_at": "When the file was attached; on some platforms not known.",
-    "file_url": "A link to the file, only with attachment_urls. It lives for a short time, and opens"
-    " the file to whoever has it.",
+    "file_url": "A link to the file, only with attachment_urls. It lives for a short time, and"
+    " opens the file to whoever has it.",
 }
 _METRIC = {
     "metric": "What is measured; part of the key, as are dates and currency.",
@@ -269,8 +269,8 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
     "commerce_transactions": {
         "amount": "With the platform's own sign. To compare platforms take the absolute value: type"
         " says which way the money went.",
-        "gateway_data": "What the payment gateway tells beside: any JSON, an object on some platforms, a"
-        " text on others.",
+        "gateway_data": "What the payment gateway tells beside: any JSON, an object on some"
+        " platforms, a text on others.",
         "type": "sale, refund, fee; void for a pending one that was cancelled; payout for money"
         " moved to the merchant's own bank account.",
     },

@@ -10,8 +10,10 @@
     └── RequestFailed           one request; costs at most its connection
         ├── Unreachable         nothing answers the first request of a run: nothing is asked further
         ├── ConnectionUnusable  the rest of this connection is skipped
-        ├── Unsupported         a list answered 404: this pair is skipped
+        ├── Unsupported         Rutter answered 404: this pair, or this parent, has nothing
+        ├── NotActivated        the product is closed to the organisation: this pair is skipped
         └── PairFailed          this (connection, stream) fails, everything else goes on
+            ├── Gone            Rutter answered 410: this parent has nothing
             └── SortRefused     a sorted list answered 400: asked again without ``sort``
 
 The table of design section 7 is :func:`refusal`; what is tried again is :func:`is_passing`.
@@ -36,8 +38,9 @@ _CONNECTION_CODES = {
     "INVALID_CREDENTIALS": "unauthorized",
 }
 _ENDPOINT_CODE = "PRODUCT_NOT_ALLOWED"
-"""One endpoint is closed to the organisation; its status is not published, and 401 is one that
-would otherwise speak of the whole connection."""
+"""One endpoint is closed to the organisation. Its status is not published, and each of those that
+it may have would otherwise speak of something else: the connection, the platform, an outage."""
+_ABSENT = frozenset({404, 410})
 _LONGEST_MESSAGE = 300
 _LONGEST_CODE = 100
 
@@ -99,17 +102,19 @@ class ConnectionUnusable(RequestFailed):
 
 
 class Unsupported(RequestFailed):
-    """The platform behind the connection has no such list.
+    """Rutter itself answered 404: the platform has no such list, or there is no such parent."""
 
-    ``own`` says whether the 404 came in Rutter's own form: only then does it tell something about
-    the platform, and not about a gateway that was astray for a moment.
-    """
 
-    own = False
+class NotActivated(RequestFailed):
+    """The organisation has no access to the endpoint, whichever connection is asked for."""
 
 
 class PairFailed(RequestFailed):
     """One (connection, stream) cannot be read to its end."""
+
+
+class Gone(PairFailed):
+    """Rutter itself answered 410: the endpoint is known, what was asked for by id is not."""
 
 
 class SortRefused(PairFailed):
@@ -152,8 +157,10 @@ def is_passing(status: int, body: ErrorBody | None) -> bool:
     The code is asked before the status, since the statuses of Rutter's connection errors are not
     published.
     """
-    if body is not None and body.error_code in _CONNECTION_CODES:
+    if body is not None and body.error_code in {*_CONNECTION_CODES, _ENDPOINT_CODE}:
         return False
+    if status in _ABSENT and body is None:
+        return True  # only Rutter knows what there is not: a gateway may be astray for a moment
     return status in PASSING_STATUSES or (status >= 500 and status != 501)
 
 
@@ -173,10 +180,12 @@ def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: boo
     said = said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "…"
     named = f" {redact_start(code, _LONGEST_CODE)}" if code else ""
     message = f"{where} answered {status}{named}: {said}"
+    if code == _ENDPOINT_CODE:
+        return NotActivated(message, reason="not_activated", status=status, code=code)
     reason = _CONNECTION_CODES.get(code or "")
     if reason is None and status == 451:
         reason = "needs_reauth"
-    if reason is None and status == 401 and code != _ENDPOINT_CODE:
+    if reason is None and status == 401:
         reason = "unauthorized"
     if reason is not None:
         return ConnectionUnusable(message, reason=reason, status=status, code=code)
@@ -187,9 +196,11 @@ def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: boo
             status=status,
             code=code,
         )
+    if status == 404 and body is not None:
+        return Unsupported(message, reason="unsupported", status=status, code=code)
     if status == 404:
-        unsupported = Unsupported(message, reason="unsupported", status=status, code=code)
-        unsupported.own = body is not None
-        return unsupported
+        message = f"{where} answered 404, and not in Rutter's own words: check api_url"
+    if status == 410 and body is not None:
+        return Gone(message, reason="refused", status=status, code=code)
     kind = SortRefused if status == 400 and sorted_list else PairFailed
     return kind(message, reason="refused", status=status, code=code)

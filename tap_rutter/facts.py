@@ -13,7 +13,7 @@ from typing import Any
 
 from tap_rutter import times
 from tap_rutter.client import Answer, Call, Client, Counts
-from tap_rutter.errors import ConnectionUnusable, RequestFailed
+from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unsupported
 from tap_rutter.pages import decode_value, missing, open_body
 from tap_rutter.redact import SECRETS
 
@@ -157,6 +157,8 @@ class Facts:
     unavailable: frozenset[str] = frozenset()
     is_ready: bool | None = None
     received_ms: int = 0
+    trouble: RequestFailed | None = None
+    """Why they are not complete; None if they are, as far as the platform has them."""
     counts: Counts = field(default_factory=Counts)
 
     def horizon(self, cutoff: int) -> int:
@@ -206,8 +208,12 @@ def read_facts(client: Client, connection_id: str, *, probing: bool = True) -> F
         Stopped: when the run is being ended.
     """
     counts = Counts()
-    status, received = _object(client, STATUS_PATH, "status", connection_id, counts)
-    details = _object(client, TOKEN_PATH, "connection", connection_id, counts)[0] if probing else {}
+    status, received, trouble = _object(client, STATUS_PATH, "status", connection_id, counts)
+    details: dict[str, Any] = {}
+    if probing:
+        details, _, unread = _object(client, TOKEN_PATH, "connection", connection_id, counts)
+        # A platform that does not give these facts never gave them: no row has lost any.
+        trouble = trouble or (None if isinstance(unread, Unsupported) else unread)
     started = times.parse(details.get("last_sync_started_at"))
     completed = [
         moment
@@ -230,25 +236,26 @@ def read_facts(client: Client, connection_id: str, *, probing: bool = True) -> F
         else frozenset(),
         is_ready=ready if isinstance(ready, bool) else None,
         received_ms=received,
+        trouble=trouble,
         counts=counts,
     )
 
 
 def _object(
     client: Client, path: str, key: str, connection_id: str, counts: Counts
-) -> tuple[dict[str, Any], int]:
+) -> tuple[dict[str, Any], int, RequestFailed | None]:
     def decode(answer: Answer) -> tuple[dict[str, Any], int]:
         outer = open_body(answer.content)
         value = decode_value(outer[key]) if key in outer else None
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not value:
             raise missing(answer.content, key, path)
         if isinstance(value.get("link_url"), str):
             SECRETS.add(value.pop("link_url"))
         return value, answer.received_ms
 
     try:
-        return client.get(Call(path, {}, connection_id), decode, counts)
+        return *client.get(Call(path, {}, connection_id), decode, counts), None
     except ConnectionUnusable:
         raise
-    except RequestFailed:
-        return {}, client.clock.now()
+    except RequestFailed as error:
+        return {}, client.clock.now(), error

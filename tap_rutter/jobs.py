@@ -1,22 +1,52 @@
 """Answers that come later: ``async_response``, followed through ``/jobs/{id}``.
 
 A statement that takes Rutter more than about 30 seconds is answered with a job in its place,
-whatever was asked for. The job is polled until it has succeeded or failed; its response holds the
-body that the list would have had. Two forms of a job are documented, flat and wrapped in ``job``.
+whatever was asked for. The job is polled until it has come to its end; its response holds the body
+that the list would have had. Two forms of a job are documented, flat and wrapped in ``job``.
+
+It may end as ``partial_success``: then its rows are taken, and the page says that it is not whole.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tap_rutter.client import Answer, Call, Client, Counts
-from tap_rutter.errors import ErrorBody, PairFailed, RequestFailed, refusal
-from tap_rutter.pages import ENCODER, ListDecoder, Page, decode_marked, decode_value, missing, open_body
+from tap_rutter.errors import (
+    ErrorBody,
+    NotActivated,
+    PairFailed,
+    RequestFailed,
+    Unsupported,
+    error_body,
+    refusal,
+)
+from tap_rutter.pages import (
+    ENCODER,
+    ListDecoder,
+    Page,
+    decode_marked,
+    decode_value,
+    missing,
+    open_body,
+)
+from tap_rutter.redact import redact
+
+logger = logging.getLogger("tap-rutter")
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds between two polls
-_DONE, _FAILED = {"success"}, {"failure", "failed"}  # any other status may still become one
+_DONE = "success"
+_WAITING = {"prequeued", "pending", "queued", "in_progress", "processing", "running", "started"}
+# Documented are the first of each; the others are what such words mean elsewhere.
+_PARTIAL = {"partial_success", "succeeded", "completed", "complete", "done", "finished"}
+_FAILED = {
+    *("failure", "failed", "error", "errored", "rejected", "aborted"),
+    *("cancelled", "canceled", "expired", "timeout", "timed_out"),
+}
+_LONGEST_STATUS = 40
 
 
 @dataclass(frozen=True)
@@ -45,17 +75,21 @@ def get_list(client: Client, call: Call, decoder: ListDecoder, key: str, counts:
 
     page = client.get(call, decode, counts)
     if isinstance(page, Promise):
-        answer = _wait(client, call, page.job_id, counts)
-        return decoder(answer)
+        answer, status = _wait(client, call, page.job_id, counts)
+        page = decoder(answer)
+        if status != _DONE:
+            said = f"{call.path}: Rutter's job ended as {status}, so rows may be missing"
+            page = replace(page, partial=said)
     return page
 
 
-def _wait(client: Client, call: Call, job_id: str, counts: Counts) -> Answer:
-    """The body of a job's response, once it is there."""
+def _wait(client: Client, call: Call, job_id: str, counts: Counts) -> tuple[Answer, str]:
+    """The body of a job's response, once it is there, and what the job has ended as."""
     path = f"/jobs/{_safe(job_id, call)}"
     until = time.monotonic() + client.settings.max_retry_seconds
     wait = _FIRST_WAIT
     connection_id: str | None = None
+    puzzled = False
     while True:
         try:
             job, received = client.get(Call(path, {}, connection_id), _decode_job, counts)
@@ -64,13 +98,23 @@ def _wait(client: Client, call: Call, job_id: str, counts: Counts) -> Answer:
             if connection_id is None and error.status in {400, 401, 403}:
                 connection_id = call.connection_id
                 continue
+            if isinstance(error, Unsupported):
+                # It speaks of the job: the list itself was there, and has promised an answer.
+                raise PairFailed(error.message, reason="bad_response", status=404) from None
             raise
         status = str(job["status"]).lower()
-        if status in _DONE | _FAILED:
-            return _response(job, status, received, call)
+        if _has_ended(job, status):
+            return _response(job, status, received, call), status
+        if status not in _WAITING and not puzzled:
+            puzzled = True
+            logger.warning(
+                "%s: Rutter's job has the status '%s', which is not known: asking on.",
+                call.path,
+                redact(status)[:_LONGEST_STATUS],
+            )
         if time.monotonic() + wait > until:
             raise PairFailed(
-                f"{call.path}: Rutter's job was still {status} after"
+                f"{call.path}: Rutter's job was still {status[:_LONGEST_STATUS]} after"
                 f" {client.settings.max_retry_seconds} seconds",
                 reason="retries_exhausted",
             )
@@ -78,11 +122,21 @@ def _wait(client: Client, call: Call, job_id: str, counts: Counts) -> Answer:
         wait = min(wait * 2, _LONGEST_WAIT)
 
 
+def _has_ended(job: dict[str, Any], status: str) -> bool:
+    """Whether nothing more will come: its status says so, or its answer is there."""
+    if status == _DONE or status in _PARTIAL | _FAILED:
+        return True
+    response = job.get("response")
+    return status not in _WAITING and isinstance(response, dict) and "body" in response
+
+
 def _safe(job_id: str, call: Call) -> str:
     """A job's id as part of a path: what the server hands out must not lead elsewhere."""
     if not job_id.replace("-", "").replace("_", "").isalnum() or not job_id.isascii():
         raise PairFailed(
-            f"{call.path} answered with a job whose id is no id", reason="bad_response", status=200
+            f"{call.path} answered with a job whose id is not an id",
+            reason="bad_response",
+            status=200,
         )
     return job_id
 
@@ -102,9 +156,12 @@ def _response(job: dict[str, Any], status: str, received: int, call: Call) -> An
     response = response if isinstance(response, dict) else {}
     body = response.get("body")
     if isinstance(body, str):
-        body = decode_marked(body.encode())
+        body = _decoded(body)
     code = response.get("http_status")
-    if status not in _DONE or (isinstance(code, int) and code >= 400):
+    # An answer that is not whole is taken; one that has not been made is not.
+    has_rows = isinstance(body, dict) and error_body(ENCODER.encode(body)) is None
+    is_refused = isinstance(code, int) and code >= 400
+    if is_refused or (status != _DONE and not (has_rows and status not in _FAILED)):
         said = body if isinstance(body, dict) else {}
         error = ErrorBody(
             error_code=_text(said.get("error_code")),
@@ -113,8 +170,17 @@ def _response(job: dict[str, Any], status: str, received: int, call: Call) -> An
         failed = refusal(
             code if isinstance(code, int) else 500, error, where=call.path, sorted_list=False
         )
+        if isinstance(failed, NotActivated):
+            raise failed
         raise PairFailed(failed.message, reason=failed.reason, status=failed.status)
     return Answer(ENCODER.encode(body), received)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return decode_marked(text.encode())
+    except ValueError:
+        return None
 
 
 def _text(value: object) -> str | None:

@@ -10,7 +10,7 @@ import json
 import re
 from decimal import Decimal
 from json import scanner
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 import msgspec
@@ -59,9 +59,7 @@ def lenient(raw: bytes | memoryview | msgspec.Raw) -> Any:
     text = bytes(raw).decode("utf-8", "replace")
     try:
         try:
-            return json.loads(
-                text, parse_float=_exact, parse_int=_whole, parse_constant=_constant
-            )
+            return json.loads(text, parse_float=_exact, parse_int=_whole, parse_constant=_constant)
         except ValueError:
             if not _CONTROL.search(text):
                 raise
@@ -136,6 +134,6 @@ def _marking_decoder() -> json.JSONDecoder:
     decoder = json.JSONDecoder(
         strict=False, parse_float=_exact, parse_int=_whole, parse_constant=_constant
     )
-    decoder.parse_string = _marked_text
+    decoder.parse_string = _marked_text  # type: ignore[attr-defined]
     decoder.scan_once = scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
     return decoder

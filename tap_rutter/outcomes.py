@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unsupported
+from tap_rutter.errors import ConnectionUnusable, NotActivated, RequestFailed, Unsupported
 from tap_rutter.maps import MapFailed
 from tap_rutter.reading import Pair
-from tap_rutter.report import FOLDED, PairReport, Report
+from tap_rutter.report import FOLDED, NOT_ACTIVATED, PairReport, Report
 from tap_rutter.support import Support
 
 logger = logging.getLogger("tap-rutter")
@@ -33,6 +33,8 @@ class Outcomes:
         """Why a pair is not read, judged by what ended before it; None where it is."""
         if pair.connection.id in self._lost and not pair.endpoint.is_about_connections:
             return self._lost[pair.connection.id]
+        if self._support.is_not_activated(pair):
+            return NOT_ACTIVATED
         return "unsupported" if self._support.rules_out(pair) else None
 
     def complete(self, pair: Pair, entry: PairReport, serving: frozenset[str] | None) -> None:
@@ -41,7 +43,8 @@ class Outcomes:
         ``serving``: the platforms known to fill such a list; from others an empty one says no more
         than a refusal would.
         """
-        self._support.served(pair)
+        if entry.pages:  # without an answer of its own it tells nothing: it had no parents
+            self._support.served(pair)
         unserved = serving is not None and pair.connection.platform not in serving
         if unserved and entry.rows == 0 and not pair.before:
             self.skip(entry, "unsupported", entry.finished_ms or entry.started_ms)
@@ -51,7 +54,8 @@ class Outcomes:
     ) -> None:
         """The pair is not read, or not to its end, for a reason that is no fault."""
         entry.skip(reason, now, error)
-        if not entry.rows:  # what was delivered is told of in a row of its own
+        # What was delivered is told of in a row of its own, and so is what users can change.
+        if not entry.rows and reason != NOT_ACTIVATED:
             self.report.fold(entry)
 
     def fail(self, pair: Pair, entry: PairReport, error: Exception, now: int) -> None:
@@ -66,9 +70,12 @@ class Outcomes:
                 error.reason,
                 error.message,
             )
+        elif isinstance(error, NotActivated) and not (pair.is_served or entry.pages):
+            # A bookmark is no objection: the organisation may have had the product before.
+            self._support.not_activated(pair)
+            self.skip(entry, error.reason, now, error)
         elif isinstance(error, Unsupported) and not (pair.before or pair.is_served or entry.pages):
-            if error.own:
-                self._support.missing(pair)
+            self._support.missing(pair)
             self.skip(entry, "unsupported", now, error)
         else:
             entry.fail(error, now)

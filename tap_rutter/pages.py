@@ -12,7 +12,13 @@ import msgspec
 
 from tap_rutter import times
 from tap_rutter.client import Answer, UnreadableAnswer
-from tap_rutter.errors import ConnectionUnusable, PairFailed, error_body, refusal
+from tap_rutter.errors import (
+    ConnectionUnusable,
+    NotActivated,
+    PairFailed,
+    error_body,
+    refusal,
+)
 from tap_rutter.json_values import Unfit, as_it_came, lenient, plain
 from tap_rutter.short import UNREADABLE, Raw, ShortWay, is_clean, split
 
@@ -113,6 +119,8 @@ class Page:
     """Values that the request, not the row, tells: a child's parent, a metric's name."""
     chain: str = ""
     """Which of a pair's lists the page belongs to."""
+    partial: str = ""
+    """What Rutter says that it has left out of it."""
 
     @property
     def is_heavy(self) -> bool:
@@ -364,17 +372,15 @@ def open_body(content: bytes) -> dict[str, msgspec.Raw]:
         ) from None
     if not isinstance(value, dict):
         raise UnreadableAnswer("that is no JSON object")
-    return {
-        name: msgspec.Raw(ENCODER.encode(entry)) for name, entry in clean_value(value).items()
-    }
+    return {name: msgspec.Raw(ENCODER.encode(entry)) for name, entry in clean_value(value).items()}
 
 
-def missing(content: bytes, key: str, where: str) -> PairFailed | ConnectionUnusable:
+def missing(content: bytes, key: str, where: str) -> PairFailed | ConnectionUnusable | NotActivated:
     """The error for a 200 that lacks what was asked for: never taken for an empty list."""
     body = error_body(content)
     if body is not None:
         error = refusal(200, body, where=where, sorted_list=False)
-        if isinstance(error, ConnectionUnusable):
+        if isinstance(error, ConnectionUnusable | NotActivated):
             return error
         return PairFailed(error.message, reason="bad_response", status=200, code=error.code)
     return PairFailed(

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tap_rutter.ahead import Chain
+from tap_rutter.ahead import Chain, Inline
 from tap_rutter.connections import REFUSING, Connection
-from tap_rutter.errors import ConnectionUnusable
+from tap_rutter.errors import ConnectionUnusable, NotActivated
 from tap_rutter.reading import Endpoint, Environment, Item, Pair
 
 
@@ -51,7 +51,8 @@ class Plan:
             if stream.name not in self._pairs:
                 chosen = self._all if stream.is_about_connections else self._asked
                 self._pairs[stream.name] = [
-                    Pair(stream, connection, self._env) for connection in chosen
+                    Pair(stream, connection, self._env, index=index)
+                    for index, connection in enumerate(chosen)
                 ]
             return self._pairs[stream.name]
 
@@ -84,7 +85,26 @@ def is_asked(connection: Connection, env: Environment) -> bool:
 
 
 def steps(pair: Pair) -> Iterator[Item]:
-    """A pair from its beginning to its end; each step makes at most a few requests."""
+    """A pair from its beginning to its end; each step makes at most a few requests.
+
+    Raises:
+        NotActivated: without a request, where earlier pairs have shown that it is of no use.
+    """
+    activation, stream = pair.env.activation, pair.endpoint.name
+    if activation.is_known_closed(stream, pair.index):
+        raise NotActivated(f"{stream} is not activated.", reason="not_activated")
+    spread = False
+    try:
+        for item in _steps(pair):
+            spread = spread or isinstance(item, Inline)
+            yield item
+    except Exception:
+        if not spread:  # lists that are read beside this one may be answered yet
+            activation.nothing(stream, pair.index)
+        raise
+
+
+def _steps(pair: Pair) -> Iterator[Item]:
     # Rows that are read ahead of the emitter must not seem older than the read they belong to.
     pair.started_ms = pair.env.client.clock.now()
     facts = pair.facts
@@ -97,6 +117,7 @@ def steps(pair: Pair) -> Iterator[Item]:
         raise ConnectionUnusable("Its first sync is not over.", reason="not_ready")
     yield Begin()
     if pair.endpoint.rutter_object in facts.unavailable and pair.before is None:
+        pair.env.activation.nothing(pair.endpoint.name, pair.index)
         yield Unavailable()
         return
     yield from pair.endpoint.kind.read(pair)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tap_rutter import times
+from tap_rutter.activation import Activation
 from tap_rutter.ahead import Chain, Inline
+from tap_rutter.asking import ask, declares_expand
 from tap_rutter.client import Call, Client, Counts
 from tap_rutter.connections import Connection
-from tap_rutter.errors import ConnectionUnusable, PairFailed
+from tap_rutter.errors import ConnectionUnusable, RequestFailed
 from tap_rutter.facts import Facts, History, read_facts
 from tap_rutter.jobs import get_list
 from tap_rutter.pages import ListDecoder, Page
@@ -96,6 +98,9 @@ class Environment:
     cutoff: int
     full_table: frozenset[str] = frozenset()
     """Streams that the catalog asks to read whole."""
+    activation: Activation = field(default_factory=Activation)
+    told_plain: set[str] = field(default_factory=set)
+    """Streams of which it has been said that platform data are refused."""
     _facts: dict[str, _Once] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -115,7 +120,8 @@ class Environment:
             return read_facts(self.client, connection.id)
         except ConnectionUnusable as error:
             if error.reason == "not_ready" and self.settings.force_fetch:
-                return Facts(is_ready=False, received_ms=self.client.clock.now())
+                now = self.client.clock.now()
+                return Facts(is_ready=False, received_ms=now, trouble=error)
             raise
 
     def is_forced(self, connection: Connection) -> bool:
@@ -158,9 +164,15 @@ class Pair:
     endpoint: Endpoint
     connection: Connection
     env: Environment
+    index: int = 0
+    """Its place among the pairs of its stream."""
     counts: Counts = field(default_factory=Counts)
     plain: bool = False
     """Whether the platform has refused to give its own form of the rows."""
+    expanded: bool = False
+    """Whether the platform has given it."""
+    absent: dict[str, RequestFailed] = field(default_factory=dict)
+    """Parents, or names, of which Rutter has said that they have nothing."""
     is_served: bool = False
     """Whether the list has shown rows that do not leave by themselves: a probe's."""
     started_ms: int | None = None
@@ -250,7 +262,7 @@ class Pair:
             params["limit"] = str(self.env.settings.page_size)
         expand = []
         if self.env.settings.expand_platform_data and (
-            self._declares_expand(path) or (self.endpoint.is_commerce and not self.plain)
+            declares_expand(self.env.document, path) or self.endpoint.is_commerce
         ):
             expand.append("platform_data")
         declared = self.env.document.choices(path, "expand")
@@ -266,32 +278,7 @@ class Pair:
             params["force_fetch"] = "true"
         return params
 
-    def _declares_expand(self, path: str) -> bool:
-        if "expand" not in self.env.document.parameters(path):
-            return False
-        choices = self.env.document.choices(path, "expand")
-        return not choices or "platform_data" in choices
-
-    def pages(self, params: Mapping[str, str], **request: Any) -> Iterator[Page]:
-        """All pages of one list, each request bearing the same filters and order.
-
-        Platform data that are asked for where no description declares them may be refused: then
-        the list is read without.
-        """
-        begun = False
-        try:
-            for page in self._pages(params, **request):
-                begun = True
-                yield page
-        except PairFailed as error:
-            undeclared = "expand" in params and not self._declares_expand(self.endpoint.path)
-            if begun or not undeclared or error.status != 400:
-                raise
-            self.plain = True
-            less = {name: value for name, value in params.items() if name != "expand"}
-            yield from self._pages(less, **request)
-
-    def _pages(
+    def pages(
         self,
         params: Mapping[str, str],
         *,
@@ -302,7 +289,7 @@ class Pair:
         chain: str = "",
         may_come_later: bool = False,
     ) -> Iterator[Page]:
-        """All pages of one list.
+        """All pages of one list, each request bearing the same filters and order.
 
         Args:
             params: Of every request; the cursor is added.
@@ -324,12 +311,15 @@ class Pair:
             short_way=self.endpoint.short_way if is_own else None,
         )
 
-        def fetch(cursor: str | None) -> Page:
-            query = params if cursor is None else {**params, "cursor": cursor}
+        def send(query: Mapping[str, str]) -> Page:
             call = Call(path, query, self.connection.id, sorted_list="sort" in params)
             if may_come_later:
                 return get_list(self.env.client, call, decoder, key, self.counts)
             return self.env.client.get(call, decoder, self.counts)
+
+        def fetch(cursor: str | None) -> Page:
+            query = params if cursor is None else {**params, "cursor": cursor}
+            return ask(self, query, send, own=key == self.endpoint.records_key)
 
         for page in follow(fetch, path):
             yield dataclasses.replace(page, context=dict(context or {}), chain=chain)

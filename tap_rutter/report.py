@@ -22,6 +22,10 @@ go through CSV take that for NULL, and refuse the row and with it the whole load
 ALL_STREAMS = ALL
 FOLDED = {"unsupported", "unavailable"}
 """Reasons why a stream is skipped that tell of the platform: one row a connection names them."""
+NOT_ACTIVATED = "not_activated"
+"""The organisation has no access to the stream's endpoint."""
+PARTIAL = "PARTIAL_SUCCESS"
+"""Error code of a pair that is complete but for what a job of Rutter's could not give."""
 
 _FAMILIES = ("accounting", "commerce", "banking", "hris", "ads")
 _SHOWN = 12  # failures that the summary spells out
@@ -51,10 +55,15 @@ class PairReport:
     skipped: list[str] = field(default_factory=list)
     unmapped: MapFailed | None = None
     """Why rows did not leave although they were read: a stream map failed for them."""
+    partial: str = ""
+    """What Rutter says that it left out; nothing of the pair is bookmarked then."""
 
     def complete(self, now: int) -> None:
         """Everything was delivered."""
         self.status, self.reason, self.finished_ms = COMPLETE, None, now
+        if self.partial:
+            self.full_read = False
+            self.error_code, self.error_message = PARTIAL, self.partial
 
     def skip(self, reason: str, now: int, error: RequestFailed | None = None) -> None:
         """Not read, or not to its end, for a reason that is no fault."""
@@ -106,6 +115,7 @@ def _text(moment: int | None) -> str | None:
 
 
 def _named(streams: Sequence[str]) -> str:
+    """Names for people: the first dozen."""
     return ", ".join(streams[:_SHOWN]) + (", …" if len(streams) > _SHOWN else "")
 
 
@@ -238,6 +248,16 @@ class Report:
             lines.append(
                 f"Connections skipped, {reason}: {count:,} ({', '.join(named[:_SHOWN])}{more})."
             )
+        closed = {entry.stream: 0 for entry in self._pairs if entry.reason == NOT_ACTIVATED}
+        if closed:
+            lines.append(
+                "Not activated for your organisation (PRODUCT_NOT_ALLOWED):"
+                f" {_named(list(closed))}. Ask Rutter to activate them, or deselect these streams."
+            )
+        for entry in [entry for entry in self._pairs if entry.partial][:_SHOWN]:
+            lines.append(
+                f"Partial: {entry.stream} of connection {entry.connection_id}: {entry.partial}"
+            )
         lines += [f"Hint: {hint}" for hint in self._hints()]
         # Those of stream maps are told of once for all connections.
         failures = [entry for entry in self.failures if entry.reason != maps.REASON]
@@ -287,11 +307,10 @@ class Report:
                     f" read: {_named(enabled)}."
                 )
         if empty and sum(rows.values()):
-            named = _named(empty)
             yield (
-                f"empty for every connection that serves them: {named}. If rows are expected, see"
-                " whether these objects are enabled in Rutter's Data Sync Configuration; existing"
-                " connections need a backfill after a change there."
+                f"empty for every connection that serves them: {_named(empty)}. If rows are"
+                " expected, see whether these objects are enabled in Rutter's Data Sync"
+                " Configuration; existing connections need a backfill after a change there."
             )
         reasons = self.reasons()
         if reasons.get("unauthorized"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tap_rutter import trial
 from tap_rutter.ahead import Failed, Idle, ReadAhead
+from tap_rutter.asking import unserved
 from tap_rutter.client import Client, Clock
 from tap_rutter.connections import REFUSING, Chosen, Connection, check_credentials, choose
 from tap_rutter.delivery import Delivery
@@ -246,13 +247,18 @@ class Run:
             try:
                 if isinstance(item, Page):
                     self.delivery.page(stream, item, pair, entry, write=write)
+                    entry.partial = entry.partial or item.partial
                 if entry.unmapped is not None:
                     # What follows lands too, but no bookmark may pass a row that did not.
                     if isinstance(item, Done):
                         raise entry.unmapped
                     self.delivery.state_if_due()
                     continue
-                progress = self._account(item, pair, entry, progress)
+                refusal = unserved(pair) if isinstance(item, Done) and not entry.pages else None
+                if refusal is not None:
+                    raise refusal
+                if not entry.partial:  # else all of it is asked for again at the next run
+                    progress = self._account(item, pair, entry, progress)
             except (OSError, Stopped):  # of the output, which is everyone's
                 raise
             except Exception as error:
@@ -354,7 +360,9 @@ class Run:
     def made_rows(self, stream: RutterStream) -> Iterator[Mapping[str, Any]]:
         """The rows of a stream that the run makes of what it knows."""
         if stream.name == "connections":
-            return (connection.row for connection in self.connections)
+            rows = [connection.row for connection in self.connections]
+            lost = self._chosen.lost if self._chosen else ()
+            return iter([*rows, *(entry.row for entry in lost if entry.row is not None)])
         return self.report.rows()
 
     def _emit_made(self, stream: RutterStream, *, write: bool) -> int:

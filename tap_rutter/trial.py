@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tap_rutter.ahead import Chain, Failed, ReadAhead
-from tap_rutter.errors import ConnectionUnusable, Stopped, Unsupported
+from tap_rutter.errors import ConnectionUnusable, NotActivated, Stopped, Unsupported
 from tap_rutter.maps import MapFailed
 from tap_rutter.names import counted
 from tap_rutter.pages import Page
@@ -56,7 +56,7 @@ def records_of(
             plan.drop(pair)
     for chain, item in ReadAhead(plan.chains(), workers=0):
         if isinstance(item, Failed):
-            if not isinstance(item.error, Unsupported | ConnectionUnusable):
+            if not isinstance(item.error, Unsupported | NotActivated | ConnectionUnusable):
                 raise item.error
         elif isinstance(item, Page):
             for raw in item.raws:

@@ -49,14 +49,10 @@ def bank(accounts: int = 4) -> tuple[World, Connection]:
 
 
 class Meeting:
-    """Holds requests at the door until two are there at once.
+    """Holds requests at the door until two are there at once."""
 
-    The first of them may come alone: it shows whether there is such a list at all.
-    """
-
-    def __init__(self, pattern: str, *, first_alone: bool) -> None:
+    def __init__(self, pattern: str) -> None:
         self._pattern = pattern
-        self._alone = first_alone
         self._lock = threading.Lock()
         self._inside = 0
         self.happened = threading.Event()
@@ -65,9 +61,6 @@ class Meeting:
         if not request.path.endswith(self._pattern):
             return
         with self._lock:
-            if self._alone:
-                self._alone = False
-                return
             self._inside += 1
             if self._inside == 2:
                 self.happened.set()
@@ -285,7 +278,7 @@ def test_a_bank_account_that_is_closed_meanwhile_costs_the_others_nothing() -> N
     assert status(messages, "banking_bank_account_balances") == ("complete", None)
 
 
-def test_a_bank_without_balances_costs_one_request_beyond_the_accounts() -> None:
+def test_a_bank_without_balances_costs_one_request_for_each_account() -> None:
     world, _ = bank(accounts=9)
     with Simulator(world) as simulator:
         simulator.faults.add(
@@ -293,7 +286,7 @@ def test_a_bank_without_balances_costs_one_request_beyond_the_accounts() -> None
         )
         messages = sync(simulator, "banking_bank_account_balances", "sync_report")
     assert status(messages, "banking_bank_account_balances") == ("skipped", "unsupported")
-    assert sum(asked(simulator).values()) == 1 + 1
+    assert sum(asked(simulator).values()) == 1 + 9
 
 
 # ---- read ahead, in plan order
@@ -339,23 +332,23 @@ def test_the_output_is_the_same_whatever_the_number_of_workers() -> None:
 
 @pytest.mark.own_workers
 @pytest.mark.parametrize(
-    ("stream", "pattern", "make", "first_alone"),
+    ("stream", "pattern", "make"),
     [
-        (DAILIES, DAILIES_PATH, advertiser, False),
-        (BILL_ATTACHMENTS, "/attachments", ledger, True),
-        ("banking_bank_account_balances", "/balance", bank, True),
-        ("accounting_balance_sheets", "/accounting/balance_sheets", ledger, False),
+        (DAILIES, DAILIES_PATH, advertiser),
+        (BILL_ATTACHMENTS, "/attachments", ledger),
+        ("banking_bank_account_balances", "/balance", bank),
+        ("accounting_balance_sheets", "/accounting/balance_sheets", ledger),
     ],
 )
 def test_children_are_read_several_at_once_and_with_one_worker_one_by_one(
-    stream: str, pattern: str, make: Callable[[], tuple[World, Connection]], first_alone: bool
+    stream: str, pattern: str, make: Callable[[], tuple[World, Connection]]
 ) -> None:
     world, _ = make()
     with Simulator(world) as simulator:
         sync(simulator, stream, concurrency=1)
         entries = [entry for entry in simulator.requests if entry.path.endswith(pattern)]
         assert most_in_flight(entries) == 1
-        simulator.before_request = meeting = Meeting(pattern, first_alone=first_alone)
+        simulator.before_request = meeting = Meeting(pattern)
         sync(simulator, stream, concurrency=8)
     assert meeting.happened.is_set()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from support.versions import VERSIONS, paths, streams_of
 
 from tap_rutter import descriptions
 from tap_rutter.descriptions import FIELDS, describe, meaning
+from tap_rutter.platforms import PLATFORMS
 from tap_rutter.schemas import document
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.tap import TapRutter
@@ -100,20 +99,12 @@ def test_a_field_whose_name_says_it_all_is_not_described() -> None:
 # ---- platforms
 
 
-@pytest.fixture(scope="module", name="platforms")
-def _platforms() -> Iterator[Mapping[str, Sequence[str]]]:
-    """What the documentation says of platforms, by stream; the package does not have it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(DOCS.parent / "scripts"))
-        yield importlib.import_module("docs_platforms").PLATFORMS
-
-
-def test_platforms_are_known_to_rutter(platforms: Mapping[str, Sequence[str]]) -> None:
+def test_platforms_are_known_to_rutter() -> None:
     known = document("2024-08-31").components["ConnectionEnvelope"]["properties"]["platform"]
-    named = {platform for serving in platforms.values() for platform in serving}
+    named = {platform for serving in PLATFORMS.values() for platform in serving}
     assert named <= set(known["enum"])
-    assert set(platforms) <= set(NAMES)
-    assert all(list(serving) == sorted(set(serving)) for serving in platforms.values())
+    assert set(PLATFORMS) <= set(NAMES)
+    assert all(list(serving) == sorted(set(serving)) for serving in PLATFORMS.values())
 
 
 # ---- the pages
@@ -128,9 +119,7 @@ def page_of(stream: str) -> str:
 
 
 @pytest.mark.parametrize("stream", NAMES)
-def test_every_stream_has_a_section_with_its_facts_and_columns(
-    stream: str, platforms: Mapping[str, Sequence[str]]
-) -> None:
+def test_every_stream_has_a_section_with_its_facts_and_columns(stream: str) -> None:
     section = page_of(stream).split(f"\n## {stream}\n", 1)[1].split("\n## ", 1)[0]
     leaf = next(entry for entry in STREAMS if name_of(entry) == stream)
     newest = next(tap for tap in reversed(TAPS.values()) if stream in tap.streams)
@@ -140,7 +129,7 @@ def test_every_stream_has_a_section_with_its_facts_and_columns(
     assert f"- Kind: {leaf.kind.label}" in section
     assert f"`{leaf.path}`" in section or not leaf.path
     assert ("- Optional: " in section) == leaf.is_optional
-    assert ("- Platforms: " in section) == (stream in platforms)
+    assert ("- Platforms: " in section) == (stream in PLATFORMS)
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "streams").glob("*.md")), ids=lambda p: p.stem)

@@ -13,6 +13,8 @@ from tap_rutter.errors import (
     ConnectionUnusable,
     CredentialsRefused,
     ErrorBody,
+    Gone,
+    NotActivated,
     PairFailed,
     RequestFailed,
     SortRefused,
@@ -51,9 +53,7 @@ def refused(
         (400, False),
         (401, False),
         (403, False),
-        (404, False),
         (409, False),
-        (410, False),
         (422, False),
         (429, True),
         (450, False),
@@ -70,6 +70,21 @@ def refused(
 )
 def test_what_passes_by_itself(status: int, passing: bool, body: ErrorBody | None) -> None:
     assert is_passing(status, body) is passing
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_only_rutter_itself_knows_what_there_is_not(status: int) -> None:
+    assert is_passing(status, None)
+    assert not is_passing(status, SAID)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 410, 429, 451, 500, 503])
+def test_a_product_that_is_not_activated_is_so_with_any_status(status: int) -> None:
+    body = ErrorBody(error_code="PRODUCT_NOT_ALLOWED")
+    error = refused(status, body, sorted_list=True)
+    assert isinstance(error, NotActivated)
+    assert (error.reason, error.code) == ("not_activated", "PRODUCT_NOT_ALLOWED")
+    assert not is_passing(status, body)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -93,7 +108,7 @@ def test_statuses_that_cost_the_connection(
     assert error.reason == reason
 
 
-@pytest.mark.parametrize("status", [400, 403, 409, 410, 418, 422, 450, 501])
+@pytest.mark.parametrize("status", [400, 403, 409, 418, 422, 450, 501])
 def test_statuses_that_cost_the_pair(status: int) -> None:
     error = refused(status)
     assert type(error) is PairFailed
@@ -109,10 +124,17 @@ def test_an_answer_that_is_none_costs_the_pair(status: int) -> None:
 def test_a_404_tells_of_the_platform_only_in_the_words_of_the_api() -> None:
     own, foreign = refused(404), refused(404, None)
     assert isinstance(own, Unsupported)
-    assert isinstance(foreign, Unsupported)
-    assert (own.own, foreign.own) == (True, False)
-    assert own.reason == foreign.reason == "unsupported"
     assert not isinstance(own, PairFailed)
+    assert type(foreign) is PairFailed
+    assert (own.reason, foreign.reason) == ("unsupported", "refused")
+    assert "api_url" in foreign.message
+
+
+def test_a_410_tells_of_an_id_only_in_the_words_of_the_api() -> None:
+    own, foreign = refused(410), refused(410, None)
+    assert isinstance(own, Gone)
+    assert type(foreign) is PairFailed
+    assert (own.reason, own.status) == ("refused", 410)
 
 
 def test_only_a_400_may_be_for_the_order() -> None:

@@ -1,79 +1,134 @@
-"""Orders with their transactions: what is asked for, and what comes."""
+"""Platform data that Rutter refuses to give cost the platform data, and not the rows."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
-from support.pairs import asked, status
-from support.singer import sync
+from support.attempts import Attempt, attempt
 
-from tap_rutter.settings import Settings
 from tap_rutter.simulator import Connection, Simulator, World
-from tap_rutter.versions import SUPPORTED
 
-ORDERS, PATH = "commerce_orders", "/orders"
-TRANSACTIONS = {"expand_order_transactions": True}
-BOTH = {**TRANSACTIONS, "expand_platform_data": True}
-
-
-def shop(version: str = "2024-08-31") -> tuple[World, Connection]:
-    world = World(41, version=version, history_days=30)
-    return world, world.add_connection("SHOPIFY", counts={PATH: 40, "/products": 3})
-
-
-@pytest.mark.parametrize("version", SUPPORTED)
-@pytest.mark.parametrize(
-    ("more", "expand", "columns"),
-    [
-        ({}, None, set()),
-        (TRANSACTIONS, "transactions", {"transactions"}),
-        (BOTH, "platform_data,transactions", {"transactions", "platform_data"}),
-    ],
+CAMPAIGNS, DAILIES_PATH = "/ads/campaigns", "/ads/campaigns/dailies"
+REFUSED = json.dumps(
+    {
+        "error_type": "INVALID_REQUEST",
+        "error_code": "INVALID_PARAMETER",
+        "error_message": "expand is not supported",
+    }
 )
-def test_orders_come_with_what_is_asked_for(
-    version: str, more: dict[str, bool], expand: str | None, columns: set[str]
+
+# Stream, path, platform; and whether the description of the endpoint has the parameter.
+REQUESTS: list[tuple[str, str, str, bool]] = [
+    ("commerce_balance", "/balance", "STRIPE", False),
+    ("commerce_store", "/store", "SHOPIFY", True),
+    ("commerce_product_categories", "/products/categories", "SHOPIFY", False),
+    ("commerce_customer_groups", "/customer_groups", "SHOPIFY", False),
+    ("commerce_orders", "/orders", "SHOPIFY", False),
+    ("commerce_metrics", "/commerce/metrics/*", "SHOPIFY", False),
+    ("accounting_bills", "/accounting/bills", "QUICKBOOKS", True),
+    ("accounting_company_info", "/accounting/company_info", "QUICKBOOKS", True),
+    ("accounting_balance_sheets", "/accounting/balance_sheets", "QUICKBOOKS", True),
+    ("accounting_custom_fields", "/accounting/*/custom_fields", "NETSUITE", False),
+    ("ads_campaign_dailies", DAILIES_PATH, "FACEBOOK", True),
+]
+
+
+def connected(platform: str) -> tuple[World, Connection]:
+    world = World(9, history_days=60)
+    counts = {"/orders": 30, "/accounting/bills": 9, CAMPAIGNS: 3, DAILIES_PATH: 30}
+    counts |= {"/customer_groups": 3}
+    return world, world.add_connection(platform, counts=counts)
+
+
+def read(simulator: Simulator, stream: str, **more: Any) -> Attempt:
+    optional = [stream] if stream == "commerce_metrics" else []
+    return attempt(simulator, stream, optional_streams=optional, **more)
+
+
+def without_data(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "platform_data"} for row in rows]
+
+
+@pytest.mark.parametrize(("stream", "path", "platform", "declared"), REQUESTS)
+def test_platform_data_that_are_refused_cost_no_row(
+    stream: str, path: str, platform: str, declared: bool
 ) -> None:
-    world, _ = shop(version)
+    world, connection = connected(platform)
+    world.switches.set("undeclared_expand", "refuse")
     with Simulator(world) as simulator:
-        messages = sync(simulator, ORDERS, api_version=version, **more)
-        sent = {entry.params.get("expand") for entry in simulator.requests.to(PATH)}
-    assert sent == {expand}
-    rows = messages.records[ORDERS]
-    assert len(rows) == 40
-    for row in rows:
-        assert {name for name in ("transactions", "platform_data") if name in row} == columns
-        assert "_rutter_extra" not in row
-    assert columns <= set(messages.schemas[ORDERS]["schema"]["properties"])
-    if columns:
-        assert any(row["transactions"] for row in rows)
+        expected = read(simulator, stream)
+        simulator.faults.add(
+            "respond", path=path, params={"expand": "*"}, status=400, body=REFUSED, times=None
+        )
+        run = read(simulator, stream, expand_platform_data=True, page_size=20)
+    assert run.code == 0
+    assert run.report(stream, connection.id)["status"] == "complete"
+    found, known = (
+        sorted(map(repr, without_data(each.records(stream)))) for each in (run, expected)
+    )
+    assert set(found) == set(known)
+    assert known
+    # It was asked for in vain where it is to be had: that is worth a word, and one alone.
+    warnings = [line for line in run.log.splitlines() if "refuses 'expand'" in line]
+    assert len(warnings) == declared
 
 
-def test_no_other_list_is_asked_for_transactions() -> None:
-    world, _ = shop()
+def test_an_undeclared_parameter_is_dropped_from_a_single_object() -> None:
+    # Just as the API does it: /balance takes no parameter but the token.
+    world, connection = connected("STRIPE")
     with Simulator(world) as simulator:
-        sync(simulator, ORDERS, "commerce_products", "commerce_payouts", **TRANSACTIONS)
-        expanded = {entry.path for entry in simulator.requests if "expand" in entry.params}
-    assert expanded == {PATH}
+        run = read(simulator, "commerce_balance", expand_platform_data=True)
+        params = [entry.params for entry in simulator.requests.to("/balance")]
+    assert run.code == 0
+    assert len(run.records("commerce_balance")) == 1
+    assert run.report("commerce_balance", connection.id)["status"] == "complete"
+    assert params == [{"expand": "platform_data"}, {}]
 
 
-def test_transactions_that_are_refused_cost_the_parameter_and_not_the_orders() -> None:
-    world, _ = shop()
+@pytest.mark.parametrize(("stream", "path", "platform", "declared"), REQUESTS)
+def test_what_is_refused_for_another_reason_is_a_failure(
+    stream: str, path: str, platform: str, declared: bool
+) -> None:
+    world, connection = connected(platform)
+    with Simulator(world) as simulator:
+        simulator.faults.add("respond", path=path, status=400, body=REFUSED, times=None)
+        run = read(simulator, stream, expand_platform_data=True)
+    assert run.code == 1
+    row = run.report(stream, connection.id)
+    assert (row["status"], row["reason"]) == ("failed", "refused")
+    assert not declared or "refuses 'expand'" not in run.log
+
+
+def test_platform_data_that_were_given_once_are_not_what_a_later_400_is_about() -> None:
+    world, connection = connected("QUICKBOOKS")
     with Simulator(world) as simulator:
         simulator.faults.add(
             "respond",
-            path=PATH,
-            params={"expand": "*"},
+            path="/accounting/bills",
+            params={"cursor": "*", "expand": "*"},
             status=400,
-            body='{"error_type":"INVALID_REQUEST","error_code":"INVALID_PARAMETER",'
-            '"error_message":"expand is not taken"}',
+            body=REFUSED,
             times=None,
         )
-        messages = sync(simulator, ORDERS, "sync_report", **TRANSACTIONS)
-        assert asked(simulator)[PATH] >= 2
-    assert status(messages, ORDERS) == ("complete", None)
-    assert len(messages.records[ORDERS]) == 40
+        run = read(simulator, "accounting_bills", expand_platform_data=True, page_size=2)
+    assert run.report("accounting_bills", connection.id)["status"] == "failed"
+    assert all("platform_data" in row for row in run.records("accounting_bills"))
 
 
-def test_the_settings_are_off_unless_asked_for() -> None:
-    settings = Settings.from_config({}, with_credentials=False, known_optional=())
-    assert not settings.expand_order_transactions
-    assert not settings.attachment_urls
+def test_a_platform_that_refuses_both_an_order_and_its_data_is_read_without() -> None:
+    world, connection = connected("QUICKBOOKS")
+    world.switches.set("sort", "refuse")
+    with Simulator(world) as simulator:
+        simulator.faults.add(
+            "respond",
+            path="/accounting/bills",
+            params={"expand": "*"},
+            status=400,
+            body=REFUSED,
+            times=None,
+        )
+        run = read(simulator, "accounting_bills", expand_platform_data=True)
+    assert run.code == 0
+    assert len(run.ids("accounting_bills", connection.id)) == 9

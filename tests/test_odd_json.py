@@ -137,7 +137,9 @@ def test_answers_that_are_no_lists_are_read_as_leniently(stream: str, path: str,
         messages = sync(simulator, stream, max_retry_seconds=0)
         assert asked(simulator)[path] == 1
     odd = [row for row in messages.records[stream] if row.get(ISSUES)]
-    assert [row[ISSUES] for row in odd] == [{"name": "a\tb"} if path == "/store" else {"value": "NaN"}]
+    assert [row[ISSUES] for row in odd] == [
+        {"name": "a\tb"} if path == "/store" else {"value": "NaN"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,9 @@ def test_gateway_data_lands_whatever_it_is(value: str) -> None:
     connection = world.add_connection("SHOPIFY", counts={path: 2})
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     for key, more in (("alone", ""), ("full", ',"new_field":1')):
-        text = f'{{"id":"{key}","updated_at":"2026-03-01T00:00:00.000Z","gateway_data":{value}{more}}}'
+        text = (
+            f'{{"id":"{key}","updated_at":"2026-03-01T00:00:00.000Z","gateway_data":{value}{more}}}'
+        )
         world.put_raw(connection.id, path, key, text, updated_at=moment)
     with Simulator(world) as simulator:
         messages = sync(simulator, stream)

@@ -22,7 +22,15 @@ from tap_rutter.short import ShortWay, is_clean
 from tap_rutter.simulator import Simulator, standard_world
 
 MOMENT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-STREAMS = ("Order", "Invoice", "Payout", "CommerceTransaction", "CommerceCustomer", "Employee", "CompanyInfo")
+STREAMS = (
+    "Order",
+    "Invoice",
+    "Payout",
+    "CommerceTransaction",
+    "CommerceCustomer",
+    "Employee",
+    "CompanyInfo",
+)
 KEY = ("connection_id", "id")
 
 

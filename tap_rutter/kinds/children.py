@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tap_rutter import times
-from tap_rutter.errors import RequestFailed
-from tap_rutter.kinds.parented import Parents
+from tap_rutter.asking import unless_absent
+from tap_rutter.kinds.parented import Parents, check_named, identity_of
 from tap_rutter.kinds.synced import (
     MIN,
     Ascent,
@@ -26,7 +26,6 @@ from tap_rutter.pages import Page, decode_value
 from tap_rutter.reading import End, Item, Pair, inline
 from tap_rutter.state import KEY, VALUE
 
-_GONE = 410
 _MARK = 8  # characters of a parent's mark: 48 bits, so that no two of a connection's are alike
 
 
@@ -54,12 +53,11 @@ class SyncedChildren:
         """The children of all parents, in the order of the parents' list."""
         start, known = first_time(pair), known_parents(pair)
         seen: set[str] = set()
+        nameless = 0
         for page in self._parents.pages(pair, None):
-            parents = [
-                parent
-                for parent in (decode_value(raw).get("id") for raw in page.raws)
-                if isinstance(parent, str) and parent and parent not in seen
-            ]
+            given = [identity_of(decode_value(raw)) for raw in page.raws]
+            nameless += given.count("")
+            parents = [parent for parent in dict.fromkeys(given) if parent and parent not in seen]
             seen.update(parents)
             if parents:
                 yield inline(
@@ -69,6 +67,7 @@ class SyncedChildren:
                         for parent in parents
                     ],
                 )
+        check_named(nameless, self._parents.path)
         yield End()
 
     def _children(self, pair: Pair, parent: str, start: int | None) -> Iterator[Item]:
@@ -77,13 +76,11 @@ class SyncedChildren:
             start = pair.env.settings.start_ms
         if start is not None:
             params[MIN] = str(start)
-        try:
-            yield from pair.pages(params, context={self._column: parent})
-        except RequestFailed as error:
-            if error.status != _GONE:
-                raise
-            return  # the parent was deleted since its list was read
-        yield Parent(parent)
+        pages = pair.pages(params, context={self._column: parent})
+        while (page := unless_absent(pair, parent, lambda: next(pages, None))) is not None:
+            yield page
+        if parent not in pair.absent:
+            yield Parent(parent)
 
     def progress(self, pair: Pair) -> ChildrenProgress:
         """The bookkeeping of the pair's bookmark."""

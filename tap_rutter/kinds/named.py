@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tap_rutter.asking import ask, unless_absent
 from tap_rutter.client import Answer, Call
-from tap_rutter.errors import Unsupported
 from tap_rutter.kinds.snapshot import NoBookmark
 from tap_rutter.pages import ENCODER, Page, decode_marked, missing, open_body
 from tap_rutter.reading import End, Item, Pair, inline
@@ -32,17 +32,15 @@ class Named:
         self._params = params or {}
 
     def read(self, pair: Pair) -> Iterator[Item]:
-        """All names; where the first is unknown to the platform, none."""
+        """All names: a platform may know some of them and not others."""
         names = pair.env.document.choices(pair.endpoint.path, self._parameter)
-        yield self._fetch(pair, names[0])
-        yield inline(pair, [self._one(pair, name) for name in names[1:]])
+        yield inline(pair, [self._one(pair, name) for name in names])
         yield End()
 
     def _one(self, pair: Pair, name: str) -> Iterator[Item]:
-        try:
-            yield self._fetch(pair, name)
-        except Unsupported:
-            return  # this name only: the platform has given others
+        page = unless_absent(pair, name, lambda: self._fetch(pair, name))
+        if page is not None:
+            yield page
 
     def _fetch(self, pair: Pair, name: str) -> Page:
         path = pair.endpoint.path.replace("{" + self._parameter + "}", name)
@@ -63,8 +61,12 @@ class Named:
         params = {
             key: value for key, value in pair.params().items() if key not in {"limit", "expand"}
         }
-        call = Call(path, {**params, **self._params}, pair.connection.id)
-        return pair.env.client.get(call, decode, pair.counts)
+
+        def send(query: Mapping[str, str]) -> Page:
+            call = Call(path, query, pair.connection.id)
+            return pair.env.client.get(call, decode, pair.counts)
+
+        return ask(pair, {**params, **self._params}, send)
 
     def progress(self, pair: Pair) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
         """None to keep."""

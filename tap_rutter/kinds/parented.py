@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from tap_rutter import times
-from tap_rutter.errors import PairFailed, RequestFailed, SortRefused, Unsupported
+from tap_rutter.asking import unless_absent
+from tap_rutter.errors import PairFailed, SortRefused
 from tap_rutter.kinds.snapshot import NoBookmark, single_object
 from tap_rutter.kinds.synced import MIN, Ascent, bookmark_of, first_time, read_from, without_context
-from tap_rutter.pages import Page, decode_value
+from tap_rutter.pages import Page, decode_value, key_of
 from tap_rutter.reading import End, Item, Pair, inline
 from tap_rutter.state import KEY, VALUE
 
@@ -87,53 +87,32 @@ class PerParent:
         """The children of all parents, in the order of the parents' list."""
         start = first_time(pair) if self._incremental else None
         seen: set[tuple[str, Any]] = set()
-        served = False
-        refused: Unsupported | None = None
+        nameless = 0
         for page in self._parents.pages(pair, start):
-            parents: deque[dict[str, Any]] = deque()
+            parents: list[dict[str, Any]] = []
             for raw in page.raws:
                 parent = decode_value(raw)
-                mark = (str(parent.get("id")), parent.get(_TIME))
-                if parent.get("id") and mark not in seen:
+                identity = identity_of(parent)
+                mark = (identity, parent.get(_TIME))
+                nameless += not identity
+                if identity and mark not in seen:
                     seen.add(mark)
-                    parents.append(parent)
-            while parents and not served:
-                # The first is asked for by itself: a 404 here says that the platform has no such
-                # list, and spares the requests for all the others. Of a pair that has been read
-                # before it may as well say that this parent was deleted since its list was read.
-                try:
-                    children = self._existing(pair, parents.popleft(), {410})
-                except Unsupported as error:
-                    if pair.before is None:
-                        raise
-                    refused = refused or error
-                    continue
-                if children is not None:
-                    yield children
-                    served = True
+                    parents.append({**parent, "id": identity})
+            # All are asked: those that were synced longest ago may well have nothing, such as
+            # accounts that were closed, while others have.
             if parents:
                 yield inline(pair, [self._children(pair, parent) for parent in parents])
             yield ParentsDone(page)
-        if refused is not None and not served:
-            raise refused
+        check_named(nameless, self._parents.path)
         yield End()
 
     def _children(self, pair: Pair, parent: Mapping[str, Any]) -> Iterator[Item]:
-        page = self._existing(pair, parent, {404, 410})
+        page = unless_absent(pair, parent["id"], lambda: self._fetch(pair, parent))
         if page is not None:
             yield page
 
-    def _existing(self, pair: Pair, parent: Mapping[str, Any], gone: set[int]) -> Page | None:
-        """The children of a parent; None where it was deleted since its list was read."""
-        try:
-            return self._fetch(pair, parent)
-        except RequestFailed as error:
-            if error.status in gone:
-                return None
-            raise
-
     def _fetch(self, pair: Pair, parent: Mapping[str, Any]) -> Page:
-        path = self._path.replace("{id}", _segment(str(parent["id"])))
+        path = self._path.replace("{id}", _segment(parent["id"]))
         context = self._context(parent)
         declared = pair.endpoint.path
         if self._single:
@@ -192,6 +171,25 @@ class ParentsProgress:
         }
 
 
+def identity_of(parent: Mapping[str, Any]) -> str:
+    """A parent's id as requests and keys have it, digits if it came as a number; "" for none."""
+    return key_of(parent.get("id")) or ""
+
+
+def check_named(nameless: int, path: str) -> None:
+    """See that each parent could be asked for.
+
+    Raises:
+        PairFailed: where some could not; the children of all others have been read by then.
+    """
+    if nameless:
+        rows = "1 row" if nameless == 1 else f"{nameless} rows"
+        raise PairFailed(
+            f"{rows} of {path} came without a usable id: what belongs to them cannot be asked for",
+            reason="bad_response",
+        )
+
+
 def _segment(identity: str) -> str:
     """An id as one segment of a path, and not as a way to another place.
 
@@ -199,5 +197,7 @@ def _segment(identity: str) -> str:
         PairFailed: for what no quoting keeps in its place.
     """
     if not identity.strip("."):
-        raise PairFailed(f"a row has the id '{identity}', which is no id", reason="bad_response")
+        raise PairFailed(
+            f"a row has the id '{identity}', which is not an id", reason="bad_response"
+        )
     return quote(identity, safe="")

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tap_rutter import times
+from tap_rutter.asking import ask
 from tap_rutter.client import Answer, Call
+from tap_rutter.errors import ConnectionUnusable, PairFailed
 from tap_rutter.pages import ENCODER, Page, decode_marked, missing, open_body
 from tap_rutter.reading import End, Item, Pair
 
@@ -56,16 +58,27 @@ class Snapshot:
 
 
 class Status:
-    """The connection's own status: what the run has read of it anyway, without a request more."""
+    """The connection's own status: what the run has read of it anyway, without a request more.
+
+    Where it could not be read, the row would lack what an earlier one may have told.
+    """
 
     label = "snapshot"
 
     def read(self, pair: Pair) -> Iterator[Item]:
-        """The one row."""
+        """The one row.
+
+        Raises:
+            RequestFailed: why it could not be read.
+        """
         facts = pair.facts
-        if facts.status:
-            raw = ENCODER.encode(facts.status)
-            yield Page(raws=[raw], next_cursor=None, received_ms=facts.received_ms, size=len(raw))
+        if isinstance(facts.trouble, ConnectionUnusable):
+            # Its data are asked for all the same (force_fetch): this is not to end them.
+            raise PairFailed(facts.trouble.message, reason=facts.trouble.reason)
+        if facts.trouble is not None:
+            raise facts.trouble
+        raw = ENCODER.encode(facts.status)
+        yield Page(raws=[raw], next_cursor=None, received_ms=facts.received_ms, size=len(raw))
         yield End()
 
     def progress(self, pair: Pair) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
@@ -105,8 +118,11 @@ def single_object(
             context=dict(context or {}),
         )
 
-    call = Call(path, query, pair.connection.id)
-    return pair.env.client.get(call, decode, pair.counts)
+    def send(params: Mapping[str, str]) -> Page:
+        call = Call(path, params, pair.connection.id)
+        return pair.env.client.get(call, decode, pair.counts)
+
+    return ask(pair, query, send)
 
 
 def utc_day(ms: int) -> str:

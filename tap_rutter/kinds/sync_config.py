@@ -62,9 +62,7 @@ def _fetch(pair: Pair, level: str, path: str) -> Page | None:
     try:
         # With the organisation's keys alone: the endpoint takes no access token.
         return pair.env.client.get(Call(path, {}), decode, pair.counts)
-    except Unsupported as error:
-        if not error.own:
-            raise PairFailed(error.message, reason="bad_response", status=error.status) from None
+    except Unsupported:
         return None
     except PairFailed as error:
         if error.status == 400:  # not every platform can be configured

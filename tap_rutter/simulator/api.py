@@ -13,6 +13,7 @@ from tap_rutter.simulator.errors import (
     CONNECTION_DISABLED,
     INVALID_CREDENTIALS,
     NEEDS_UPDATE,
+    PRODUCT_NOT_ALLOWED,
     PRODUCT_NOT_READY,
     ApiError,
     bad_request,
@@ -109,6 +110,8 @@ class Api:
             told = accounts.describe_status(world, connection)
             told = accounts.prune(world.document, place.endpoint.response, told)
             return _with_envelope(to_bytes(encode(told)), connection)
+        if not switch("activated"):
+            raise connection_error(switch("not_allowed_status"), *PRODUCT_NOT_ALLOWED)
         _check_status(connection, params, switch)
         if not serves(connection.platform, place.storage):
             raise unsupported(switch("unsupported_status"), place.storage, connection.platform)
@@ -208,7 +211,7 @@ class Api:
             url=base + request.path,
             body=body,
             polls_left=switch("job_polls"),
-            succeeds=switch("job_result") == "success",
+            result=switch("job_result"),
             connection_id=connection.id,
         )
         self._jobs[job.id] = job
@@ -226,10 +229,9 @@ class Api:
         status = job.poll()
         shape = switch("job_shape")
         text = to_bytes(encode(statements.describe_job(job, status, shape)))
-        if status not in {"success", "failure"}:
+        if status not in {"success", "partial_success", "failure"}:
             return text
-        body = job.body if job.succeeds else to_bytes(encode(statements.failed_body()))
-        code = b"200" if job.succeeds else b"500"
+        code, body = job.response()
         closing = b"}}" if shape == "wrapped" else b"}"
         response = b',"response":{"http_status":%s,"body":%s}' % (code, body)
         return text.removesuffix(closing) + response + closing

@@ -59,6 +59,7 @@ PRODUCT_NOT_READY = (
     "PRODUCT_NOT_READY",
     "the requested product is not yet ready. please try the request again later",
 )
+PRODUCT_NOT_ALLOWED = ("PRODUCT_NOT_ALLOWED", "You do not have access to use this endpoint")
 CONNECTION_DISABLED = (
     "CONNECTION_DISABLED",
     "This connection was disabled because of a problem.",

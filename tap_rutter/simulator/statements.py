@@ -8,7 +8,7 @@ from typing import Any
 from tap_rutter.simulator.errors import ApiError, bad_request
 from tap_rutter.simulator.factory import months
 from tap_rutter.simulator.tables import Bounds
-from tap_rutter.simulator.text import parse_iso
+from tap_rutter.simulator.text import decode, encode, parse_iso, to_bytes
 
 _MONTH = 31 * 86_400_000
 
@@ -21,7 +21,8 @@ class Job:
     url: str
     body: bytes
     polls_left: int
-    succeeds: bool
+    result: str
+    """The status that it ends with."""
     connection_id: str
 
     def poll(self) -> str:
@@ -29,7 +30,20 @@ class Job:
         if self.polls_left > 0:
             self.polls_left -= 1
             return "prequeued" if self.polls_left else "pending"
-        return "success" if self.succeeds else "failure"
+        return self.result
+
+    def response(self) -> tuple[bytes, bytes]:
+        """Status and body of the answer that it has made, as JSON texts."""
+        if self.result == "failure":
+            return b"500", to_bytes(encode(failed_body()))
+        if self.result == "partial_success":
+            return b"200", to_bytes(encode(_halved(decode(self.body))))
+        return b"200", self.body
+
+
+def _halved(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer without every other row of its lists."""
+    return {name: value[::2] if isinstance(value, list) else value for name, value in body.items()}
 
 
 def month_bounds(params: dict[str, str], now: int, default_months: int) -> Bounds:

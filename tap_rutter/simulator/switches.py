@@ -39,7 +39,10 @@ SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     "disabled_status": (400, None),
     "needs_update_status": (400, None),
     "unsupported_status": (404, None),
+    "not_allowed_status": (403, None),
     "gone_status": (410, None),
+    # Whether the organisation may use an endpoint at all.
+    "activated": (True, (False, True)),
     # Shapes.
     "event_data": ("object", ("object", "id", "null", "text")),
     "balance": ("object", ("object", "array")),
@@ -47,7 +50,8 @@ SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     "async_response": (False, (False, True)),
     "job_polls": (2, None),  # answers "pending" before the job succeeds
     "job_shape": ("flat", ("flat", "wrapped")),
-    "job_result": ("success", ("success", "failure")),
+    # "partial_success": every other row is missing; "expired": a status that nobody documented.
+    "job_result": ("success", ("success", "partial_success", "failure", "expired")),
     "custom_field_keys": ("literal", ("literal", "named")),
     "sync_config": ("camel", ("camel", "snake", "wrapped")),
     # /connections

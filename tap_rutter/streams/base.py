@@ -19,7 +19,7 @@ from tap_rutter import maps, trial
 from tap_rutter.kinds.snapshot import Snapshot
 from tap_rutter.kinds.synced import Synced
 from tap_rutter.kinds.updated import Updated
-from tap_rutter.pages import Page
+from tap_rutter.pages import Page, key_of
 from tap_rutter.reading import Kind, Pair
 from tap_rutter.records import Conformer, Shape
 from tap_rutter.schemas import DATE_TIME, OBJECT, JSONSchema, document, opened, record_schema
@@ -141,7 +141,9 @@ class RutterStream(Stream):
     ) -> Iterable[dict[str, Any]]:
         """The rows that leave for a row of the API: the row itself, with what its request tells."""
         for name, value in page.context.items():
-            if row.get(name) is None:
+            given = row.get(name)
+            # What came as a number where text is declared is the text that its digits spell.
+            if given is None or (not isinstance(given, str) and key_of(given) == value):
                 row[name] = value
         return (row,)
 
