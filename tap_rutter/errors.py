@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from tap_rutter.json_values import lenient, plain
 from tap_rutter.redact import redact, redact_start
 
 # Answers that pass by themselves: overload, the platform's throttle (452), faults of Rutter or of
@@ -137,12 +138,24 @@ def error_body(content: bytes) -> ErrorBody | None:
 
     What the code decides it decides whatever the other parts look like.
     """
-    try:
-        body = _BODY.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    body = _object(content)
+    if body is None:
         return None
     found = {name: _as_text(body.get(name)) for name in ErrorBody.__struct_fields__}
     return ErrorBody(**found) if any(found.values()) else None
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    """An object, also where a line break in a message is not escaped."""
+    try:
+        return _BODY.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        body = plain(lenient(content))
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _as_text(value: object) -> str | None:

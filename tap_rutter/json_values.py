@@ -23,11 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 # To look for vast numbers, digits, points and signs become 0, both letters of an exponent e, and
 # what may follow a number a comma: then two plain searches do. One for all forms that the text can
 # have takes several times as long.
-_FORMS = bytearray(b"x" * 256)
-for _letters, _form in ((b"0123456789+-.", b"0"), (b"eE", b"e"), (b",}] \t\r\n", b",")):
-    for _letter in _letters:
-        _FORMS[_letter] = _form[0]
-_FORMS = bytes(_FORMS)  # type: ignore[assignment]
+_FORMS = bytes.maketrans(b"123456789+-.E}] \t\r\n", b"000000000000e,,,,,,")
 _MAY_BE_EXPONENT = re.compile(rb"e000*,")
 _WIDE_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
 _LONG_RUN = b"0" * (LARGEST_EXPONENT // 2)

@@ -196,8 +196,10 @@ class Conformer:
         if value is None:
             return None
         if isinstance(value, Unfit):
-            issues[clean_text(path)] = open_value(value)
-            return None
+            if not self.closed:
+                issues[clean_text(path)] = open_value(value)
+                return None
+            value = str(value)  # where nothing can be set aside, a text is kept
         if isinstance(repair, Shape):
             if not isinstance(value, dict):
                 issues[path] = open_value(value)

@@ -233,3 +233,14 @@ def test_what_ends_a_run_is_no_failed_request(kind: type[TapError]) -> None:
 def test_the_end_by_a_signal_is_taken_for_no_fault() -> None:
     assert not issubclass(Terminated, Exception)
     assert Terminated(15).signum == 15
+
+
+def test_an_error_is_read_though_its_message_has_a_raw_line_break() -> None:
+    content = b'{"error_code":"NEEDS_UPDATE","error_message":"sign in\nagain","spent":NaN}'
+    body = error_body(content)
+    assert body is not None
+    assert body.error_code == "NEEDS_UPDATE"
+    assert body.error_message == "sign in\nagain"
+    assert error_body(content[:-5]) is None
+    assert error_body(b"<html>NaN") is None
+    assert error_body(b"NaN") is None
