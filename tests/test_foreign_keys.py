@@ -67,7 +67,7 @@ def references(version: str) -> Iterator[tuple[str, str, str, str, str]]:
                 target = target_of(stream, path)
                 if (stream, path) in KINDS:
                     target = target_of_kind(beside[KINDS[stream, path]])
-                if target is not None and value is not None and value != "":
+                if target is not None and value not in (None, "", "*"):
                     yield stream, path, target, "" if target == "connections" else connection, value
 
 
