@@ -103,6 +103,16 @@ class Maker:
         used = sorted(self._used_by(version) - set(self._made))
         return " and ".join(name for name in used if not self.document_path(name).exists())
 
+    def takes_something_new(self, version: str) -> bool:
+        """Whether a version on disk lacks some of what it takes from the documents made now."""
+        if not self.document_path(version).exists():
+            return True
+        document = self.on_disk(version)
+        taken = [fix for fix in self.fixes["versions"][version].get("fixes", []) if "take" in fix]
+        before = written(document)
+        apply_fixes(document, taken, self.neighbour)
+        return written(document) != before
+
     def take_notes(self) -> list[str]:
         """The notes since they were last asked for."""
         notes, self.notes[:] = list(self.notes), []
@@ -303,7 +313,7 @@ def _make_users(maker: Maker, version: str, results: list[Result]) -> list[str]:
         except (UsageError, FixError) as error:
             raise UsageError(f"{other}, which is derived from {version}: {error}") from error
         results.append(Result(maker, other))
-    for other in sourced:
+    for other in filter(maker.takes_something_new, sourced):
         advice.append(
             f"{other} takes parts of {version}: make it again as well, with "
             f"make openapi VERSION={other} SOURCE=description.yaml"

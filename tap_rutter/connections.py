@@ -230,7 +230,8 @@ def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], lis
         name = f"access_tokens[{index}]"
         client.tokens[name] = token
         try:
-            row = client.get(Call(TOKEN_PATH, {}, name), _decode_connection, Counts())
+            call = Call(TOKEN_PATH, {}, name, proves_address=True)
+            row = client.get(call, _decode_connection, Counts())
         except ConnectionUnusable as error:
             if error.reason == "unauthorized" and not checked:
                 check_credentials(client, settings)

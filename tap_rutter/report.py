@@ -248,7 +248,8 @@ class Report:
             lines.append(
                 f"Connections skipped, {reason}: {count:,} ({', '.join(named[:_SHOWN])}{more})."
             )
-        closed = {entry.stream: 0 for entry in self._pairs if entry.reason == NOT_ACTIVATED}
+        told = [(entry.stream, entry.reason) for entry in self._pairs if entry.status == SKIPPED]
+        closed = dict.fromkeys(stream for stream, reason in told if reason == NOT_ACTIVATED)
         if closed:
             lines.append(
                 "Not activated for your organisation (PRODUCT_NOT_ALLOWED):"

@@ -126,12 +126,12 @@ def test_marks_that_are_missing_are_said(
     assert complaint in capsys.readouterr().err
 
 
-class Widgets(SyncedStream):
+class ImaginaryThings(SyncedStream):
     """Things that Rutter does not have."""
 
-    name = "accounting_widgets"
-    path = "/accounting/widgets"
-    component = "Widget"
+    name = "accounting_imaginary_things"
+    path = "/accounting/imaginary_things"
+    component = "ImaginaryThing"
 
 
 def test_what_the_documents_lack_is_said_before_anything_is_generated(
@@ -140,11 +140,11 @@ def test_what_the_documents_lack_is_said_before_anything_is_generated(
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     check = importlib.import_module("check_streams")
     assert (check.main(), capsys.readouterr().err) == (0, "")
-    monkeypatch.setattr(check, "STREAMS", (*STREAMS, Widgets))
+    monkeypatch.setattr(check, "STREAMS", (*STREAMS, ImaginaryThings))
     assert check.main() == 1
     err = capsys.readouterr().err
-    assert "'accounting_widgets'" in err
-    assert "/accounting/widgets" in err
+    assert "'accounting_imaginary_things'" in err
+    assert "/accounting/imaginary_things" in err
     assert "make openapi VERSION=2024-08-31 SOURCE=" in err
 
 

@@ -107,12 +107,12 @@ def test_key_and_bookmark_are_fields_of_the_rows(tap: TapRutter) -> None:
         assert told - {"connection_id"} <= set(stream.fields(tap)), name
 
 
-class Widgets(SyncedStream):
+class ImaginaryThings(SyncedStream):
     """Things that Rutter does not have."""
 
-    name = "accounting_widgets"
-    path = "/accounting/widgets"
-    component = "Widget"
+    name = "accounting_imaginary_things"
+    path = "/accounting/imaginary_things"
+    component = "ImaginaryThing"
 
 
 class MisspeltBills(SyncedStream):
@@ -144,7 +144,14 @@ MAKE = "make openapi VERSION=2024-08-31 SOURCE=description.yaml"
 @pytest.mark.parametrize(
     ("leaf", "complaints"),
     [
-        (Widgets, ["'accounting_widgets' (Widgets in ", " reads /accounting/widgets, ", MAKE]),
+        (
+            ImaginaryThings,
+            [
+                "'accounting_imaginary_things' (ImaginaryThings in ",
+                " reads /accounting/imaginary_things, ",
+                MAKE,
+            ],
+        ),
         (MisspeltBills, ["'accounting_misspelt_bills'", "did you mean /accounting/bills?", MAKE]),
         (RenamedBills, ["rows of type 'PayableBill', which", "the rows are of type 'Bill'", MAKE]),
         (UntypedBills, ["does not name the type", "the rows are of type 'Bill'", MAKE]),

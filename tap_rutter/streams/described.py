@@ -68,7 +68,7 @@ def _has_type(leaf: type[RutterStream]) -> bool:
 
 def _no_endpoint(leaf: type[RutterStream]) -> str:
     known = sorted(set().union(*map(endpoints_of, SUPPORTED)))
-    near = difflib.get_close_matches(leaf.path, known, n=1)
+    near = difflib.get_close_matches(leaf.path, known, n=1, cutoff=0.9)
     guess = f" (did you mean {near[0]}?)" if near else ""
     return (
         f"{_named(leaf)} reads {leaf.path}, an endpoint that the API description has in none of the"
