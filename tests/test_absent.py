@@ -110,6 +110,7 @@ def test_a_parent_that_has_nothing_speaks_for_itself_alone(
         assert {row[PARENT_OF[stream]] for row in rows} == having[connection.id]
 
 
+@pytest.mark.own_workers
 @kinds
 def test_a_list_that_no_parent_has_is_unsupported_and_rules_the_platform_out(
     stream: str, make: Make, path: str, request_for: Callable[[str], Json]
@@ -344,6 +345,7 @@ def test_a_first_name_that_is_not_known_costs_the_others_nothing(
         assert after == before - {names[0]} != set()
 
 
+@pytest.mark.own_workers
 def test_names_that_no_connection_of_a_platform_has_are_asked_of_two() -> None:
     world = World(5)
     for _ in range(5):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from support.pairs import GONE
 from support.singer import Messages, sync
 
 from tap_rutter.simulator import Simulator, standard_world
@@ -53,7 +54,7 @@ def test_any_number_of_workers_speaks_the_same(trouble: bool) -> None:
         if trouble:
             simulator.faults.add("respond", path="/orders", status=400, times=None)
             simulator.faults.add("no_list", path="/accounting/bills", times=None)
-            simulator.faults.add("respond", path="/hris/*", status=410, times=None)
+            simulator.faults.add("respond", path="/hris/*", status=410, body=GONE, times=None)
         alone, state = read(simulator, 1)
         assert len(alone) > 300
         for workers in (8, 32):

@@ -383,7 +383,7 @@ def test_every_reason_and_status_is_explained() -> None:
         *("complete", "skipped", "failed", "interrupted"),
         *("unsupported", "unavailable", "not_ready", "needs_reauth", "disabled", "unauthorized"),
         *("retries_exhausted", "rate_limited", "refused", "bad_response", "cursor_loop"),
-        *("record_too_large", "map_failed"),
+        *("record_too_large", "map_failed", "not_activated"),
     }
 
 
