@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.versions import LATEST
 
@@ -45,7 +45,7 @@ class RutterList:
     path: str
     key: str
     """What the rows stand under."""
-    time_field: str
+    replication_key: str
     component: str
 
     def to_json(self) -> dict[str, str]:
@@ -60,11 +60,11 @@ def _known() -> dict[str, RutterList]:
             name=name_of(stream),
             path=stream.path,
             key=stream.records_key,
-            time_field=stream.time_field,
+            replication_key=stream.replication_key,
             component=stream.component,
         )
         for stream in STREAMS
-        if stream.component and stream.time_field and pinned.has(stream.path)
+        if stream.component and stream.replication_key and pinned.has(stream.path)
     }
 
 

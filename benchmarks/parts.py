@@ -13,12 +13,12 @@ from benchmarks.bench import Bench
 from benchmarks.contestants import PAGE_SIZE
 from benchmarks.lists import ORDERS
 from benchmarks.serve import World
-from tap_rutter.client import Answer
-from tap_rutter.delivery import Line, in_order_of_age
-from tap_rutter.pages import ListDecoder
-from tap_rutter.short import is_clean, split
+from tap_rutter.api.client import Response
+from tap_rutter.api.pages import ListDecoder
+from tap_rutter.api.transport import Transport
+from tap_rutter.records.fast_path import is_clean, split
+from tap_rutter.sync.delivery import Line, in_order_of_age
 from tap_rutter.tap import TapRutter
-from tap_rutter.wire import Wire
 
 _PAGES = 40
 _TIMES = 5
@@ -31,10 +31,10 @@ def measure(bench: Bench) -> dict[str, float]:
         config = {name: server[name] for name in ("api_url", "client_id", "client_secret")}
         tap = TapRutter(config=config)
         [stream] = [entry for entry in tap.rutter_streams if entry.name == ORDERS]
-        short = stream.short_way
+        short = stream.fast_path
         assert short is not None
-        key, field = stream.records_key, stream.time_field
-        wire = Wire(tap.settings, lambda: False)
+        key, field = stream.records_key, stream.replication_key
+        wire = Transport(tap.settings, lambda: False)
         params = {
             "access_token": server["connections"][0]["access_token"],
             "limit": str(PAGE_SIZE),
@@ -45,8 +45,8 @@ def measure(bench: Bench) -> dict[str, float]:
 
         content = ask()
         raws, _ = split(content, key)
-        decode = ListDecoder(key, field, where=stream.path, short_way=short)
-        page = decode(Answer(content, 0))
+        decode = ListDecoder(key, field, where=stream.path, fast_path=short)
+        page = decode(Response(content, 0))
         if not page.is_final or len(raws) != PAGE_SIZE:
             raise RuntimeError("the page does not take the short way")
         line = Line(stream.name, "0" * 36, datetime.now(UTC))
@@ -63,7 +63,7 @@ def measure(bench: Bench) -> dict[str, float]:
             "cutting the page into rows": cut,
             "checking the types of all fields, times included": types,
             "looking for NUL, surrogates, bad UTF-8, secrets' names": clean,
-            "ids, order of times, cursor": each(lambda: decode(Answer(content, 0)))
+            "ids, order of times, cursor": each(lambda: decode(Response(content, 0)))
             - cut
             - types
             - clean,

@@ -61,11 +61,11 @@ def streams_table() -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for stream in STREAMS:
-        key = ", ".join(f"`{name}`" for name in stream.key)
-        bookmark = f"`{stream.time_field}`" if stream.time_field else "-"
+        key = ", ".join(f"`{name}`" for name in stream.primary_keys)
+        bookmark = f"`{stream.replication_key}`" if stream.replication_key else "-"
         endpoint = f"`{stream.path}`" if stream.path else "made by the tap"
         lines.append(
-            f"| `{name_of(stream)}` | {summary(stream)} | {endpoint} | {stream.kind.label} |"
+            f"| `{name_of(stream)}` | {summary(stream)} | {endpoint} | {stream.replication.label} |"
             f" {key} | {bookmark} |"
         )
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tap_rutter.errors import TapError
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 from tap_rutter.streams import STREAMS
 from tap_rutter.streams.described import check_described
 from tap_rutter.versions import SUPPORTED

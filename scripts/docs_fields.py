@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from tap_rutter.redact import SECRET_FIELD
-from tap_rutter.schemas import document, is_any
+from tap_rutter.schema.document import document, is_any
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.tap import TapRutter
@@ -68,7 +68,7 @@ def fields_of(version: str, stream: str) -> tuple[Field, ...]:
     for name, schema in tap_of(version).streams[stream].schema["properties"].items():
         if name in _BY_THE_TAP:
             continue
-        declared = inside.get(name, {}) if not leaf.is_made else {}
+        declared = inside.get(name, {}) if not leaf.is_allow_list else {}
         found.append(Field(name, _column_type(schema), _choices(version, declared)))
         found += _nested(version, declared, name, (leaf.component,))
     return tuple(found)

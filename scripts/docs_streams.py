@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from docs_fields import VERSIONS, Field, fields_of, versions_of
 
-from tap_rutter.descriptions import meaning
-from tap_rutter.platforms import PLATFORMS
-from tap_rutter.references import KINDS, target_of, target_of_kind
+from tap_rutter.connections.platforms import PLATFORMS
+from tap_rutter.schema.field_docs import meaning
+from tap_rutter.schema.foreign_keys import KINDS, target_of, target_of_kind
 from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 
@@ -148,9 +148,9 @@ def _facts(stream: type[RutterStream]) -> str:
     """Endpoint, kind, key and so on."""
     facts = [
         ("Endpoint", f"`{stream.path}`" if stream.path else "none: the tap makes the rows"),
-        ("Kind", stream.kind.label),
-        ("Key", ", ".join(f"`{name}`" for name in stream.key)),
-        ("Bookmark", f"`{stream.time_field}`" if stream.time_field else "none"),
+        ("Kind", stream.replication.label),
+        ("Key", ", ".join(f"`{name}`" for name in stream.primary_keys)),
+        ("Bookmark", f"`{stream.replication_key}`" if stream.replication_key else "none"),
     ]
     if stream.is_optional:
         facts.append(("Optional", "only where `optional_streams` names it"))

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from docs_fields import VERSIONS, Field, fields_of, streams_of
 
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 
 # What took another name's place, in any stream. Looked for only where one goes and one comes.
 _RENAMED = (

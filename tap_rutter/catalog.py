@@ -8,7 +8,7 @@ from singer_sdk.singerlib import Catalog, Metadata, Schema
 from singer_sdk.singerlib.catalog import CatalogEntry, StreamMetadata
 
 from tap_rutter.errors import ConfigError
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 from tap_rutter.streams import STREAMS, name_of
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def settle(catalog: Catalog | None, tap: TapRutter) -> None:
             continue
         entry.stream = entry.tap_stream_id  # the SDK finds a stream's maps by it
         entry.schema = Schema.from_dict(stream.make_schema(tap))
-        entry.key_properties = stream.key
-        _settle_selection(entry, stream.key)
+        entry.key_properties = stream.primary_keys
+        _settle_selection(entry, stream.primary_keys)
 
 
-def _settle_selection(entry: CatalogEntry, key: tuple[str, ...]) -> None:
+def _settle_selection(entry: CatalogEntry, primary_keys: tuple[str, ...]) -> None:
     """See that a selected stream has its key, and that its columns are what was asked for."""
     if not entry.metadata:
         return  # everything is selected
@@ -40,7 +40,7 @@ def _settle_selection(entry: CatalogEntry, key: tuple[str, ...]) -> None:
         # The SDK reads such a stream, but would leave out every column that the metadata name,
         # those that are selected and those of the key among them.
         entry.metadata[()] = StreamMetadata(selected=True)
-    for name in key:
+    for name in primary_keys:
         automatic = Metadata(inclusion=Metadata.InclusionType.AUTOMATIC)
         entry.metadata["properties", name] = automatic
 

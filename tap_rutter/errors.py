@@ -30,7 +30,7 @@ from tap_rutter.redact import redact, redact_start
 
 # Answers that pass by themselves: overload, the platform's throttle (452), faults of Rutter or of
 # the platform (550), and the gateways before them.
-PASSING_STATUSES = frozenset({408, 425, 429, 452, 500, 502, 503, 504, 520, 521, 522, 524, 550})
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 452, 500, 502, 503, 504, 520, 521, 522, 524, 550})
 
 _CONNECTION_CODES = {
     "PRODUCT_NOT_READY": "not_ready",
@@ -110,15 +110,15 @@ class NotActivated(RequestFailed):
     """The organisation has no access to the endpoint, whichever connection is asked for."""
 
 
-class PairFailed(RequestFailed):
+class PartitionFailed(RequestFailed):
     """One (connection, stream) cannot be read to its end."""
 
 
-class Gone(PairFailed):
+class Gone(PartitionFailed):
     """Rutter itself answered 410: the endpoint is known, what was asked for by id is not."""
 
 
-class SortRefused(PairFailed):
+class SortRefused(PartitionFailed):
     """A list that was asked for in an order was refused; the order may be why."""
 
 
@@ -164,7 +164,7 @@ def _as_text(value: object) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-def is_passing(status: int, body: ErrorBody | None) -> bool:
+def is_transient(status: int, body: ErrorBody | None) -> bool:
     """Whether the same request may succeed a little later.
 
     The code is asked before the status, since the statuses of Rutter's connection errors are not
@@ -174,10 +174,12 @@ def is_passing(status: int, body: ErrorBody | None) -> bool:
         return False
     if status in _ABSENT and body is None:
         return True  # only Rutter knows what there is not: a gateway may be astray for a moment
-    return status in PASSING_STATUSES or (status >= 500 and status != 501)
+    return status in TRANSIENT_STATUSES or (status >= 500 and status != 501)
 
 
-def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: bool) -> RequestFailed:
+def error_for_response(
+    status: int, body: ErrorBody | None, *, where: str, sorted_list: bool
+) -> RequestFailed:
     """The error that a final answer other than 200 stands for.
 
     Args:
@@ -203,7 +205,7 @@ def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: boo
     if reason is not None:
         return ConnectionUnusable(message, reason=reason, status=status, code=code)
     if 300 <= status < 400:
-        return PairFailed(
+        return PartitionFailed(
             f"{where} answered {status}, a redirect, which is not followed: check api_url",
             reason="refused",
             status=status,
@@ -215,5 +217,5 @@ def refusal(status: int, body: ErrorBody | None, *, where: str, sorted_list: boo
         message = f"{where} answered 404, and not in Rutter's own words: check api_url"
     if status == 410 and body is not None:
         return Gone(message, reason="refused", status=status, code=code)
-    kind = SortRefused if status == 400 and sorted_list else PairFailed
+    kind = SortRefused if status == 400 and sorted_list else PartitionFailed
     return kind(message, reason="refused", status=status, code=code)

@@ -22,18 +22,18 @@ from singer_sdk.helpers.capabilities import (
 )
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_rutter import maps
 from tap_rutter.catalog import checked, settle
+from tap_rutter.connections.notices import unknown_settings, unknown_variables
 from tap_rutter.errors import ConfigError
-from tap_rutter.notices import unknown_settings, unknown_variables
-from tap_rutter.run import Run
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 from tap_rutter.settings import JSONSCHEMA, REFUSED, Settings
-from tap_rutter.state import Bookmarks, check_shape
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.streams.described import check_described
-from tap_rutter.writer import BlockWriter
+from tap_rutter.sync import maps
+from tap_rutter.sync.run import Run
+from tap_rutter.sync.state import Bookmarks, check_shape
+from tap_rutter.sync.writer import BlockWriter
 
 logger = logging.getLogger("tap-rutter")
 
@@ -139,7 +139,7 @@ class TapRutter(Tap):
         return maps.Known(
             streams=[name_of(stream) for stream in STREAMS],
             columns={stream.name: list(stream.schema["properties"]) for stream in streams},
-            keys={stream.name: stream.key for stream in streams},
+            keys={stream.name: stream.primary_keys for stream in streams},
         )
 
     def discover_streams(self) -> Sequence[RutterStream]:
@@ -198,7 +198,7 @@ class TapRutter(Tap):
         The SDK's own trial ends before a catalog has been taken in, and logs what is no fault as
         unhandled errors.
         """
-        from tap_rutter.main import TESTS
+        from tap_rutter.cli.tap_command import TESTS
 
         command = super().get_singer_command()
         for option in command.params:
@@ -224,7 +224,7 @@ class TapRutter(Tap):
         test: str = "disabled",
     ) -> None:
         """Run the tap from the command line."""
-        from tap_rutter.main import invoke
+        from tap_rutter.cli.tap_command import invoke
 
         if about:
             cls.print_about(about_format)

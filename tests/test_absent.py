@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.attempts import Attempt, attempt
 from support.documents import BILL_ATTACHMENTS, BILLS, ledger
-from support.pairs import GONE, asked, bookmark
+from support.partitions import GONE, asked, bookmark
 from support.singer import Json
 
 from tap_rutter.simulator import Connection, Simulator, World

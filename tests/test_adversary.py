@@ -13,11 +13,11 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json, catalog_of, run_tap, settings, sync
 
-from tap_rutter.facts import History
-from tap_rutter.pages import Page
-from tap_rutter.paging import CursorPaginator
+from tap_rutter.api.pages import Page
+from tap_rutter.api.paging import CursorPaginator
+from tap_rutter.api.transport import _unpacked
+from tap_rutter.connections.sync_status import History
 from tap_rutter.simulator import Connection, Simulator, World
-from tap_rutter.wire import _unpacked
 
 BILLS, PATH = "accounting_bills", "/accounting/bills"
 VENDORS, STATUSES = "accounting_vendors", "connection_statuses"

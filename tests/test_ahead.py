@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_rutter import ahead
-from tap_rutter.ahead import Chain, Failed, Idle, Inline, Instead, ReadAhead
+from tap_rutter.sync import read_ahead
+from tap_rutter.sync.read_ahead import Chain, Failed, Idle, Inline, Instead, ReadAhead
 
 WORKERS = (0, 1, 2, 8, 32)
 WATCHDOG = 30.0  # seconds; only a lock-up ever takes as long
@@ -21,7 +21,7 @@ WATCHDOG = 30.0  # seconds; only a lock-up ever takes as long
 
 @pytest.fixture(autouse=True)
 def short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_TICK", 0.01)
+    monkeypatch.setattr(read_ahead, "_TICK", 0.01)
 
 
 @dataclass(frozen=True)

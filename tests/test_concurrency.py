@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from support.pairs import GONE
+from support.partitions import GONE
 from support.singer import Messages, sync
 
 from tap_rutter.simulator import Simulator, standard_world

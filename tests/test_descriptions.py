@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from support.versions import VERSIONS, paths, streams_of
 
-from tap_rutter import descriptions
-from tap_rutter.descriptions import FIELDS, describe, meaning
-from tap_rutter.platforms import PLATFORMS
-from tap_rutter.schemas import document
+from tap_rutter.connections.platforms import PLATFORMS
+from tap_rutter.schema import field_docs
+from tap_rutter.schema.document import document
+from tap_rutter.schema.field_docs import FIELDS, describe, meaning
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.tap import TapRutter
 
@@ -55,10 +55,10 @@ def test_what_is_described_by_name_is_there() -> None:
     assert set(FIELDS) <= known
 
 
-@pytest.mark.parametrize("stream", sorted(descriptions._STREAMS))
+@pytest.mark.parametrize("stream", sorted(field_docs._STREAMS))
 def test_what_is_described_of_a_stream_is_there(stream: str) -> None:
     assert stream in NAMES
-    assert set(descriptions._STREAMS[stream]) <= inside(stream)
+    assert set(field_docs._STREAMS[stream]) <= inside(stream)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -69,7 +69,7 @@ def test_the_schema_says_what_its_columns_mean(version: str) -> None:
 
 
 def test_meanings_are_sentences() -> None:
-    told = [text for table in (FIELDS, *descriptions._STREAMS.values()) for text in table.values()]
+    told = [text for table in (FIELDS, *field_docs._STREAMS.values()) for text in table.values()]
     assert all(re.fullmatch(r"\S.*\.", text) and "  " not in text for text in told)
 
 
@@ -126,7 +126,7 @@ def test_every_stream_has_a_section_with_its_facts_and_columns(stream: str) -> N
     expected = set(newest.streams[stream].schema["properties"])
     expected -= {"_rutter_extra", "_rutter_issues"}
     assert set(re.findall(r"^\| `([^`.]+)` \|", section, re.MULTILINE)) == expected
-    assert f"- Kind: {leaf.kind.label}" in section
+    assert f"- Kind: {leaf.replication.label}" in section
     assert f"`{leaf.path}`" in section or not leaf.path
     assert ("- Optional: " in section) == leaf.is_optional
     assert ("- Platforms: " in section) == (stream in PLATFORMS)

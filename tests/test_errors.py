@@ -15,7 +15,7 @@ from tap_rutter.errors import (
     ErrorBody,
     Gone,
     NotActivated,
-    PairFailed,
+    PartitionFailed,
     RequestFailed,
     SortRefused,
     Stopped,
@@ -24,8 +24,8 @@ from tap_rutter.errors import (
     UnknownConnections,
     Unsupported,
     error_body,
-    is_passing,
-    refusal,
+    error_for_response,
+    is_transient,
 )
 
 PATH = "/accounting/invoices"
@@ -40,7 +40,7 @@ CODES = {
 def refused(
     status: int, body: ErrorBody | None = SAID, *, sorted_list: bool = False
 ) -> RequestFailed:
-    return refusal(status, body, where=PATH, sorted_list=sorted_list)
+    return error_for_response(status, body, where=PATH, sorted_list=sorted_list)
 
 
 @pytest.mark.parametrize("body", [None, SAID])
@@ -69,13 +69,13 @@ def refused(
     ],
 )
 def test_what_passes_by_itself(status: int, passing: bool, body: ErrorBody | None) -> None:
-    assert is_passing(status, body) is passing
+    assert is_transient(status, body) is passing
 
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_only_rutter_itself_knows_what_there_is_not(status: int) -> None:
-    assert is_passing(status, None)
-    assert not is_passing(status, SAID)
+    assert is_transient(status, None)
+    assert not is_transient(status, SAID)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 410, 429, 451, 500, 503])
@@ -84,14 +84,14 @@ def test_a_product_that_is_not_activated_is_so_with_any_status(status: int) -> N
     error = refused(status, body, sorted_list=True)
     assert isinstance(error, NotActivated)
     assert (error.reason, error.code) == ("not_activated", "PRODUCT_NOT_ALLOWED")
-    assert not is_passing(status, body)
+    assert not is_transient(status, body)
 
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 409, 429, 450, 451, 500, 503])
 def test_the_code_of_a_connection_counts_whatever_the_status(status: int, code: str) -> None:
     body = ErrorBody(error_code=code, error_message="Said so.")
-    assert not is_passing(status, body)
+    assert not is_transient(status, body)
     for sorted_list in (False, True):
         error = refused(status, body, sorted_list=sorted_list)
         assert isinstance(error, ConnectionUnusable)
@@ -111,21 +111,21 @@ def test_statuses_that_cost_the_connection(
 @pytest.mark.parametrize("status", [400, 403, 409, 418, 422, 450, 501])
 def test_statuses_that_cost_the_pair(status: int) -> None:
     error = refused(status)
-    assert type(error) is PairFailed
+    assert type(error) is PartitionFailed
     assert (error.reason, error.status, error.code) == ("refused", status, "C")
     assert error.message == f"{PATH} answered {status} C: Said so."
 
 
 @pytest.mark.parametrize("status", [204, 206, 304])
 def test_an_answer_that_is_none_costs_the_pair(status: int) -> None:
-    assert type(refused(status, None)) is PairFailed
+    assert type(refused(status, None)) is PartitionFailed
 
 
 def test_a_404_tells_of_the_platform_only_in_the_words_of_the_api() -> None:
     own, foreign = refused(404), refused(404, None)
     assert isinstance(own, Unsupported)
-    assert not isinstance(own, PairFailed)
-    assert type(foreign) is PairFailed
+    assert not isinstance(own, PartitionFailed)
+    assert type(foreign) is PartitionFailed
     assert (own.reason, foreign.reason) == ("unsupported", "refused")
     assert "api_url" in foreign.message
 
@@ -133,7 +133,7 @@ def test_a_404_tells_of_the_platform_only_in_the_words_of_the_api() -> None:
 def test_a_410_tells_of_an_id_only_in_the_words_of_the_api() -> None:
     own, foreign = refused(410), refused(410, None)
     assert isinstance(own, Gone)
-    assert type(foreign) is PairFailed
+    assert type(foreign) is PartitionFailed
     assert (own.reason, own.status) == ("refused", 410)
 
 
@@ -147,7 +147,7 @@ def test_only_a_400_may_be_for_the_order() -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_says_which_setting_to_look_at(status: int) -> None:
     error = refused(status, None)
-    assert type(error) is PairFailed
+    assert type(error) is PartitionFailed
     assert "api_url" in error.message
 
 

@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 from support.singer import Json, Messages, sync
 from support.versions import paths, streams_of, values
 
-from tap_rutter.references import KINDS, target_of, target_of_kind
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
+from tap_rutter.schema.foreign_keys import KINDS, target_of, target_of_kind
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.streams import OPTIONAL
 from tap_rutter.versions import LATEST

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.pairs import asked, status
+from support.partitions import asked, status
 from support.singer import Json, sync
 
 from tap_rutter.settings import Settings

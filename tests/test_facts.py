@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_rutter import redact, times
-from tap_rutter.client import Answer, Call, Client, Counts
-from tap_rutter.errors import ConnectionUnusable, PairFailed, RequestFailed, Stopped
-from tap_rutter.facts import Facts, History, read_facts
+from tap_rutter.api.client import Client, Counts, Request, Response
+from tap_rutter.connections.sync_status import History, SyncStatus, read_sync_status
+from tap_rutter.errors import ConnectionUnusable, PartitionFailed, RequestFailed, Stopped
 
 CUTOFF = 1_706_702_400_000  # 2024-01-31T12:00:00Z
 DAY, HOUR = times.DAY, times.HOUR
@@ -43,7 +43,7 @@ DAY, HOUR = times.DAY, times.HOUR
     ],
 )
 def test_the_horizon(started: int | None, completed: int | None, horizon: int) -> None:
-    facts = Facts(sync_started_ms=started, sync_completed_ms=completed)
+    facts = SyncStatus(sync_started_ms=started, sync_completed_ms=completed)
     assert facts.horizon(CUTOFF) == horizon
 
 
@@ -51,7 +51,9 @@ def test_the_horizon(started: int | None, completed: int | None, horizon: int) -
 def test_the_horizon_never_lies_beyond_the_cutoff(
     started: int | None, completed: int | None
 ) -> None:
-    assert Facts(sync_started_ms=started, sync_completed_ms=completed).horizon(CUTOFF) <= CUTOFF
+    assert (
+        SyncStatus(sync_started_ms=started, sync_completed_ms=completed).horizon(CUTOFF) <= CUTOFF
+    )
 
 
 # ---- history
@@ -207,32 +209,32 @@ class FakeClient:
 
     def __init__(self, status: Any, connection: Any) -> None:
         self._answers = {"/connections/status": status, "/connections/access_token": connection}
-        self.calls: list[Call] = []
+        self.calls: list[Request] = []
 
-    def get(self, call: Call, decode: Callable[[Answer], Any], counts: Counts) -> Any:
+    def get(self, call: Request, decode: Callable[[Response], Any], counts: Counts) -> Any:
         self.calls.append(call)
         counts.requests += 1
         answer = self._answers[call.path]
         if isinstance(answer, Exception):
             raise answer
-        return decode(Answer(json.dumps(answer).encode(), CUTOFF - 5))
+        return decode(Response(json.dumps(answer).encode(), CUTOFF - 5))
 
 
-def facts_of(status: Any, connection: Any) -> Facts:
-    return read_facts(cast("Client", FakeClient(status, connection)), "c")
+def facts_of(status: Any, connection: Any) -> SyncStatus:
+    return read_sync_status(cast("Client", FakeClient(status, connection)), "c")
 
 
 @pytest.fixture(autouse=True)
 def secrets(monkeypatch: pytest.MonkeyPatch) -> redact.Secrets:
     learnt = redact.Secrets()
     monkeypatch.setattr(redact, "SECRETS", learnt)
-    monkeypatch.setattr("tap_rutter.facts.SECRETS", learnt)
+    monkeypatch.setattr("tap_rutter.connections.sync_status.SECRETS", learnt)
     return learnt
 
 
 def test_the_facts_of_a_connection() -> None:
     client = FakeClient({"status": STATUS}, {"connection": CONNECTION})
-    facts = read_facts(cast("Client", client), "c")
+    facts = read_sync_status(cast("Client", client), "c")
     assert facts.sync_started_ms == CUTOFF - 3 * HOUR
     assert facts.sync_completed_ms == CUTOFF - 2 * HOUR - 30 * times.MINUTE, "the older answer"
     assert facts.history == History(batches=2)
@@ -249,7 +251,7 @@ def test_link_addresses_are_secrets_and_no_facts(secrets: redact.Secrets) -> Non
     assert "4711" not in secrets.hide(f"{LINK} {LINK}-b")
 
 
-FAULT = PairFailed("broken", reason="retries_exhausted")
+FAULT = PartitionFailed("broken", reason="retries_exhausted")
 
 
 @pytest.mark.parametrize("connection", [FAULT, {}, {"connection": None}, {"connection": []}])
@@ -300,7 +302,7 @@ def test_times_read_after_the_cutoff_are_not_in_the_future() -> None:
     """A long run reads facts well after its cutoff; syncs of meanwhile are known all the same."""
     cutoff = 1_772_400_000_000
     later = cutoff + 3 * 3_600_000
-    facts = Facts(sync_started_ms=later, sync_completed_ms=later, received_ms=later + 1)
+    facts = SyncStatus(sync_started_ms=later, sync_completed_ms=later, received_ms=later + 1)
     assert facts.horizon(cutoff) == cutoff
-    unread = Facts(sync_started_ms=later, sync_completed_ms=later, received_ms=cutoff)
+    unread = SyncStatus(sync_started_ms=later, sync_completed_ms=later, received_ms=cutoff)
     assert unread.horizon(cutoff) < cutoff

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.versions import SUPPORTED
 

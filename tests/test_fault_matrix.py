@@ -26,18 +26,18 @@ ROWS = 20
 
 
 @dataclass(frozen=True)
-class Kind:
+class Replication:
     """A list of one replication kind, and another of the same platform that is read after it."""
 
     platform: str
     path: str
     stream: str
-    time_field: str
+    replication_key: str
     other_path: str
     other_stream: str
 
 
-SYNCED = Kind(
+SYNCED = Replication(
     "QUICKBOOKS",
     "/accounting/bills",
     "accounting_bills",
@@ -45,12 +45,12 @@ SYNCED = Kind(
     "/accounting/vendors",
     "accounting_vendors",
 )
-UPDATED = Kind(
+UPDATED = Replication(
     "SHOPIFY", "/orders", "commerce_orders", "updated_at", "/products", "commerce_products"
 )
 
 
-def make_world(kind: Kind) -> World:
+def make_world(kind: Replication) -> World:
     """Two connections of a platform, each with a list of several pages or windows."""
     world = World(3, history_days=60)
     world.switches.set("cursor_seek", "exact")  # a row comes once, so that rows can be counted
@@ -59,7 +59,9 @@ def make_world(kind: Kind) -> World:
     return world
 
 
-def read(simulator: Simulator, kind: Kind, state: Json | None = None, **more: Any) -> Attempt:
+def read(
+    simulator: Simulator, kind: Replication, state: Json | None = None, **more: Any
+) -> Attempt:
     """Read both lists of both connections, one request at a time."""
     settings = {"page_size": PAGE, "concurrency": 1, "start_date": "2026-01-01", **more}
     return attempt(simulator, kind.stream, kind.other_stream, state=state, **settings)
@@ -76,7 +78,7 @@ class Good:
 
 
 @cache
-def good(kind: Kind) -> Good:
+def good(kind: Replication) -> Good:
     """The run that would have been."""
     world = make_world(kind)
     connection = next(iter(world.connections.values()))
@@ -84,10 +86,10 @@ def good(kind: Kind) -> Good:
         run = read(simulator, kind)
         asked = len(simulator.requests.to(kind.path, connection.id))
     assert run.code == 0
-    return Good(run, asked, records_of(run, kind, connection))
+    return Good(run, asked, preview_records(run, kind, connection))
 
 
-def records_of(run: Attempt, kind: Kind, connection: Connection) -> list[Json]:
+def preview_records(run: Attempt, kind: Replication, connection: Connection) -> list[Json]:
     """What a run delivered of the list of a connection, in its order."""
     return [row for row in run.records(kind.stream) if row["connection_id"] == connection.id]
 
@@ -96,7 +98,7 @@ def records_of(run: Attempt, kind: Kind, connection: Connection) -> list[Json]:
 class Scene:
     """The first connection's list is struck at one of its pages."""
 
-    kind: Kind
+    kind: Replication
     place: str
     simulator: Simulator
     ill: Connection
@@ -168,7 +170,7 @@ class Scene:
 
     def assert_cut_short(self, run: Attempt) -> None:
         """The rows before the struck page were delivered, and the bookmark hides no other."""
-        delivered = records_of(run, self.kind, self.ill)
+        delivered = preview_records(run, self.kind, self.ill)
         assert delivered == good(self.kind).records[: len(delivered)]
         if self.kind is SYNCED:
             assert len(delivered) == PAGE * (self.number - 1)
@@ -182,7 +184,7 @@ class Scene:
         if singer.in_turn() or not delivered:
             assert (bookmark is None) == (not delivered)
         for row in missing:
-            stamp = times.parse(row[self.kind.time_field])
+            stamp = times.parse(row[self.kind.replication_key])
             assert bookmark is None or (stamp is not None and stamp >= bookmark)
 
     def assert_recovers(self, run: Attempt) -> None:
@@ -198,13 +200,13 @@ class Scene:
 
 
 @pytest.fixture(params=[SYNCED, UPDATED], ids=["synced", "updated"])
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found: Kind = request.param
+def kind(request: pytest.FixtureRequest) -> Replication:
+    found: Replication = request.param
     return found
 
 
 @pytest.fixture(params=["first", "middle", "last"])
-def scene(kind: Kind, request: pytest.FixtureRequest) -> Iterator[Scene]:
+def scene(kind: Replication, request: pytest.FixtureRequest) -> Iterator[Scene]:
     world = make_world(kind)
     ill, well = world.connections.values()
     with Simulator(world) as simulator:
@@ -234,7 +236,7 @@ def test_what_passes_costs_one_request_more(scene: Scene, fault: str) -> None:
     run = scene.read()
     expected = good(scene.kind)
     assert run.code == 0, run.log
-    assert records_of(run, scene.kind, scene.ill) == expected.records
+    assert preview_records(run, scene.kind, scene.ill) == expected.records
     assert run.state == expected.run.state
     assert scene.asked(run) == expected.requests + 1
     row = run.report(scene.kind.stream, scene.ill.id)
@@ -335,7 +337,7 @@ def test_a_connection_that_is_refused_is_left_alone(scene: Scene, fault: str) ->
     row = run.report("*", scene.ill.id)
     assert (row["status"], row["reason"]) == ("skipped", reason)
     assert not run.ids(scene.kind.other_stream, scene.ill.id)
-    delivered = records_of(run, scene.kind, scene.ill)
+    delivered = preview_records(run, scene.kind, scene.ill)
     if not delivered:
         assert scene.place == "first" or not singer.in_turn()
         assert row["skipped"] == [scene.kind.stream, scene.kind.other_stream]
@@ -355,7 +357,7 @@ def test_a_connection_that_is_refused_is_left_alone(scene: Scene, fault: str) ->
 
 
 @pytest.mark.parametrize("action", ["repeat_cursor", "endless"])
-def test_a_list_that_does_not_end_fails(kind: Kind, action: str) -> None:
+def test_a_list_that_does_not_end_fails(kind: Replication, action: str) -> None:
     world = make_world(kind)
     ill, well = world.connections.values()
     with Simulator(world) as simulator:

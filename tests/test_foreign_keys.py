@@ -12,8 +12,8 @@ from functools import cache
 import pytest
 from support.versions import VERSIONS, paths, read_whole, streams_of, values
 
-from tap_rutter.references import KINDS, target_of, target_of_kind
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
+from tap_rutter.schema.foreign_keys import KINDS, target_of, target_of_kind
 from tap_rutter.streams import STREAMS, name_of
 
 NAMES = {name_of(stream) for stream in STREAMS}
@@ -127,7 +127,7 @@ def test_references_lead_to_streams_with_one_id(version: str) -> None:
     assert targets <= NAMES
     for stream in STREAMS:
         if name_of(stream) in targets:
-            assert stream.key[-1] == "id"
+            assert stream.primary_keys[-1] == "id"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tap_rutter.schemas import is_any
+from tap_rutter.schema.document import is_any
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.tap import TapRutter
@@ -33,10 +33,10 @@ def written(stream: RutterStream) -> str:
     lines = [
         f"{stream.name}{' (optional)' if stream.is_optional else ''}",
         f"  endpoint: {stream.path or '-'}",
-        f"  kind: {stream.kind.label}",
-        f"  key: {', '.join(stream.key)}",
-        f"  replication key: {stream.time_field or '-'}",
-        f"  records: {'closed' if stream.is_made else 'open'}",
+        f"  kind: {stream.replication.label}",
+        f"  key: {', '.join(stream.primary_keys)}",
+        f"  replication key: {stream.replication_key or '-'}",
+        f"  records: {'closed' if stream.is_allow_list else 'open'}",
         "",
         *_fields(stream.schema),
     ]

@@ -10,11 +10,11 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json
 
-from tap_rutter import plan
-from tap_rutter.kinds.synced import SyncedProgress
-from tap_rutter.reading import Item, Pair
+from tap_rutter.replication.base import Item, Partition
+from tap_rutter.replication.synced import SyncedProgress
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.simulator.request import Request
+from tap_rutter.sync import plan
 
 BILLS, BILLS_PATH = "accounting_bills", "/accounting/bills"
 ITEMS, ITEMS_PATH = "accounting_items", "/accounting/items"
@@ -289,11 +289,16 @@ def test_what_raises_while_one_pair_is_accounted_for_fails_it_alone(
     simulator: Simulator, ill: Connection, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = read(simulator)
-    name = {"begun": "__init__", "seen": "see", "finished": "finish", "bookmarked": "partition"}
+    name = {
+        "begun": "__init__",
+        "seen": "see",
+        "finished": "finish",
+        "bookmarked": "partition_state",
+    }
     usual = getattr(SyncedProgress, name[step])
 
     def odd(progress: SyncedProgress, *args: Any, **more: Any) -> Any:
-        pair: Pair = args[0] if step == "begun" else progress._pair
+        pair: Partition = args[0] if step == "begun" else progress._partition
         if (pair.connection.id, pair.endpoint.name) == (ill.id, ITEMS):
             raise OverflowError("date value out of range")
         return usual(progress, *args, **more)
@@ -326,15 +331,15 @@ def partition(run: Attempt, stream: str, connection: Connection) -> Json:
 def test_a_pair_that_ends_without_a_word_has_failed(
     simulator: Simulator, ill: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = plan.steps
+    usual = plan.items_of
 
-    def cut(pair: Pair) -> Iterator[Item]:
+    def cut(pair: Partition) -> Iterator[Item]:
         for item in usual(pair):
             if isinstance(item, plan.Done) and pair.connection.id == ill.id:
                 return
             yield item
 
-    monkeypatch.setattr(plan, "steps", cut)
+    monkeypatch.setattr(plan, "items_of", cut)
     run = read(simulator, BILLS, VENDORS)
     assert run.code == 1
     for stream in (BILLS, VENDORS):

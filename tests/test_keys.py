@@ -16,9 +16,9 @@ import pytest
 from support.attempts import attempt
 from support.singer import Messages, sync
 
-from tap_rutter.errors import PairFailed
-from tap_rutter.pages import ENCODER, Page
-from tap_rutter.records import Repairs, decode_row
+from tap_rutter.api.pages import ENCODER, Page
+from tap_rutter.errors import PartitionFailed
+from tap_rutter.records.conform import Repairs, decode_row
 from tap_rutter.simulator import Simulator, World, standard_world
 from tap_rutter.streams import OPTIONAL
 from tap_rutter.streams.base import RutterStream
@@ -39,14 +39,14 @@ def whole() -> Messages:
 
 
 def key_of(stream: str, record: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(record.get(name) for name in STREAMS[stream].key)
+    return tuple(record.get(name) for name in STREAMS[stream].primary_keys)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_no_key_of_what_leaves_is_empty_or_comes_twice(stream: str) -> None:
     keys = [key_of(stream, record) for record in whole().records[stream]]
     assert keys, "a stream without rows proves nothing"
-    assert all(isinstance(part, str) and part for key in keys for part in key)
+    assert all(isinstance(part, str) and part for primary_keys in keys for part in primary_keys)
     assert len(set(keys)) == len(keys)
 
 
@@ -64,9 +64,13 @@ def delivered(stream: RutterStream, row: dict[str, Any]) -> list[dict[str, Any]]
     raw = ENCODER.encode(row)
     page = Page(raws=[raw], next_cursor=None, received_ms=1_700_000_000_000, size=len(raw))
     connection = None if stream.name in {"connections", "sync_report"} else "c1"
-    if stream.short_way is not None and stream.short_way.passes(raw):
+    if stream.fast_path is not None and stream.fast_path.passes(raw):
         return [{**row, "connection_id": connection}]
-    rows = [decode_row(raw)] if stream.is_made else stream.shape(decode_row(raw), page, None)
+    rows = (
+        [decode_row(raw)]
+        if stream.is_allow_list
+        else stream.transform_row(decode_row(raw), page, None)
+    )
     return [stream.conformer.conform(entry, connection, Repairs()) for entry in rows]
 
 
@@ -75,20 +79,20 @@ def test_no_key_is_empty_whatever_a_row_holds(stream: str) -> None:
     asked = STREAMS[stream]
     looked_at = 0
     for given in rows_of(stream):
-        for column in given.keys() & set(asked.key):
+        for column in given.keys() & set(asked.primary_keys):
             for odd in ODD:
                 row = {name: value for name, value in given.items() if name != column}
                 if odd is not ABSENT:
                     row[column] = odd
                 try:
                     records = delivered(asked, row)
-                except PairFailed:  # the pair fails, and nothing leaves
+                except PartitionFailed:  # the pair fails, and nothing leaves
                     continue
                 for record in records:
                     looked_at += 1
                     for part in key_of(stream, record):
                         assert isinstance(part, str) and part, (column, odd, record)
-    assert looked_at or set(asked.key) == {"connection_id"}
+    assert looked_at or set(asked.primary_keys) == {"connection_id"}
 
 
 @pytest.mark.parametrize("empty", [None, ""])

@@ -172,7 +172,7 @@ def test_the_key_is_composite_and_its_first_column_is_the_connection(
 ) -> None:
     table = story.first.tables[stream]
     facts = next(entry for entry in STREAMS if name_of(entry) == stream)
-    assert sorted(table.key) == sorted(facts.key)
+    assert sorted(table.key) == sorted(facts.primary_keys)
     if stream != "connections":
         assert table.key[0] == next(iter(table.types)) == "connection_id"
 

@@ -348,13 +348,13 @@ def test_an_order_that_is_refused_on_any_page_loses_nothing(
 ) -> None:
     at = scene(path, 60)
     body = '{"error_type":"INVALID_REQUEST","error_code":"X","error_message":"no sort here"}'
-    refusal = {"path": path, "status": 400, "body": body, "times": None}
+    error_for_response = {"path": path, "status": 400, "body": body, "times": None}
     if page == "first":
-        at.simulator.faults.add("respond", params={"sort": "*"}, **refusal)
+        at.simulator.faults.add("respond", params={"sort": "*"}, **error_for_response)
     else:
         wanted = {"sort": "*", "cursor": "*"}
         at.simulator.faults.add(
-            "respond", params=wanted, after=0 if page == "second" else 1, **refusal
+            "respond", params=wanted, after=0 if page == "second" else 1, **error_for_response
         )
     for step in range(3):
         at.world.advance(2 * HOUR)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.singer import arguments, discovered, run_here
 
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream, SyncedStream
 from tap_rutter.streams.described import check_described
@@ -30,11 +30,11 @@ ACCOUNT = {
 }
 # Endpoints that are truly odd: all that a leaf may do beside telling facts.
 METHODS = {
-    "commerce_balance": {"fields", "shape"},  # it has no time of its own: the day is added
-    "commerce_product_categories": {"shape"},  # a tree
-    "connection_sync_configs": {"shape"},  # kept for the summary
-    "connection_statuses": {"shape"},  # nested five deep
-    "deleted_objects": {"fields", "shape"},  # events, made into what they are about
+    "commerce_balance": {"fields", "transform_row"},  # it has no time of its own: the day is added
+    "commerce_product_categories": {"transform_row"},  # a tree
+    "connection_sync_configs": {"transform_row"},  # kept for the summary
+    "connection_statuses": {"transform_row"},  # nested five deep
+    "deleted_objects": {"fields", "transform_row"},  # events, made into what they are about
 }
 SECRET = re.compile(r"access_token|.*link_url|update_url|.*secret.*|.*password.*")
 LEAVES = pytest.mark.parametrize("leaf", STREAMS, ids=name_of)
@@ -103,7 +103,7 @@ def test_only_the_report_has_no_endpoint() -> None:
 def test_key_and_bookmark_are_fields_of_the_rows(tap: TapRutter) -> None:
     for name, stream in tap.streams.items():
         assert isinstance(stream, RutterStream)
-        told = {*stream.key, *([stream.time_field] if stream.time_field else [])}
+        told = {*stream.primary_keys, *([stream.replication_key] if stream.replication_key else [])}
         assert told - {"connection_id"} <= set(stream.fields(tap)), name
 
 
@@ -253,7 +253,7 @@ def test_rows_of_the_api_can_hold_what_the_schema_does_not_know(tap: TapRutter) 
     for name, stream in tap.streams.items():
         assert isinstance(stream, RutterStream)
         kept = {"_rutter_extra", "_rutter_issues"} & stream.schema["properties"].keys()
-        assert len(kept) == (0 if stream.is_made else 2), name
+        assert len(kept) == (0 if stream.is_allow_list else 2), name
 
 
 # ---- the catalog
@@ -270,7 +270,9 @@ def test_the_catalog_tells_keys_and_replication() -> None:
     for entry in discovered(*OPTIONAL)["streams"]:
         leaf = next(leaf for leaf in STREAMS if name_of(leaf) == entry["tap_stream_id"])
         whole = next(part["metadata"] for part in entry["metadata"] if not part["breadcrumb"])
-        assert list(entry["key_properties"]) == list(leaf.key)
-        assert list(whole["table-key-properties"]) == list(leaf.key)
-        assert entry.get("replication_key") == leaf.time_field
-        assert entry["replication_method"] == ("INCREMENTAL" if leaf.time_field else "FULL_TABLE")
+        assert list(entry["key_properties"]) == list(leaf.primary_keys)
+        assert list(whole["table-key-properties"]) == list(leaf.primary_keys)
+        assert entry.get("replication_key") == leaf.replication_key
+        assert entry["replication_method"] == (
+            "INCREMENTAL" if leaf.replication_key else "FULL_TABLE"
+        )

@@ -9,7 +9,7 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json
 
-from tap_rutter.connections import shard_of
+from tap_rutter.connections.selection import shard_of
 from tap_rutter.simulator import Connection, Simulator, World
 
 BILLS, BILLS_PATH = "accounting_bills", "/accounting/bills"

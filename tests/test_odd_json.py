@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.pairs import asked, status
+from support.partitions import asked, status
 from support.singer import Json, sync
 
 from tap_rutter.simulator import Connection, Simulator, World

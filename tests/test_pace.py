@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_rutter.api.throttle import Throttle
 from tap_rutter.errors import Stopped
-from tap_rutter.pace import Pace
 
 WATCHDOG = 30.0  # seconds; only a lock-up ever takes as long
 CALM = 20
@@ -27,8 +27,8 @@ def until(condition: Callable[[], object], what: str) -> None:
 class Flights:
     """Threads that each take one turn and stay in it until they are let go."""
 
-    def __init__(self, pace: Pace, number: int) -> None:
-        self.pace = pace
+    def __init__(self, throttle: Throttle, number: int) -> None:
+        self.throttle = throttle
         self.flying = 0
         self.most = 0
         self.landed = 0
@@ -41,7 +41,7 @@ class Flights:
 
     def _fly(self) -> None:
         try:
-            with self.pace.turn():
+            with self.throttle.turn():
                 with self._lock:
                     self.flying += 1
                     self.most = max(self.most, self.flying)
@@ -60,22 +60,22 @@ class Flights:
 
 
 @pytest.fixture
-def flights() -> Iterator[Callable[[Pace, int], Flights]]:
+def flights() -> Iterator[Callable[[Throttle, int], Flights]]:
     made: list[Flights] = []
 
-    def make(pace: Pace, number: int) -> Flights:
-        made.append(Flights(pace, number))
+    def make(throttle: Throttle, number: int) -> Flights:
+        made.append(Flights(throttle, number))
         return made[-1]
 
     yield make
     for entry in made:
-        entry.pace.stop()
+        entry.throttle.stop()
         entry.land.release(len(entry.threads))
         entry.join()
 
 
-def test_no_more_fly_than_the_limit(flights: Callable[[Pace, int], Flights]) -> None:
-    entry = flights(Pace(3), 8)
+def test_no_more_fly_than_the_limit(flights: Callable[[Throttle, int], Flights]) -> None:
+    entry = flights(Throttle(3), 8)
 
     def flying(number: int) -> Callable[[], bool]:
         return lambda: entry.flying == number
@@ -88,12 +88,14 @@ def test_no_more_fly_than_the_limit(flights: Callable[[Pace, int], Flights]) -> 
     assert entry.most == 3
 
 
-def test_a_lowered_limit_holds_for_those_who_wait(flights: Callable[[Pace, int], Flights]) -> None:
-    pace = Pace(4)
-    entry = flights(pace, 8)
+def test_a_lowered_limit_holds_for_those_who_wait(
+    flights: Callable[[Throttle, int], Flights],
+) -> None:
+    throttle = Throttle(4)
+    entry = flights(throttle, 8)
     until(lambda: entry.flying == 4, "the limit is used")
-    pace.too_fast()
-    assert pace.limit == 2
+    throttle.too_fast()
+    assert throttle.limit == 2
     entry.land.release(2)
     until(lambda: entry.landed == 2, "two land, and none takes their place")
     assert entry.flying == 2
@@ -102,70 +104,70 @@ def test_a_lowered_limit_holds_for_those_who_wait(flights: Callable[[Pace, int],
 
 
 def test_calm_answers_raise_the_limit_for_those_who_wait(
-    flights: Callable[[Pace, int], Flights],
+    flights: Callable[[Throttle, int], Flights],
 ) -> None:
-    pace = Pace(2)
-    pace.too_fast()
-    entry = flights(pace, 3)
+    throttle = Throttle(2)
+    throttle.too_fast()
+    entry = flights(throttle, 3)
     until(lambda: entry.flying == 1, "one flies")
     for _ in range(CALM):
-        pace.answered()
+        throttle.answered()
     until(lambda: entry.flying == 2, "one more takes off at once")
 
 
 def test_a_429_halves_the_limit_down_to_one() -> None:
-    pace = Pace(8)
+    throttle = Throttle(8)
     limits = []
     for _ in range(5):
-        pace.too_fast()
-        limits.append(pace.limit)
+        throttle.too_fast()
+        limits.append(throttle.limit)
     assert limits == [4, 2, 1, 1, 1]
 
 
 def test_the_limit_recovers_one_by_one() -> None:
-    pace = Pace(8)
-    pace.too_fast()
+    throttle = Throttle(8)
+    throttle.too_fast()
     for _ in range(CALM - 1):
-        pace.answered()
-    assert pace.limit == 4
-    pace.too_fast()
-    assert pace.limit == 2
+        throttle.answered()
+    assert throttle.limit == 4
+    throttle.too_fast()
+    assert throttle.limit == 2
     for _ in range(CALM - 1):
-        pace.answered()
-    assert pace.limit == 2, "the calm is counted anew after each 429"
-    pace.answered()
-    assert pace.limit == 3
+        throttle.answered()
+    assert throttle.limit == 2, "the calm is counted anew after each 429"
+    throttle.answered()
+    assert throttle.limit == 3
 
 
 @given(st.integers(min_value=1, max_value=64), st.lists(st.booleans(), max_size=300))
 def test_the_limit_stays_between_one_and_the_configured(most: int, answers: list[bool]) -> None:
-    pace = Pace(most)
+    throttle = Throttle(most)
     for calm in answers:
         if calm:
-            pace.answered()
+            throttle.answered()
         else:
-            pace.too_fast()
-        assert 1 <= pace.limit <= most
+            throttle.too_fast()
+        assert 1 <= throttle.limit <= most
     for _ in range(CALM * most):
-        pace.answered()
-    assert pace.limit == most
+        throttle.answered()
+    assert throttle.limit == most
 
 
 def test_a_failed_request_gives_its_place_back() -> None:
-    pace = Pace(1)
-    with pytest.raises(ValueError, match="broken"), pace.turn():
+    throttle = Throttle(1)
+    with pytest.raises(ValueError, match="broken"), throttle.turn():
         raise ValueError("broken")
-    with pace.turn():
+    with throttle.turn():
         pass
 
 
 def test_stop_ends_those_who_wait_and_lets_the_others_land(
-    flights: Callable[[Pace, int], Flights],
+    flights: Callable[[Throttle, int], Flights],
 ) -> None:
-    pace = Pace(2)
-    entry = flights(pace, 5)
+    throttle = Throttle(2)
+    entry = flights(throttle, 5)
     until(lambda: entry.flying == 2, "the limit is used")
-    pace.stop()
+    throttle.stop()
     until(lambda: entry.stopped == 3, "those who wait give up")
     entry.land.release(2)
     entry.join()
@@ -173,32 +175,32 @@ def test_stop_ends_those_who_wait_and_lets_the_others_land(
 
 
 def test_nothing_begins_after_stop() -> None:
-    assert not Pace(2).stopped
-    pace = Pace(2)
-    pace.stop()
-    assert pace.stopped
+    assert not Throttle(2).stopped
+    throttle = Throttle(2)
+    throttle.stop()
+    assert throttle.stopped
     begun: list[str] = []
     with pytest.raises(Stopped):
-        pace.sleep(3_600)
-    with pytest.raises(Stopped), pace.turn():
+        throttle.sleep(3_600)
+    with pytest.raises(Stopped), throttle.turn():
         begun.append("a request")
     assert begun == []
 
 
 def test_stop_ends_a_sleep() -> None:
-    pace, ended = Pace(1), threading.Event()
+    throttle, ended = Throttle(1), threading.Event()
 
     def sleep() -> None:
         try:
-            pace.sleep(3_600)
+            throttle.sleep(3_600)
         except Stopped:
             ended.set()
 
     thread = threading.Thread(target=sleep, daemon=True)
     thread.start()
-    pace.stop()
+    throttle.stop()
     assert ended.wait(WATCHDOG)
 
 
 def test_a_sleep_that_nothing_ends_just_ends() -> None:
-    Pace(1).sleep(0.0)
+    Throttle(1).sleep(0.0)

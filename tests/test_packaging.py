@@ -257,7 +257,7 @@ def test_the_wheel_is_the_package_and_the_demos_project() -> None:
 
 def test_the_wheel_has_nothing_that_none_of_its_commands_comes_to() -> None:
     modules = _modules()
-    waiting = ["tap_rutter", "tap_rutter.main", "tap_rutter.cli"]
+    waiting = ["tap_rutter", "tap_rutter.cli.tap_command", "tap_rutter.cli.rutterctl"]
     reached: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -12,10 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_rutter.client import Answer, UnreadableAnswer
-from tap_rutter.errors import ConnectionUnusable, PairFailed
-from tap_rutter.json_values import Unfit, has_vast_numbers
-from tap_rutter.pages import (
+from tap_rutter.api.client import Response, UnreadableResponse
+from tap_rutter.api.pages import (
     ENCODER,
     ListDecoder,
     Page,
@@ -28,7 +26,9 @@ from tap_rutter.pages import (
     open_body,
     span_of,
 )
-from tap_rutter.paging import CursorPaginator, follow
+from tap_rutter.api.paging import CursorPaginator, follow
+from tap_rutter.errors import ConnectionUnusable, PartitionFailed
+from tap_rutter.json_values import Unfit, has_vast_numbers
 
 PATH = "/orders"
 DECODE = ListDecoder("orders", "updated_at", where=PATH)
@@ -38,7 +38,7 @@ NOON = 1_706_702_400_000  # 2024-01-31T12:00:00Z
 def decoded(content: bytes | str | dict[str, Any], decoder: ListDecoder = DECODE) -> Page:
     if isinstance(content, dict):
         content = json.dumps(content)
-    return decoder(Answer(content.encode() if isinstance(content, str) else content, NOON))
+    return decoder(Response(content.encode() if isinstance(content, str) else content, NOON))
 
 
 # ---- pages
@@ -56,7 +56,7 @@ def test_a_page_keeps_the_texts_of_its_rows() -> None:
     assert page.ids == ("1", 2)
     assert page.next_cursor == "abc"
     assert page.received_ms == NOON
-    assert page.span == Span(2, NOON, NOON, NOON, NOON, falls=False, nulls=True)
+    assert page.span == Span(2, NOON, NOON, NOON, NOON, is_unsorted=False, nulls=True)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_missing_null_or_empty_cursor_ends_a_list_and_nothing_else_does(
 
 @pytest.mark.parametrize("cursor", ["true", "false", "[]", '{"at": 1}', '["a"]'])
 def test_a_cursor_that_is_no_text_is_an_error(cursor: str) -> None:
-    with pytest.raises(PairFailed, match="next_cursor") as caught:
+    with pytest.raises(PartitionFailed, match="next_cursor") as caught:
         decoded(f'{{"orders": [], "next_cursor": {cursor}}}')
     assert caught.value.reason == "bad_response"
 
@@ -110,7 +110,7 @@ def test_a_cursor_that_is_no_text_is_an_error(cursor: str) -> None:
     ],
 )
 def test_a_body_that_is_no_json_object_may_pass(content: bytes) -> None:
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         decoded(content)
 
 
@@ -126,14 +126,16 @@ def test_a_body_that_is_no_json_object_may_pass(content: bytes) -> None:
     ],
 )
 def test_a_200_without_its_list_is_never_an_empty_list(content: str) -> None:
-    with pytest.raises(PairFailed, match="/orders answered 200 without its 'orders'") as caught:
+    with pytest.raises(
+        PartitionFailed, match="/orders answered 200 without its 'orders'"
+    ) as caught:
         decoded(content)
     assert caught.value.reason == "bad_response"
 
 
 @pytest.mark.parametrize("row", ['"1"', "17", "true", "[]", "[{}]", "NaN", '"\t"'])
 def test_rows_that_are_no_objects_are_an_error(row: str) -> None:
-    with pytest.raises(PairFailed, match="no objects"):
+    with pytest.raises(PartitionFailed, match="no objects"):
         decoded(f'{{"orders": [{{"id": "1"}}, {row}]}}')
 
 
@@ -148,7 +150,7 @@ def test_a_null_among_the_rows_is_no_row() -> None:
 
 def test_an_error_body_with_200_is_told_in_the_words_of_the_api() -> None:
     body = {"error_type": "X", "error_code": "INTERNAL", "error_message": "Something broke."}
-    with pytest.raises(PairFailed, match=r"INTERNAL: Something broke\.") as caught:
+    with pytest.raises(PartitionFailed, match=r"INTERNAL: Something broke\.") as caught:
         decoded(body)
     assert caught.value.reason == "bad_response"
     assert caught.value.code == "INTERNAL"
@@ -294,7 +296,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("cursor", ["NaN", '"a\tb"'])
 def test_a_cursor_that_is_not_quite_json_is_an_error(cursor: str) -> None:
-    with pytest.raises(PairFailed, match="next_cursor"):
+    with pytest.raises(PartitionFailed, match="next_cursor"):
         decoded(f'{{"orders": [], "next_cursor": {cursor}}}')
 
 
@@ -380,7 +382,7 @@ STAMPS = {
 
 
 @pytest.mark.parametrize(
-    ("order", "falls"),
+    ("order", "is_unsorted"),
     [
         ("", False),
         ("a", False),
@@ -397,8 +399,8 @@ STAMPS = {
         ("??", False),
     ],
 )
-def test_a_fall_is_noticed_by_whole_seconds(order: str, falls: bool) -> None:
-    assert span_of([STAMPS.get(letter) for letter in order]).falls is falls
+def test_a_fall_is_noticed_by_whole_seconds(order: str, is_unsorted: bool) -> None:
+    assert span_of([STAMPS.get(letter) for letter in order]).is_unsorted is is_unsorted
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from(sorted(STAMPS.values()))), max_size=12))
@@ -415,7 +417,7 @@ def test_the_span_of_a_page(stamps: list[str | None]) -> None:
     assert span.newest == span_of([known[-1]]).first
     assert span.first == span_of([next(stamp for stamp in stamps if stamp)]).first
     assert span.last == span_of([next(stamp for stamp in reversed(stamps) if stamp)]).first
-    assert span.falls == (seconds != sorted(seconds))
+    assert span.is_unsorted == (seconds != sorted(seconds))
 
 
 # ---- following cursors
@@ -452,7 +454,7 @@ def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
 def test_the_same_cursor_twice_is_a_loop_and_what_came_before_it_is_kept() -> None:
     got: list[Page] = []
     pages = iter([page_of(("1",), "a"), page_of(("2",), "b"), page_of(("3",), "a")])
-    with pytest.raises(PairFailed, match="cursor loop") as caught:
+    with pytest.raises(PartitionFailed, match="cursor loop") as caught:
         for page in follow(lambda _: next(pages), PATH):
             got.append(page)
     assert caught.value.reason == "cursor_loop"
@@ -477,7 +479,7 @@ def endless(ids: list[tuple[Any, ...]]) -> Iterator[Page]:
     ],
 )
 def test_pages_without_end_are_a_loop(ids: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(PairFailed, match="cursor loop"):
+    with pytest.raises(PartitionFailed, match="cursor loop"):
         followed(endless(ids))
 
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from tap_rutter.api.patience import Life, NotAsked, Patience, Retries
 from tap_rutter.errors import Stopped
-from tap_rutter.patience import Life, NotAsked, Patience, Retries
 
 P = 600.0
 BILLS, VENDORS, ITEMS = "/accounting/bills", "/accounting/vendors", "/accounting/items"

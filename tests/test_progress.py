@@ -14,16 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_rutter import times
-from tap_rutter.client import Answer, Call, Client, Counts
-from tap_rutter.connections import Connection
-from tap_rutter.kinds.children import ChildrenProgress, Parent, known_parents, mark_of
-from tap_rutter.kinds.synced import SyncedProgress, first_time
-from tap_rutter.kinds.updated import Start, Updated, UpdatedProgress, WindowEnd
-from tap_rutter.pages import Page, span_of
-from tap_rutter.reading import End, Endpoint, Environment, Pair, Unordered
-from tap_rutter.schemas import Document
+from tap_rutter.api.client import Client, Counts, Request, Response
+from tap_rutter.api.pages import Page, span_of
+from tap_rutter.connections.selection import Connection
+from tap_rutter.replication.base import End, Endpoint, Partition, RunContext, Unsorted
+from tap_rutter.replication.synced import SyncedProgress, first_time
+from tap_rutter.replication.synced_per_parent import (
+    Parent,
+    SyncedPerParentProgress,
+    known_parents,
+    mark_of,
+)
+from tap_rutter.replication.updated import Start, Updated, UpdatedProgress, WindowEnd
+from tap_rutter.schema.document import Document
 from tap_rutter.settings import Settings
-from tap_rutter.state import Bookmarks
+from tap_rutter.sync.state import Bookmarks
 
 CUTOFF = 1_706_702_400_000  # 2024-01-31T12:00:00Z
 MINUTE, HOUR, DAY = times.MINUTE, times.HOUR, times.DAY
@@ -46,12 +51,12 @@ class Statuses:
     connection: Mapping[str, Any]
     clock = Clock()
 
-    def get(self, call: Call, decode: Callable[[Answer], Any], _counts: Counts) -> Any:
+    def get(self, call: Request, decode: Callable[[Response], Any], _counts: Counts) -> Any:
         bodies = {
             "/connections/status": {"status": self.status},
             "/connections/access_token": {"connection": self.connection},
         }
-        return decode(Answer(json.dumps(bodies[call.path]).encode(), CUTOFF))
+        return decode(Response(json.dumps(bodies[call.path]).encode(), CUTOFF))
 
 
 def ago(ms: int) -> str:
@@ -61,13 +66,13 @@ def ago(ms: int) -> str:
 def pair_of(
     before: Content | None = None,
     *,
-    time_field: str = "last_synced_at",
+    replication_key: str = "last_synced_at",
     nullable: bool = False,
     horizon: int = CUTOFF,
     batches: tuple[int, int] | None = None,
     full_table: bool = False,
     **config: Any,
-) -> Pair:
+) -> Partition:
     """A pair with its partition, and a connection that was synced at the horizon.
 
     ``batches``: how many there were when the state was written, and how many there are now.
@@ -86,7 +91,7 @@ def pair_of(
         },
         connection={"last_sync_started_at": times.to_text(horizon)},
     )
-    env = Environment(
+    env = RunContext(
         settings=Settings.from_config(config, with_credentials=False, known_optional=()),
         client=cast("Client", client),
         document=Document({"info": {"version": "x"}, "paths": {}, "components": {"schemas": {}}}),
@@ -95,12 +100,15 @@ def pair_of(
         full_table=frozenset({"rows"} if full_table else ()),
     )
     endpoint = SimpleNamespace(
-        name="rows", path="/rows", time_field=time_field, time_may_be_null=nullable
+        name="rows",
+        path="/rows",
+        replication_key=replication_key,
+        replication_key_may_be_null=nullable,
     )
-    return Pair(cast("Endpoint", endpoint), Connection("c", status="active"), env)
+    return Partition(cast("Endpoint", endpoint), Connection("c", status="active"), env)
 
 
-def page(*stamps: int | None, chain: str = "") -> Page:
+def page(*stamps: int | None, list_name: str = "") -> Page:
     """A page of rows with these times, Unix ms."""
     texts = [None if stamp is None else times.to_text(stamp) for stamp in stamps]
     return Page(
@@ -110,13 +118,13 @@ def page(*stamps: int | None, chain: str = "") -> Page:
         received_ms=max([CUTOFF, *(stamp for stamp in stamps if stamp is not None)]),
         size=1,
         span=span_of(texts),
-        chain=chain,
+        list_name=list_name,
     )
 
 
-def hours(*before_cutoff: float, chain: str = "") -> Page:
+def hours(*before_cutoff: float, list_name: str = "") -> Page:
     """A page of rows synced so many hours before the cutoff."""
-    return page(*(CUTOFF - int(number * HOUR) for number in before_cutoff), chain=chain)
+    return page(*(CUTOFF - int(number * HOUR) for number in before_cutoff), list_name=list_name)
 
 
 def future(*before_cutoff: float) -> Page:
@@ -150,7 +158,7 @@ def bookmark_after(items: Sequence[Any], before: Content | None = None, **option
     progress = SyncedProgress(pair, ("",), ordered=True)
     for item in items:
         progress.see(item)
-    return progress.partition()
+    return progress.partition_state()
 
 
 # What was delivered → hours before the cutoff that the bookmark says; None for where it was.
@@ -177,11 +185,11 @@ ASCENTS: list[tuple[str, list[Any], float | None]] = [
     ("newest first, to the end", [hours(1, 2), hours(3, 4), END], 1),
     ("a fall after the bookmark had moved", [hours(5, 4), hours(3), hours(4)], None),
     ("a fall after it had moved, to the end", [hours(5, 4), hours(3), hours(4), END], 3),
-    ("the order was refused", [Unordered(), hours(1, 5)], None),
-    ("the order was refused, but looks good", [Unordered(), hours(5, 4), hours(3, 2)], None),
-    ("the order was refused, to the end", [Unordered(), hours(5, 1, 3), END], 1),
-    ("refused after some pages", [hours(5, 4), hours(3), Unordered(), hours(9)], None),
-    ("refused after some, to the end", [hours(5), hours(1), Unordered(), hours(9), END], 9),
+    ("the order was refused", [Unsorted(), hours(1, 5)], None),
+    ("the order was refused, but looks good", [Unsorted(), hours(5, 4), hours(3, 2)], None),
+    ("the order was refused, to the end", [Unsorted(), hours(5, 1, 3), END], 1),
+    ("refused after some pages", [hours(5, 4), hours(3), Unsorted(), hours(9)], None),
+    ("refused after some, to the end", [hours(5), hours(1), Unsorted(), hours(9), END], 9),
     ("a row stamped during the run", [hours(5, 4), hours(-0.5)], -0.5),
     ("in no order, one during the run", [hours(-0.5, 5), END], 0),
     ("rows without times", [page(None, None), page(None), END], None),
@@ -231,12 +239,12 @@ def test_no_bookmark_passes_what_was_delivered(pages: list[Page]) -> None:
     progress = SyncedProgress(pair_of(), ("",), ordered=True)
     for entry in [*pages, END]:
         progress.see(entry)
-        content = progress.partition()
+        content = progress.partition_state()
         if content is not None:
             value = times.parse(content["replication_key_value"])
             assert value is not None
             assert value <= max(everything)
-    last = progress.partition()
+    last = progress.partition_state()
     assert (last is not None) == bool(everything)
 
 
@@ -247,7 +255,7 @@ def test_a_list_in_order_is_bookmarked_page_by_page(stamps: list[int], size: int
     rises = 0
     for number, entry in enumerate(pages):
         progress.see(entry)
-        content = progress.partition()
+        content = progress.partition_state()
         delivered = stamps[: (number + 1) * size]
         before = stamps[max(number * size - 1, 0)]
         rises += delivered[-1] > before
@@ -256,17 +264,17 @@ def test_a_list_in_order_is_bookmarked_page_by_page(stamps: list[int], size: int
         else:
             assert content is None
     progress.see(END)
-    assert progress.partition() == synced(stamps[-1])
+    assert progress.partition_state() == synced(stamps[-1])
 
 
 def test_a_list_that_takes_no_order_moves_once() -> None:
     progress = SyncedProgress(pair_of(), ("",), ordered=False)
     for entry in (hours(5, 4), hours(3, 2)):
         progress.see(entry)
-        assert progress.partition() is None
+        assert progress.partition_state() is None
     progress.see(END)
     progress.finish()
-    assert progress.partition() == synced(CUTOFF - 2 * HOUR)
+    assert progress.partition_state() == synced(CUTOFF - 2 * HOUR)
 
 
 # ---- where a synced pair starts
@@ -323,7 +331,7 @@ def test_a_stream_that_is_to_be_read_whole_starts_anew() -> None:
 def test_what_is_a_full_read(before: Content | None, config: dict[str, Any], full: bool) -> None:
     pair = pair_of(before, **config)
     assert SyncedProgress(pair, ("",), ordered=True).full_read is full
-    assert ChildrenProgress(pair).full_read is full
+    assert SyncedPerParentProgress(pair).full_read is full
 
 
 def test_a_bookmark_from_the_future_is_replaced_by_rows_and_by_nothing_else() -> None:
@@ -381,7 +389,7 @@ def after_passes(items: Sequence[Any], before: Content | None = None, **options:
     progress = SyncedProgress(pair_of(before, **options), PASSES, ordered=True)
     for item in items:
         progress.see(item)
-    return progress.partition()
+    return progress.partition_state()
 
 
 def passes(**hours_ago: float) -> Content:
@@ -393,8 +401,8 @@ def passes(**hours_ago: float) -> Content:
     return {**content, "passes": {name: times.to_text(mark) for name, mark in marks.items()}}
 
 
-EXPENSES = [hours(5, 4, chain="expense"), End("expense")]
-REFUNDS = [hours(9, 8, chain="refund"), End("refund")]
+EXPENSES = [hours(5, 4, list_name="expense"), End("expense")]
+REFUNDS = [hours(9, 8, list_name="refund"), End("refund")]
 
 
 def test_each_pass_has_a_bookmark_and_the_older_is_the_partition_s() -> None:
@@ -415,12 +423,16 @@ def test_a_pass_that_brings_nothing_keeps_its_bookmark() -> None:
 
 def test_a_fall_in_one_pass_sets_back_that_pass_alone() -> None:
     before = passes(expense=24, refund=48)
-    fall = [hours(10, 9, chain="refund"), hours(8, chain="refund"), hours(20, chain="refund")]
+    fall = [
+        hours(10, 9, list_name="refund"),
+        hours(8, list_name="refund"),
+        hours(20, list_name="refund"),
+    ]
     assert after_passes([*EXPENSES, *fall[:2]], before=before) == passes(expense=4, refund=8)
     assert after_passes([*EXPENSES, *fall], before=before) == passes(expense=4, refund=48)
     ended = after_passes([*EXPENSES, *fall, End("refund")], before=before)
     assert ended == passes(expense=4, refund=8)
-    refused = after_passes([*EXPENSES, *fall[:2], Unordered("refund")], before=before)
+    refused = after_passes([*EXPENSES, *fall[:2], Unsorted("refund")], before=before)
     assert refused == passes(expense=4, refund=48)
 
 
@@ -468,14 +480,14 @@ def after_windows(
     **options: Any,
 ) -> Any:
     options.setdefault("horizon", H)
-    pair = pair_of(before, time_field="updated_at", **options)
+    pair = pair_of(before, replication_key="updated_at", **options)
     progress = (kind or Updated()).progress(pair)
     assert isinstance(progress, UpdatedProgress)
     for item in items:
         progress.see(item)
     if complete:
         progress.finish()
-    return progress.partition()
+    return progress.partition_state()
 
 
 WINDOWS: list[tuple[str, list[Any], float | None]] = [
@@ -496,7 +508,7 @@ WINDOWS: list[tuple[str, list[Any], float | None]] = [
     ("never beyond the horizon", [hours(6), window_end(4), hours(3), window_end(2)], 5),
     ("a row in the future tells nothing", [future(900, 20, -48), window_end(5)], 20),
     ("rows read once more are no rows of the list",
-     [hours(900, chain="again"), window_end(800)], None),
+     [hours(900, list_name="again"), window_end(800)], None),
 ]  # fmt: skip
 
 
@@ -531,7 +543,7 @@ ENDS: list[tuple[str, list[Any], float | None]] = [
     ("rows older than fifteen days before the horizon", [hours(900, 800)], 5 + 15 * 24),
     ("a row fifteen days before the horizon", [hours(5 + 15 * 24)], 5 + 15 * 24),
     ("the last window like any other", [hours(900), window_end(800), hours(20)], 20),
-    ("only rows read once more", [hours(20, chain="again")], None),
+    ("only rows read once more", [hours(20, list_name="again")], None),
 ]  # fmt: skip
 
 
@@ -622,7 +634,7 @@ def test_no_bookmark_that_is_set_exceeds_the_horizon(
 def test_where_an_updated_pair_starts(
     before: Content | None, config: dict[str, Any], start: Start
 ) -> None:
-    assert Updated().start(pair_of(before, time_field="updated_at", **config)) == start
+    assert Updated().start(pair_of(before, replication_key="updated_at", **config)) == start
 
 
 def test_the_start_date_of_an_updated_pair_is_remembered() -> None:
@@ -669,7 +681,7 @@ def payouts(bookmark: float, known: float | None = None) -> Content:
 def test_recent_payouts_are_read_again(
     before: Content | None, config: dict[str, Any], low: int | None
 ) -> None:
-    assert PAYOUTS.start(pair_of(before, time_field="updated_at", **config)).low == low
+    assert PAYOUTS.start(pair_of(before, replication_key="updated_at", **config)).low == low
 
 
 def test_up_to_when_payouts_are_known_is_remembered_by_complete_reads() -> None:
@@ -709,7 +721,8 @@ def test_up_to_when_payouts_are_known_is_remembered_by_complete_reads() -> None:
 )
 def test_when_a_list_is_read_whole(nullable: bool, before: Content | None, whole: bool) -> None:
     assert (
-        Updated().start(pair_of(before, time_field="updated_at", nullable=nullable)).whole is whole
+        Updated().start(pair_of(before, replication_key="updated_at", nullable=nullable)).whole
+        is whole
     )
 
 
@@ -724,7 +737,7 @@ def test_rows_without_a_time_are_remembered() -> None:
 def test_rows_without_a_time_move_no_bookmark() -> None:
     content = after_windows([page(None, None)], nullable=True, complete=True)
     assert content == updated(None, null_times=True, whole_read_at=ago(0))
-    assert Updated().start(pair_of(content, time_field="updated_at", nullable=True)).whole
+    assert Updated().start(pair_of(content, replication_key="updated_at", nullable=True)).whole
 
 
 def test_a_whole_read_is_remembered_once_it_is_complete() -> None:
@@ -749,17 +762,19 @@ def test_a_platform_that_shows_rows_without_a_time_unexpectedly_is_remembered() 
 def test_what_has_grown_is_read_again_from_its_start() -> None:
     before = updated(CUTOFF - 10 * HOUR)
     assert (
-        Updated().start(pair_of(before, time_field="updated_at", batches=(2, 2))).resumed
+        Updated().start(pair_of(before, replication_key="updated_at", batches=(2, 2))).resumed
         == CUTOFF - 10 * HOUR
     )
-    assert Updated().start(pair_of(before, time_field="updated_at", batches=(2, 3))) == Start(
+    assert Updated().start(pair_of(before, replication_key="updated_at", batches=(2, 3))) == Start(
         None, None
     )
     start = Updated().start(
-        pair_of(before, time_field="updated_at", batches=(2, 3), start_date="1970-01-02")
+        pair_of(before, replication_key="updated_at", batches=(2, 3), start_date="1970-01-02")
     )
     assert start == Start(DAY, None)
-    assert Updated().progress(pair_of(before, time_field="updated_at", batches=(2, 3))).full_read
+    assert (
+        Updated().progress(pair_of(before, replication_key="updated_at", batches=(2, 3))).full_read
+    )
 
 
 def test_the_old_bookmark_of_what_has_grown_is_gone_until_windows_set_a_new_one() -> None:
@@ -778,12 +793,12 @@ def test_the_old_bookmark_of_what_has_grown_is_gone_until_windows_set_a_new_one(
 def after_children(
     items: Sequence[Any], before: Content | None = None, *, complete: bool = True, **options: Any
 ) -> Any:
-    progress = ChildrenProgress(pair_of(before, **options))
+    progress = SyncedPerParentProgress(pair_of(before, **options))
     for item in items:
         progress.see(item)
     if complete:
         progress.finish()
-    return progress.partition()
+    return progress.partition_state()
 
 
 def marks(*parents: str) -> str:

@@ -15,9 +15,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_rutter.pages import ENCODER, decode_value
-from tap_rutter.records import Conformer, Record, Repairs, Shape, decode_row, derived_key
-from tap_rutter.schemas import (
+from tap_rutter.api.pages import ENCODER, decode_value
+from tap_rutter.records.conform import (
+    Conformer,
+    FieldTypes,
+    Record,
+    Repairs,
+    decode_row,
+    derived_key,
+)
+from tap_rutter.schema.document import (
     ARRAY,
     BOOLEAN,
     DATE_TIME,
@@ -30,7 +37,7 @@ from tap_rutter.schemas import (
     record_schema,
 )
 
-KEY = ("connection_id", "id")
+REPLICATION_KEY = ("connection_id", "id")
 LEAVES = {
     "text": STRING,
     "number": NUMBER,
@@ -47,8 +54,8 @@ OUTER = {
     "additionalProperties": True,
 }
 FIELDS = {"id": STRING, **LEAVES, "outer": OUTER, "platform_id": STRING, "email": STRING}
-SCHEMA = record_schema(FIELDS, KEY)
-CONFORMER = Conformer("invoices", Shape.of(SCHEMA), KEY)
+SCHEMA = record_schema(FIELDS, REPLICATION_KEY)
+CONFORMER = Conformer("invoices", FieldTypes.of(SCHEMA), REPLICATION_KEY)
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 
 REPLACED = "\ufffd"
@@ -338,7 +345,7 @@ def test_the_connection_is_the_first_field() -> None:
 
 
 def test_a_stream_without_connections_gets_none() -> None:
-    conformer = Conformer("connections", Shape.of(SCHEMA), ("id",))
+    conformer = Conformer("connections", FieldTypes.of(SCHEMA), ("id",))
     assert conformer.conform({"id": "1"}, None, Repairs()) == {"id": "1"}
 
 
@@ -348,7 +355,7 @@ def test_odd_names_are_kept(name: str) -> None:
 
 
 def test_rows_that_the_tap_makes_hold_nothing_but_their_columns() -> None:
-    conformer = Conformer("statuses", Shape.of(SCHEMA), KEY, closed=True)
+    conformer = Conformer("statuses", FieldTypes.of(SCHEMA), REPLICATION_KEY, closed=True)
     row = {"id": "1", "text": "x", "flag": "no", "new": 1, "access_token": "secret"}
     record = conformer.conform(row, "c1", Repairs())
     assert record == {"connection_id": "c1", "id": "1", "text": "x", "flag": None}
@@ -357,7 +364,9 @@ def test_rows_that_the_tap_makes_hold_nothing_but_their_columns() -> None:
 @pytest.mark.parametrize("empty", [None, ""])
 def test_no_key_is_empty_in_rows_that_the_tap_makes(empty: str | None) -> None:
     schema = record_schema({"currency": STRING, "id": STRING}, ("connection_id", "currency"))
-    conformer = Conformer("report", Shape.of(schema), ("connection_id", "currency"), closed=True)
+    conformer = Conformer(
+        "report", FieldTypes.of(schema), ("connection_id", "currency"), closed=True
+    )
     counts = Repairs()
     record = conformer.conform({"currency": empty, "id": "1"}, "c", counts)
     assert DERIVED.fullmatch(record["currency"])
@@ -438,7 +447,7 @@ STATEMENTS = ("connection_id", "start_date")
 def statement(row: Mapping[str, Any], connection_id: str = "c1") -> tuple[Record, Repairs]:
     """The record of a row that is keyed by a point in time."""
     fields = {"start_date": DATE_TIME, "end_date": DATE_TIME, "total": {"type": ["string", "null"]}}
-    shape = Shape.of(record_schema(fields, STATEMENTS))
+    shape = FieldTypes.of(record_schema(fields, STATEMENTS))
     counts = Repairs()
     record = Conformer("statements", shape, STATEMENTS).conform(row, connection_id, counts)
     return record, counts

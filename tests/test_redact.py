@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from singer_sdk.logging import StructuredFormatter
 
 from tap_rutter import redact
-from tap_rutter.errors import PairFailed
+from tap_rutter.errors import PartitionFailed
 from tap_rutter.redact import (
     HIDDEN,
     SECRET_FIELD,
@@ -211,7 +211,7 @@ def test_names_that_say_secret(name: str, is_secret: bool) -> None:
 
 
 def test_the_text_of_an_error_holds_no_secret() -> None:
-    error = PairFailed(f"/orders failed with {TOKEN}", reason="refused", code=f"BAD {TOKEN}")
+    error = PartitionFailed(f"/orders failed with {TOKEN}", reason="refused", code=f"BAD {TOKEN}")
     assert error.message == str(error) == f"/orders failed with {HIDDEN}"
     assert error.code == f"BAD {HIDDEN}"
     assert TOKEN not in repr(error)

@@ -16,7 +16,7 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json
 
-from tap_rutter.pace import Pace
+from tap_rutter.api.throttle import Throttle
 from tap_rutter.simulator import Connection, Simulator, World
 
 BILLS, PATH = "accounting_bills", "/accounting/bills"
@@ -253,17 +253,17 @@ def test_a_429_lowers_the_requests_in_flight_and_calm_raises_them_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits: list[int] = []
-    answered, too_fast = Pace.answered, Pace.too_fast
+    answered, too_fast = Throttle.answered, Throttle.too_fast
 
-    def noting(told: Callable[[Pace], None]) -> Callable[[Pace], None]:
-        def note(pace: Pace) -> None:
-            told(pace)
-            limits.append(pace.limit)
+    def noting(told: Callable[[Throttle], None]) -> Callable[[Throttle], None]:
+        def note(throttle: Throttle) -> None:
+            told(throttle)
+            limits.append(throttle.limit)
 
         return note
 
-    monkeypatch.setattr(Pace, "answered", noting(answered))
-    monkeypatch.setattr(Pace, "too_fast", noting(too_fast))
+    monkeypatch.setattr(Throttle, "answered", noting(answered))
+    monkeypatch.setattr(Throttle, "too_fast", noting(too_fast))
     world = World(5, history_days=30)
     for _ in range(40):
         world.add_connection("QUICKBOOKS", counts={PATH: 1})

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_rutter.records import Shape
-from tap_rutter.schemas import (
+from tap_rutter.records.conform import FieldTypes
+from tap_rutter.schema.document import (
     ARRAY,
     BOOLEAN,
     DATE_TIME,
@@ -29,7 +29,7 @@ from tap_rutter.schemas import (
 from tap_rutter.versions import SUPPORTED
 
 Json = dict[str, Any]
-KEY = ("connection_id", "id")
+REPLICATION_KEY = ("connection_id", "id")
 
 
 def described(**components: Json) -> Document:
@@ -150,7 +150,7 @@ def test_what_a_description_tells_of_endpoints() -> None:
 
 
 def test_the_schema_of_a_record() -> None:
-    schema = record_schema({"name": STRING, "id": STRING, "at": DATE_TIME}, KEY)
+    schema = record_schema({"name": STRING, "id": STRING, "at": DATE_TIME}, REPLICATION_KEY)
     assert list(schema["properties"]) == ["connection_id", "id", "name", "at", EXTRA, ISSUES]
     assert schema["additionalProperties"] is True
     fields = schema["properties"]
@@ -176,22 +176,22 @@ def test_a_stream_without_connections_has_no_such_column() -> None:
 
 
 def test_a_key_that_the_description_lacks_is_text() -> None:
-    assert record_schema({}, KEY)["properties"]["id"]["type"] == ["string"]
+    assert record_schema({}, REPLICATION_KEY)["properties"]["id"]["type"] == ["string"]
 
 
 def test_rows_that_the_tap_makes_have_no_unknown_fields_to_keep() -> None:
-    assert {EXTRA, ISSUES}.isdisjoint(record_schema({}, KEY, made=True)["properties"])
+    assert {EXTRA, ISSUES}.isdisjoint(record_schema({}, REPLICATION_KEY, made=True)["properties"])
 
 
 def test_making_a_schema_changes_nothing_that_it_is_made_of() -> None:
     properties = {"id": dict(STRING), "updated_at": dict(DATE_TIME)}
-    record_schema(properties, KEY)
+    record_schema(properties, REPLICATION_KEY)
     assert properties == {"id": STRING, "updated_at": DATE_TIME}
     assert STRING == {"type": ["string", "null"]}
 
 
 def test_schema_messages_leave_nested_objects_open() -> None:
-    schema = record_schema({"billing": OPEN_ADDRESS, "name": STRING}, KEY)
+    schema = record_schema({"billing": OPEN_ADDRESS, "name": STRING}, REPLICATION_KEY)
     left = opened(schema)["properties"]
     assert left["billing"] == OBJECT
     assert left["name"] == STRING
@@ -219,9 +219,9 @@ def test_every_component_becomes_a_schema_by_the_rules(version: str) -> None:
     pinned = document(version)
     assert len(pinned.components) > 100
     for component in pinned.components:
-        schema = record_schema(pinned.properties(component), KEY)
+        schema = record_schema(pinned.properties(component), REPLICATION_KEY)
         jsonschema.Draft7Validator.check_schema(schema)
-        Shape.of(schema)
+        FieldTypes.of(schema)
         for path, field in fields_of(schema, component):
             kinds = [kind for kind in field["type"] if kind != "null"]
             assert len(kinds) == 1, path
@@ -243,6 +243,6 @@ values = st.recursive(
 @given(st.dictionaries(st.sampled_from(["new", "billing", "id"]), values, max_size=3))
 def test_a_schema_forbids_no_new_field(row: Json) -> None:
     record = {"connection_id": "c", "id": "1", "new": row.get("new"), "billing": {"new": row}}
-    schema = record_schema({"billing": OPEN_ADDRESS}, KEY)
+    schema = record_schema({"billing": OPEN_ADDRESS}, REPLICATION_KEY)
     jsonschema.Draft7Validator(schema).validate(record)
     jsonschema.Draft7Validator(opened(schema)).validate(record)

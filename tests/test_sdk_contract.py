@@ -16,12 +16,12 @@ from singer_sdk.singerlib.encoding import GenericSingerWriter
 from singer_sdk.streams._state import StreamStateManager
 from support.singer import Json, catalog_of, discovered, settings, sync
 
-from tap_rutter.paging import CursorPaginator
+from tap_rutter.api.paging import CursorPaginator
 from tap_rutter.simulator import Simulator, World
-from tap_rutter.state import PartitionStateManager
 from tap_rutter.streams.base import RutterStream
+from tap_rutter.sync.state import PartitionStateManager
+from tap_rutter.sync.writer import BlockWriter
 from tap_rutter.tap import TapRutter
-from tap_rutter.writer import BlockWriter
 
 STREAM = "accounting_vendors"
 
@@ -94,7 +94,7 @@ def test_the_sdks_loop_comes_to_our_emitter(world: World, monkeypatch: pytest.Mo
         del self
         called.append(stream.name)
 
-    monkeypatch.setattr("tap_rutter.run.Run.emit", emit)
+    monkeypatch.setattr("tap_rutter.sync.run.Run.emit", emit)
     with Simulator(world) as simulator:
         sync(simulator, STREAM, "commerce_orders")
     assert called == [STREAM, "commerce_orders"]

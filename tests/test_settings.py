@@ -23,7 +23,7 @@ def checked(*, with_credentials: bool = True, **config: Any) -> Settings:
     )
 
 
-def refusal(**config: Any) -> str:
+def error_for_response(**config: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         checked(**config)
     return caught.value.message
@@ -275,7 +275,7 @@ BAD: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), BAD)
 def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: Any) -> None:
-    message = refusal(**{name: value})
+    message = error_for_response(**{name: value})
     assert f"'{name}'" in message
     assert WORD not in message
     assert "17171717" not in message
@@ -285,7 +285,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_setting(name: str, value: Any
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_every_setting_is_checked(name: str) -> None:
     assert name in {entry for entry, _ in BAD}
-    assert name in refusal(**{name: object()})
+    assert name in error_for_response(**{name: object()})
 
 
 @pytest.mark.parametrize(
@@ -298,14 +298,14 @@ def test_every_setting_is_checked(name: str) -> None:
     ],
 )
 def test_an_unknown_choice_is_answered_with_the_known_ones(name: str, known: list[str]) -> None:
-    message = refusal(**{name: [WORD] if name == "optional_streams" else WORD})
+    message = error_for_response(**{name: [WORD] if name == "optional_streams" else WORD})
     assert all(choice in message for choice in known)
 
 
 @pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_missing_keys_say_where_to_set_them(name: str, value: str | None) -> None:
-    message = refusal(**{name: value})
+    message = error_for_response(**{name: value})
     assert f"'{name}'" in message
     assert f"TAP_RUTTER_{name.upper()}" in message
 
@@ -322,7 +322,7 @@ def test_discovery_needs_no_keys_but_checks_the_rest() -> None:
     [("emit_activate_version_messages", True), ("batch_config", {"encoding": {"format": WORD}})],
 )
 def test_what_would_break_a_promise_is_refused(name: str, value: Any) -> None:
-    message = refusal(**{name: value})
+    message = error_for_response(**{name: value})
     assert f"'{name}'" in message
     assert WORD not in message
 

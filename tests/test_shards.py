@@ -10,7 +10,7 @@ from support.meltano import Project, from_to
 from support.singer import environment, run
 from support.warehouse import read_tables
 
-from tap_rutter.connections import shard_of
+from tap_rutter.connections.selection import shard_of
 from tap_rutter.demo.database import Database
 from tap_rutter.simulator import Simulator, World
 

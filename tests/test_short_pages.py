@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from test_short_way import (
     ANYTHING,
-    KEY,
     MOMENT,
+    REPLICATION_KEY,
     TEXTS,
     TIMES,
     VAST,
@@ -28,14 +28,14 @@ from test_short_way import (
     ways,
 )
 
-from tap_rutter.client import Answer
-from tap_rutter.delivery import Delivery, Line
-from tap_rutter.pages import ENCODER, ListDecoder, Page
-from tap_rutter.reading import Pair
-from tap_rutter.records import Repairs, decode_row
-from tap_rutter.report import PairReport
-from tap_rutter.schemas import is_any
-from tap_rutter.short import ShortWay, _are_final, is_clean
+from tap_rutter.api.client import Response
+from tap_rutter.api.pages import ENCODER, ListDecoder, Page
+from tap_rutter.records.conform import Repairs, decode_row
+from tap_rutter.records.fast_path import FastPath, _are_final, is_clean
+from tap_rutter.replication.base import Partition
+from tap_rutter.schema.document import is_any
+from tap_rutter.sync.delivery import Delivery, Line
+from tap_rutter.sync.report import PartitionReport
 
 MOMENTS = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30))
 FORMS = {
@@ -107,8 +107,8 @@ def parted(page: Page) -> Page:
 def test_a_page_checked_at_once_is_the_same_page(given_page: tuple[str, str, bytes]) -> None:
     component, field, content = given_page
     _, short, conformer = ways(component)
-    answer = Answer(content, 5)
-    whole = ListDecoder("rows", field, where="/rows", short_way=short)(answer)
+    answer = Response(content, 5)
+    whole = ListDecoder("rows", field, where="/rows", fast_path=short)(answer)
     assert parted(whole) == parted(ListDecoder("rows", field, where="/rows")(answer))
     event(f"final: {whole.is_final}, rows: {bool(whole.raws)}")
     if not (whole.is_final and whole.raws):
@@ -122,9 +122,9 @@ def test_a_page_checked_at_once_is_the_same_page(given_page: tuple[str, str, byt
         assert decimals(written) == decimals(line.of(ENCODER.encode(conformed)))
 
 
-def page_of(*rows: Any, form: ShortWay) -> Page:
+def page_of(*rows: Any, form: FastPath) -> Page:
     content = json.dumps({"rows": rows}, separators=(",", ":"), ensure_ascii=False).encode()
-    return ListDecoder("rows", "updated_at", where="/rows", short_way=form)(Answer(content, 5))
+    return ListDecoder("rows", "updated_at", where="/rows", fast_path=form)(Response(content, 5))
 
 
 GOOD = {"id": "a", "updated_at": "2026-03-02T09:30:00.000Z", "name": "Göteborg"}
@@ -163,19 +163,19 @@ def test_one_odd_row_keeps_a_page_from_being_final(odd: dict[str, Any]) -> None:
 @pytest.mark.parametrize("column", ["total_price", "line_items"])
 def test_one_vast_number_keeps_a_page_from_being_final(number: str, column: str) -> None:
     _, short, _ = ways("Order")
-    decode = ListDecoder("rows", None, where="/rows", short_way=short)
+    decode = ListDecoder("rows", None, where="/rows", fast_path=short)
     value = Bare(number) if column == "total_price" else [{"n": [Bare(number)]}]
     rows = [GOOD, GOOD | {column: value}, GOOD | {"total_price": 1.5}]
-    page = decode(Answer(json_text({"rows": rows}).replace("\n", "").encode(), 5))
+    page = decode(Response(json_text({"rows": rows}).replace("\n", "").encode(), 5))
     assert not page.is_final
     assert len(page.raws) == 3
 
 
 def test_rows_that_are_no_utf_8_keep_a_page_from_being_final() -> None:
     _, short, _ = ways("Order")
-    decode = ListDecoder("rows", None, where="/rows", short_way=short)
+    decode = ListDecoder("rows", None, where="/rows", fast_path=short)
     content = b'{"rows":[{"id":"a","line_items":["\xff"]}]}'
-    page = decode(Answer(content, 5))
+    page = decode(Response(content, 5))
     assert not page.is_final
     assert not page.is_clean
 
@@ -184,7 +184,7 @@ def test_rows_that_are_no_utf_8_keep_a_page_from_being_final() -> None:
 @given(st.lists(st.one_of(TIMES, MOMENTS.map(FORMS["mixed"]), TEXTS), min_size=1, max_size=3))
 def test_times_that_are_final_together_are_final_one_by_one(texts: list[str]) -> None:
     schema = {"properties": {"at": {"type": ["string"], "format": "date-time"}}}
-    row = ShortWay(schema, KEY)
+    row = FastPath(schema, REPLICATION_KEY)
     if not _are_final(texts):
         return
     for text in texts:
@@ -200,9 +200,9 @@ def test_threads_may_come_to_a_streams_first_page_together() -> None:
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(100):
-            short, together = ShortWay(schema, KEY), threading.Barrier(8)
+            short, together = FastPath(schema, REPLICATION_KEY), threading.Barrier(8)
 
-            def read(short: ShortWay = short, together: threading.Barrier = together) -> int:
+            def read(short: FastPath = short, together: threading.Barrier = together) -> int:
                 together.wait()
                 return len(short.rows_of(content, "rows") or ())
 
@@ -229,7 +229,7 @@ class Written:
 @pytest.mark.parametrize("dropped", [(), ("name",)])
 def test_a_page_is_delivered_as_its_rows_would_be_one_by_one(dropped: tuple[str, ...]) -> None:
     schema, _, conformer = ways("Order")
-    short = ShortWay(schema, KEY, without=dropped)
+    short = FastPath(schema, REPLICATION_KEY, without=dropped)
     rows = [GOOD | {"id": name, "total_price": 1.5} for name in "abcab"]
     page = page_of(*rows, form=short)
     assert page.is_final
@@ -241,9 +241,9 @@ def test_a_page_is_delivered_as_its_rows_would_be_one_by_one(dropped: tuple[str,
     ):
         writer = Written()
         delivery = Delivery(cast("Any", SimpleNamespace(writer=writer)))
-        stream = SimpleNamespace(name="orders", short_way=short, conformer=conformer)
-        pair = cast("Pair", SimpleNamespace(connection=SimpleNamespace(id="c1")))
-        report = PairReport("c1", "orders", 0)
+        stream = SimpleNamespace(name="orders", fast_path=short, conformer=conformer)
+        pair = cast("Partition", SimpleNamespace(connection=SimpleNamespace(id="c1")))
+        report = PartitionReport("c1", "orders", 0)
         delivery.page(cast("Any", stream), entry, pair, report, write=True)
         assert report.rows == delivery.total == 5
         delivered.append(writer.lines)

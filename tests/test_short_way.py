@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from support.singer import catalog_of, run_tap, sync
 from support.singer import settings as configured
 
-from tap_rutter.delivery import Line
-from tap_rutter.pages import ENCODER
-from tap_rutter.records import Conformer, Repairs, Shape, decode_row
-from tap_rutter.schemas import document, is_any, record_schema
-from tap_rutter.short import ShortWay, is_clean
+from tap_rutter.api.pages import ENCODER
+from tap_rutter.records.conform import Conformer, FieldTypes, Repairs, decode_row
+from tap_rutter.records.fast_path import FastPath, is_clean
+from tap_rutter.schema.document import document, is_any, record_schema
 from tap_rutter.simulator import Simulator, standard_world
+from tap_rutter.sync.delivery import Line
 
 MOMENT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 STREAMS = (
@@ -31,7 +31,7 @@ STREAMS = (
     "Employee",
     "CompanyInfo",
 )
-KEY = ("connection_id", "id")
+REPLICATION_KEY = ("connection_id", "id")
 
 
 class Bare(str):
@@ -39,12 +39,16 @@ class Bare(str):
 
 
 @cache
-def ways(component: str) -> tuple[dict[str, Any], ShortWay, Conformer]:
+def ways(component: str) -> tuple[dict[str, Any], FastPath, Conformer]:
     """A component's schema and the two ways of its rows."""
     pinned = document("2024-08-31")
     name = component if component in pinned.components else "HrisEmployee"
-    schema = record_schema(pinned.properties(name), KEY)
-    return schema, ShortWay(schema, KEY), Conformer("stream", Shape.of(schema), KEY)
+    schema = record_schema(pinned.properties(name), REPLICATION_KEY)
+    return (
+        schema,
+        FastPath(schema, REPLICATION_KEY),
+        Conformer("stream", FieldTypes.of(schema), REPLICATION_KEY),
+    )
 
 
 TIMES = st.one_of(
@@ -192,7 +196,7 @@ def test_an_ordinary_row_does_take_the_short_way(component: str) -> None:
 
 def test_deselected_fields_stay_behind_on_the_short_way() -> None:
     schema, _, _ = ways("Order")
-    short = ShortWay(schema, KEY, without=["status", "line_items"])
+    short = FastPath(schema, REPLICATION_KEY, without=["status", "line_items"])
     raw = b'{"id":"a","status":"paid","line_items":[{"x":1}],"total_price":1.10}'
     assert short.passes(raw)
     line = Line("stream", "c1", MOMENT).of_raw(short.selected(raw))

@@ -19,7 +19,7 @@ from tap_rutter.simulator import Connection, Simulator, World, standard_world
 
 
 @dataclass
-class Reply:
+class RawResponse:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -52,14 +52,14 @@ class Client:
         headers: dict[str, str] | None = None,
         method: str = "GET",
         **params: Any,
-    ) -> Reply:
+    ) -> RawResponse:
         if connection is not None:
             params["access_token"] = connection.access_token
         target = "/versioned" + path + ("?" + urlencode(params) if params else "")
         self._http.request(method, target, headers=self.headers if headers is None else headers)
         answer = self._http.getresponse()
         names = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(answer.status, names, answer.read())
+        return RawResponse(answer.status, names, answer.read())
 
     def pages(self, path: str, connection: Connection, **params: Any) -> list[list[dict[str, Any]]]:
         """The rows of all pages; every page must have another cursor than the one before."""
@@ -102,7 +102,7 @@ def of(world: World, platform: str, status: str | None = None) -> Connection:
     )
 
 
-def code(reply: Reply) -> tuple[int, str]:
+def code(reply: RawResponse) -> tuple[int, str]:
     body = reply.json
     assert set(body) == {"error_type", "error_code", "error_message", "error_metadata"}
     return reply.status, body["error_code"]

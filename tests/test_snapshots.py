@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.pairs import GONE, asked, status
+from support.partitions import GONE, asked, status
 from support.singer import Json, sync
 
-from tap_rutter.pace import Pace
+from tap_rutter.api.throttle import Throttle
 from tap_rutter.simulator import Connection, Simulator, World
 
 
@@ -389,7 +389,7 @@ def test_enrichments_that_come_later_are_waited_for(monkeypatch: pytest.MonkeyPa
     connection = world.add_connection("QUICKBOOKS", counts={path: 4})
     world.switches.set("async_response", True)
     waits: list[float] = []
-    monkeypatch.setattr(Pace, "sleep", lambda _, seconds: waits.append(seconds))
+    monkeypatch.setattr(Throttle, "sleep", lambda _, seconds: waits.append(seconds))
     stream = "supplier_enablement_enrichments"
     with Simulator(world) as simulator:
         rows = sync(simulator, stream).records[stream]

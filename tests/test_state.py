@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_rutter.connections.sync_status import History
 from tap_rutter.errors import ConfigError
-from tap_rutter.facts import History
-from tap_rutter.state import Bookmarks, PartitionStateManager, check_shape
+from tap_rutter.sync.state import Bookmarks, PartitionStateManager, check_shape
 
 T1, T2 = "2024-01-31T10:00:00.000Z", "2024-01-31T12:00:00.000Z"
 
@@ -59,7 +59,7 @@ def test_nothing_is_created_by_asking(given_state: dict[str, Any]) -> None:
     for stream in ("invoices", "bills", "connections"):
         for connection in ("a", "z"):
             bookmarks.get(stream, connection)
-            bookmarks.before(stream, connection)
+            bookmarks.input_state(stream, connection)
             bookmarks.history(connection)
     assert given_state == before
     assert not bookmarks.changed
@@ -92,9 +92,9 @@ def test_what_the_run_was_given_never_changes(given_state: dict[str, Any]) -> No
     bookmarks.put("invoices", "a", content(T2))
     bookmarks.put("invoices", "b", None)
     bookmarks.put("invoices", "c", content(T2))
-    assert bookmarks.before("invoices", "a") == partition("a")
-    assert bookmarks.before("invoices", "b") == partition("b", extra={"kept": True})
-    assert bookmarks.before("invoices", "c") is None
+    assert bookmarks.input_state("invoices", "a") == partition("a")
+    assert bookmarks.input_state("invoices", "b") == partition("b", extra={"kept": True})
+    assert bookmarks.input_state("invoices", "c") is None
 
 
 def test_the_same_bookmark_again_changes_nothing(given_state: dict[str, Any]) -> None:
@@ -192,7 +192,7 @@ def test_the_state_shows_what_was_put_and_keeps_the_rest(
             wanted = expected.get((stream, connection))
             full = wanted and {"context": {"connection_id": connection}, **wanted}
             assert bookmarks.get(stream, connection) == full
-            assert again.before(stream, connection) == full
+            assert again.input_state(stream, connection) == full
 
 
 # ---- history

@@ -17,7 +17,7 @@ import pytest
 from soak.tapping import run
 from support.meltano import Project
 
-from tap_rutter.connections import shard_of
+from tap_rutter.connections.selection import shard_of
 from tap_rutter.errors import ConfigError
 from tap_rutter.simulator import Simulator, World
 
@@ -186,7 +186,7 @@ def test_a_state_every_ten_seconds_and_at_the_end(simulator: Simulator) -> None:
     # Every look at the clock is a second later.
     seconds = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
-    with mock.patch("tap_rutter.delivery.time", clock):
+    with mock.patch("tap_rutter.sync.delivery.time", clock):
         output = run(simulator, STREAMS, page_size=2)
     places = [place for place, _ in output.states]
     assert len(places) > 3

@@ -7,9 +7,9 @@ import logging
 import pytest
 from support.singer import run_tap, settings, sync
 
-from tap_rutter import delivery
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.streams import STREAMS
+from tap_rutter.sync import delivery
 
 CONNECTIONS = 60
 # 5 MiB for 5,000 connections.

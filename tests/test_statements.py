@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
-from support.pairs import bookmark
+from support.partitions import bookmark
 from support.singer import Json, Messages, sync
 
-from tap_rutter.pace import Pace
+from tap_rutter.api.throttle import Throttle
 from tap_rutter.simulator import Connection, Simulator, World
 
 PATHS = {
@@ -480,8 +480,8 @@ def asked_seconds() -> Iterator[list[float]]:
     seconds: list[float] = []
     clock = SimpleNamespace(monotonic=lambda: float(sum(seconds)))
     with (
-        mock.patch.object(Pace, "sleep", lambda _, wait: seconds.append(wait)),
-        mock.patch("tap_rutter.jobs.time", clock),
+        mock.patch.object(Throttle, "sleep", lambda _, wait: seconds.append(wait)),
+        mock.patch("tap_rutter.api.jobs.time", clock),
     ):
         yield seconds
 

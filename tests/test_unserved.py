@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from support.attempts import Attempt, attempt
 
-from tap_rutter.reading import Pair
+from tap_rutter.replication.base import Partition
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.simulator.request import Request
-from tap_rutter.support import Support
+from tap_rutter.sync.support import Support
 
 BILLS, BILLS_PATH = "accounting_bills", "/accounting/bills"
 ITEMS, ITEMS_PATH = "accounting_items", "/accounting/items"
@@ -87,7 +87,7 @@ def test_a_platform_that_answered_two_with_404_is_asked_no_more(
     judged = threading.Event()
     rules_out = Support.rules_out
 
-    def judge(support: Support, pair: Pair) -> bool:
+    def judge(support: Support, pair: Partition) -> bool:
         found = rules_out(support, pair)
         if pair.endpoint.name == BILLS and pair.connection.id == refused[-1]:
             judged.set()

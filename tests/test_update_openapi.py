@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_rutter.schemas import ANY
+from tap_rutter.schema.document import ANY
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ROOT / "tap_rutter" / "openapi"

@@ -24,7 +24,7 @@ def watched(simulator: Simulator, *, without_rich: bool = False, level: str = "I
     if without_rich:
         script = (
             "import sys; sys.modules['rich'] = sys.modules['rich.console'] = None;"
-            "from tap_rutter.main import main; main()"
+            "from tap_rutter.cli.tap_command import main; main()"
         )
         command = [sys.executable, "-c", script]
     said = bytearray()

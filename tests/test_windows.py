@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_rutter import times
-from tap_rutter.windows import Window, cut, length_for
+from tap_rutter.replication.windows import Window, cut, length_for
 
 MOMENTS = st.integers(min_value=-times.DAY, max_value=10_000 * times.DAY)
 LENGTHS = st.integers(min_value=-1, max_value=400 * times.DAY)

@@ -17,12 +17,12 @@ import pytest
 from support.attempts import attempt
 from support.singer import settings as configured
 
-from tap_rutter.client import Answer, UnreadableAnswer
-from tap_rutter.pages import ListDecoder
+from tap_rutter.api.client import Response, UnreadableResponse
+from tap_rutter.api.pages import ListDecoder
+from tap_rutter.api.transport import BrokenResponse, RawResponse, Transport
+from tap_rutter.records.fast_path import FastPath
 from tap_rutter.settings import Settings
-from tap_rutter.short import ShortWay
 from tap_rutter.simulator import Simulator, World
-from tap_rutter.wire import Broken, Reply, Wire
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 
@@ -63,16 +63,16 @@ def server(*answers: list[bytes]) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def wire(address: str) -> Wire:
+def wire(address: str) -> Transport:
     given = {"client_id": "id", "client_secret": "secret", "api_url": address}
-    return Wire(checked({**given, "request_timeout": 2}), lambda: False)
+    return Transport(checked({**given, "request_timeout": 2}), lambda: False)
 
 
 def checked(config: dict[str, Any]) -> Settings:
     return Settings.from_config(config, with_credentials=True, known_optional=())
 
 
-def ask(line: Wire) -> Reply:
+def ask(line: Transport) -> RawResponse:
     return line.get("/x", {}, end=time.monotonic() + 2)
 
 
@@ -80,7 +80,7 @@ def test_an_answer_that_is_only_announced_is_not_taken_for_the_next_ones() -> No
     late = b'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"late"'
     with server([b"HTTP/1.1 103 Early Hints\r\n\r\n", late], [GOOD]) as address:
         line = wire(address)
-        with pytest.raises(Broken, match="status 103"):
+        with pytest.raises(BrokenResponse, match="status 103"):
             ask(line)
         time.sleep(0.1)  # the answer itself has come by now, to a connection that is closed
         assert ask(line).content == b"{}"
@@ -101,7 +101,7 @@ def test_an_answer_that_is_only_announced_is_not_taken_for_the_next_ones() -> No
 def test_after_a_broken_answer_the_next_one_is_whole(answer: list[bytes]) -> None:
     with server(answer, [GOOD]) as address:
         line = wire(address)
-        with pytest.raises(Broken):
+        with pytest.raises(BrokenResponse):
             ask(line)
         assert ask(line).content == b"{}"
         line.close()
@@ -191,17 +191,17 @@ def test_a_page_nested_too_deeply_is_unreadable_and_may_pass() -> None:
     schema: dict[str, Any] = {
         "properties": {"id": {"type": ["string"]}, "line_items": {"type": ["array", "null"]}}
     }
-    short = ShortWay(schema, ("connection_id", "id"))
-    decode = ListDecoder("rows", None, where="/rows", short_way=short)
-    assert decode(Answer(nested(50), 1)).is_final
-    with pytest.raises(UnreadableAnswer):
-        decode(Answer(nested(100_000), 1))
+    short = FastPath(schema, ("connection_id", "id"))
+    decode = ListDecoder("rows", None, where="/rows", fast_path=short)
+    assert decode(Response(nested(50), 1)).is_final
+    with pytest.raises(UnreadableResponse):
+        decode(Response(nested(100_000), 1))
     assert not short.passes(nested(100_000))
 
 
 def test_a_configuration_reaches_the_wire(simulator: Simulator) -> None:
     config = configured(simulator, user_agent="lender/1.0", api_version="2024-08-31")
-    line = Wire(checked(config), lambda: False)
+    line = Transport(checked(config), lambda: False)
     assert line.get("/connections", {"status": "any"}, end=time.monotonic() + 5).status == 200
     line.close()
     [request] = simulator.requests

@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 
 from tap_rutter.streams import (
-    account,
     accounting,
     ads,
     attachments,
     banking,
     commerce,
-    figures,
     hris,
+    metrics,
+    organization,
     statements,
-    suppliers,
+    supplier_enablement,
 )
 from tap_rutter.streams.base import RutterStream
 
@@ -23,12 +23,12 @@ _FAMILIES = (
     statements,
     attachments,
     commerce,
-    figures,
+    metrics,
     banking,
     hris,
     ads,
-    suppliers,
-    account,
+    supplier_enablement,
+    organization,
 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tap_rutter.kinds.snapshot import Snapshot
-from tap_rutter.kinds.synced import Synced
+from tap_rutter.replication.snapshot import Snapshot
+from tap_rutter.replication.synced import Synced
 from tap_rutter.streams.base import SnapshotStream, SyncedStream
 
 
@@ -126,7 +126,7 @@ class Expenses(SyncedStream):
     rutter_object = "expense"
     event_resource = "EXPENSE"
     # Without expense_type the API leaves refunds out.
-    kind = Synced(
+    replication = Synced(
         passes={"expense": {"expense_type": "expense"}, "refund": {"expense_type": "refund"}}
     )
 
@@ -351,13 +351,13 @@ class CompanyInfo(SnapshotStream):
     component = "CompanyInfo"
     rutter_object = "company_info"
     event_resource = "COMPANY_INFO"
-    kind = Snapshot(single=True)
+    replication = Snapshot(single=True)
 
 
 class AgingSummaries(SnapshotStream):
     """What is owed, by how long it has been due."""
 
-    kind = Snapshot(single=True)
+    replication = Snapshot(single=True)
 
 
 class ApAgingReportSummaries(AgingSummaries):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tap_rutter.kinds.children import SyncedChildren
-from tap_rutter.kinds.parented import Parents
+from tap_rutter.replication.per_parent import Parents
+from tap_rutter.replication.synced_per_parent import SyncedPerParent
 from tap_rutter.streams.base import SyncedStream
 
 
@@ -29,7 +29,7 @@ class CampaignDailies(SyncedStream):
     name = "ads_campaign_dailies"
     path = "/ads/campaigns/dailies"
     component = "AdsCampaignDaily"
-    kind = SyncedChildren(
+    replication = SyncedPerParent(
         parents=Parents("/ads/campaigns", "campaigns"),
         parameter="id",
         column="campaign_id",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from tap_rutter.kinds.parented import Parents, PerParent
-from tap_rutter.pages import Page
-from tap_rutter.reading import Kind, Pair
-from tap_rutter.schemas import JSONSchema
+from tap_rutter.api.pages import Page
+from tap_rutter.replication.base import Partition, Replication
+from tap_rutter.replication.per_parent import Parents, PerParent
+from tap_rutter.schema.document import JSONSchema
 from tap_rutter.streams.base import RutterStream, text_columns, time_columns
 
 
@@ -16,8 +16,8 @@ class AttachmentStream(RutterStream):
     """Attachments of one kind of parent: one request for each parent that has changed."""
 
     component = "Attachment"
-    key = ("connection_id", "parent_id", "id")
-    time_field = "parent_last_synced_at"
+    primary_keys = ("connection_id", "parent_id", "id")
+    replication_key = "parent_last_synced_at"
     is_optional = True
     rutter_object = "attachment"
 
@@ -33,21 +33,23 @@ class AttachmentStream(RutterStream):
         }
         return {**parent, **own}
 
-    def shape(self, row: dict[str, Any], page: Page, pair: Pair | None) -> Iterable[dict[str, Any]]:
+    def transform_row(
+        self, row: dict[str, Any], page: Page, partition: Partition | None
+    ) -> Iterable[dict[str, Any]]:
         """The row without the link to the file, unless asked for: it opens the file to anyone."""
         if not self.tap.settings.attachment_urls:
             row.pop("file_url", None)
-        return super().shape(row, page, pair)
+        return super().transform_row(row, page, partition)
 
 
 def _attachments(
     parents: str, parent_type: str, passes: Sequence[Mapping[str, str]] = ({},)
-) -> Kind:
+) -> Replication:
     """How the attachments of one kind of parent are read."""
     return PerParent(
         parents=Parents(f"/accounting/{parents}", parents, passes),
         path=f"/accounting/{parents}/{{id}}/attachments",
-        context=lambda parent: {
+        request_values=lambda parent: {
             "parent_id": parent["id"],
             "parent_type": parent_type,
             "parent_last_synced_at": parent.get("last_synced_at"),
@@ -61,7 +63,7 @@ class BillAttachments(AttachmentStream):
 
     name = "accounting_bill_attachments"
     path = "/accounting/bills/{id}/attachments"
-    kind: ClassVar[Kind] = _attachments("bills", "bill")
+    replication: ClassVar[Replication] = _attachments("bills", "bill")
 
 
 class ExpenseAttachments(AttachmentStream):
@@ -70,7 +72,7 @@ class ExpenseAttachments(AttachmentStream):
     name = "accounting_expense_attachments"
     path = "/accounting/expenses/{id}/attachments"
     # Without expense_type the API leaves refunds out.
-    kind: ClassVar[Kind] = _attachments(
+    replication: ClassVar[Replication] = _attachments(
         "expenses", "expense", ({"expense_type": "expense"}, {"expense_type": "refund"})
     )
 
@@ -80,7 +82,7 @@ class InvoiceAttachments(AttachmentStream):
 
     name = "accounting_invoice_attachments"
     path = "/accounting/invoices/{id}/attachments"
-    kind: ClassVar[Kind] = _attachments("invoices", "invoice")
+    replication: ClassVar[Replication] = _attachments("invoices", "invoice")
 
 
 class JournalEntryAttachments(AttachmentStream):
@@ -88,7 +90,7 @@ class JournalEntryAttachments(AttachmentStream):
 
     name = "accounting_journal_entry_attachments"
     path = "/accounting/journal_entries/{id}/attachments"
-    kind: ClassVar[Kind] = _attachments("journal_entries", "journal_entry")
+    replication: ClassVar[Replication] = _attachments("journal_entries", "journal_entry")
 
 
 class BankDepositAttachments(AttachmentStream):
@@ -96,7 +98,7 @@ class BankDepositAttachments(AttachmentStream):
 
     name = "accounting_bank_deposit_attachments"
     path = "/accounting/bank_deposits/{id}/attachments"
-    kind: ClassVar[Kind] = _attachments("bank_deposits", "bank_deposit")
+    replication: ClassVar[Replication] = _attachments("bank_deposits", "bank_deposit")
 
 
 class BankTransferAttachments(AttachmentStream):
@@ -104,4 +106,4 @@ class BankTransferAttachments(AttachmentStream):
 
     name = "accounting_bank_transfer_attachments"
     path = "/accounting/bank_transfers/{id}/attachments"
-    kind: ClassVar[Kind] = _attachments("bank_transfers", "bank_transfer")
+    replication: ClassVar[Replication] = _attachments("bank_transfers", "bank_transfer")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tap_rutter.kinds.parented import Parents, PerParent
-from tap_rutter.reading import Kind
-from tap_rutter.schemas import JSONSchema
+from tap_rutter.replication.base import Replication
+from tap_rutter.replication.per_parent import Parents, PerParent
+from tap_rutter.schema.document import JSONSchema
 from tap_rutter.streams.base import SnapshotStream, SyncedStream, text_columns
 
 _ACCOUNTS = Parents("/banking/bank_accounts", "bank_accounts")
@@ -32,7 +32,7 @@ class BankTransactions(SyncedStream):
 class OfBankAccount(SnapshotStream):
     """What there is once per bank account: one request for each."""
 
-    key = ("connection_id", "bank_account_id")
+    primary_keys = ("connection_id", "bank_account_id")
 
     @classmethod
     def fields(cls, tap: Any) -> Mapping[str, JSONSchema]:
@@ -40,12 +40,12 @@ class OfBankAccount(SnapshotStream):
         return {**text_columns(["bank_account_id"]), **super().fields(tap)}
 
 
-def _of_account(what: str) -> Kind:
+def _of_account(what: str) -> Replication:
     """How an account's one object is read."""
     return PerParent(
         parents=_ACCOUNTS,
         path=f"/banking/bank_accounts/{{id}}/{what}",
-        context=lambda account: {"bank_account_id": account["id"]},
+        request_values=lambda account: {"bank_account_id": account["id"]},
         single=True,
     )
 
@@ -57,7 +57,7 @@ class BankAccountBalances(OfBankAccount):
     path = "/banking/bank_accounts/{id}/balance"
     component = "BankAccountBalance"
     records_key = "bank_account_balance"
-    kind: ClassVar[Kind] = _of_account("balance")
+    replication: ClassVar[Replication] = _of_account("balance")
 
 
 class BankAccountDetails(OfBankAccount):
@@ -68,4 +68,4 @@ class BankAccountDetails(OfBankAccount):
     component = "BankAccountDetails"
     records_key = "bank_account_details"
     is_optional = True
-    kind: ClassVar[Kind] = _of_account("details")
+    replication: ClassVar[Replication] = _of_account("details")

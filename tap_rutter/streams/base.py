@@ -15,16 +15,23 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import SchemaMessage
 
-from tap_rutter import maps, trial
-from tap_rutter.kinds.snapshot import Snapshot
-from tap_rutter.kinds.synced import Synced
-from tap_rutter.kinds.updated import Updated
-from tap_rutter.pages import Page, key_of
-from tap_rutter.reading import Kind, Pair
-from tap_rutter.records import Conformer, Shape
-from tap_rutter.schemas import DATE_TIME, OBJECT, JSONSchema, document, opened, record_schema
-from tap_rutter.short import ShortWay
-from tap_rutter.state import PartitionStateManager
+from tap_rutter.api.pages import Page, key_of
+from tap_rutter.records.conform import Conformer, FieldTypes
+from tap_rutter.records.fast_path import FastPath
+from tap_rutter.replication.base import Partition, Replication
+from tap_rutter.replication.snapshot import Snapshot
+from tap_rutter.replication.synced import Synced
+from tap_rutter.replication.updated import Updated
+from tap_rutter.schema.document import (
+    DATE_TIME,
+    OBJECT,
+    JSONSchema,
+    document,
+    opened,
+    record_schema,
+)
+from tap_rutter.sync import maps, preview
+from tap_rutter.sync.state import PartitionStateManager
 
 if TYPE_CHECKING:
     from tap_rutter.tap import TapRutter
@@ -42,11 +49,11 @@ class RutterStream(Stream):
     component: ClassVar[str] = ""
     """Name of the rows' type in the API description."""
 
-    key: ClassVar[tuple[str, ...]] = ("connection_id", "id")
+    primary_keys: tuple[str, ...] = ("connection_id", "id")
 
-    kind: ClassVar[Kind]
+    replication: ClassVar[Replication]
 
-    time_field: ClassVar[str | None] = None
+    replication_key: str | None = None
     """The field that bookmarks are about."""
 
     is_optional: ClassVar[bool] = False
@@ -67,10 +74,10 @@ class RutterStream(Stream):
     serving_platforms: ClassVar[frozenset[str] | None] = None
     """Platforms known to fill the list; from others an empty one tells nothing."""
 
-    reads_again: ClassVar[bool] = False
+    rereads_when_history_grows: ClassVar[bool] = False
     """Whether older rows may still come below its bookmark when a connection's history grows."""
 
-    is_made: ClassVar[bool] = False
+    is_allow_list: ClassVar[bool] = False
     """Whether the tap makes the rows itself, from an allow-list of fields."""
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # records conform already (records.py)
@@ -84,8 +91,6 @@ class RutterStream(Stream):
     def __init__(self, tap: TapRutter) -> None:
         self.tap = tap
         super().__init__(tap, schema=self.make_schema(tap))
-        self.primary_keys = self.key
-        self.replication_key = self.time_field
         self._state_manager = PartitionStateManager(
             lambda: tap.bookmarks,
             self.name,
@@ -108,39 +113,41 @@ class RutterStream(Stream):
     def make_schema(cls, tap: TapRutter) -> JSONSchema:
         """The JSON Schema of the records."""
         name = str(vars(cls).get("name", ""))
-        return record_schema(cls.fields(tap), cls.key, made=cls.is_made, stream=name)
+        return record_schema(cls.fields(tap), cls.primary_keys, made=cls.is_allow_list, stream=name)
 
     @cached_property
-    def time_may_be_null(self) -> bool:
+    def replication_key_may_be_null(self) -> bool:
         """Whether rows may lack the time that a bookmark is about."""
-        if self.time_field is None:
+        if self.replication_key is None:
             return False
         node = document(self.tap.settings.api_version).components[self.component]
-        return "null" in node["properties"].get(self.time_field, {}).get("type", ())
+        return "null" in node["properties"].get(self.replication_key, {}).get("type", ())
 
     @cached_property
     def conformer(self) -> Conformer:
         """Brings rows into the form of the schema."""
-        return Conformer(self.name, Shape.of(self.schema), self.key, closed=self.is_made)
+        return Conformer(
+            self.name, FieldTypes.of(self.schema), self.primary_keys, closed=self.is_allow_list
+        )
 
     @cached_property
-    def short_way(self) -> ShortWay | None:
+    def fast_path(self) -> FastPath | None:
         """The check of rows that may be passed on as they are; None where none may."""
-        if self.is_made or type(self).shape is not RutterStream.shape:
+        if self.is_allow_list or type(self).transform_row is not RutterStream.transform_row:
             return None
         dropped = {part for part, selected in self.mask.items() if not selected}
         if not self.keeps_objects_whole or any(len(part) != 2 for part in dropped):
             return None
-        return ShortWay(self.schema, self.key, without=[part[1] for part in dropped])
+        return FastPath(self.schema, self.primary_keys, without=[part[1] for part in dropped])
 
-    def shape(
+    def transform_row(
         self,
         row: dict[str, Any],
         page: Page,
-        pair: Pair | None,  # noqa: ARG002 - for the streams that need it
+        partition: Partition | None,  # noqa: ARG002 - for the streams that need it
     ) -> Iterable[dict[str, Any]]:
         """The rows that leave for a row of the API: the row itself, with what its request tells."""
-        for name, value in page.context.items():
+        for name, value in page.request_values.items():
             given = row.get(name)
             # What came as a number where text is declared is the text that its digits spell.
             if given is None or (not isinstance(given, str) and key_of(given) == value):
@@ -156,8 +163,8 @@ class RutterStream(Stream):
         them.
         """
         super().apply_catalog(catalog)
-        self.primary_keys = self.key
-        self.replication_key = self.time_field
+        self.primary_keys = type(self).primary_keys
+        self.replication_key = type(self).replication_key
         self._input_schema = None
 
     @property
@@ -173,7 +180,7 @@ class RutterStream(Stream):
 
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
         """The records of one connection, or of all: read here and now, moving no bookmark."""
-        yield from trial.records_of(self.tap.run, self, context)
+        yield from preview.preview_records(self.tap.run, self, context)
 
     def _sync_records(
         self,
@@ -232,28 +239,28 @@ class RutterStream(Stream):
 class SyncedStream(RutterStream):
     """Rows on Rutter's own clock, in its order."""
 
-    kind: ClassVar[Kind] = Synced()
-    time_field = "last_synced_at"
+    replication: ClassVar[Replication] = Synced()
+    replication_key = "last_synced_at"
 
 
 class UpdatedStream(RutterStream):
     """Rows on the platform's clock, read in time windows."""
 
-    kind: ClassVar[Kind] = Updated()
-    time_field = "updated_at"
-    reads_again = True
+    replication: ClassVar[Replication] = Updated()
+    replication_key = "updated_at"
+    rereads_when_history_grows = True
 
 
 class SnapshotStream(RutterStream):
     """Rows that are read whole at each run."""
 
-    kind: ClassVar[Kind] = Snapshot()
+    replication: ClassVar[Replication] = Snapshot()
 
 
 class MadeStream(SnapshotStream):
     """Rows that the tap makes of what it knows, field by field: nothing else gets through."""
 
-    is_made = True
+    is_allow_list = True
     columns: ClassVar[Mapping[str, JSONSchema]]
 
     @classmethod

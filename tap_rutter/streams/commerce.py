@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tap_rutter.kinds.snapshot import Snapshot, utc_day
-from tap_rutter.kinds.updated import Updated
-from tap_rutter.pages import Page
-from tap_rutter.reading import Pair
-from tap_rutter.records import derived_key
-from tap_rutter.schemas import ARRAY, JSONSchema
+from tap_rutter.api.pages import Page
+from tap_rutter.records.conform import derived_key
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.snapshot import Snapshot, utc_day
+from tap_rutter.replication.updated import Updated
+from tap_rutter.schema.document import ARRAY, JSONSchema
 from tap_rutter.streams.base import (
     MadeStream,
     SnapshotStream,
@@ -98,9 +98,9 @@ class Payouts(CommerceStream):
     path = "/payouts"
     component = "Payout"
     rutter_object = "payout"
-    time_field = "created_at"
+    replication_key = "created_at"
     # A payout's status changes, and no filter asks for changes: recent ones are read again.
-    kind = Updated(
+    replication = Updated(
         low="created_at_min",
         high="created_at_max",
         again=("created_at_min", "arrival_at_min"),
@@ -115,7 +115,7 @@ class Store(SnapshotStream):
     component = "Store"
     rutter_object = "store"
     is_commerce = True
-    kind = Snapshot(single=True)
+    replication = Snapshot(single=True)
 
 
 class Balance(SnapshotStream):
@@ -124,9 +124,9 @@ class Balance(SnapshotStream):
     name = "commerce_balance"
     path = "/balance"
     component = "Balance"
-    key = ("connection_id", "date", "iso_currency_code")
+    primary_keys = ("connection_id", "date", "iso_currency_code")
     is_commerce = True
-    kind = Snapshot(single=True)
+    replication = Snapshot(single=True)
 
     @classmethod
     def fields(cls, tap: Any) -> dict[str, Any]:
@@ -134,11 +134,11 @@ class Balance(SnapshotStream):
         date = {"type": ["string", "null"], "format": "date-time"}
         return {"date": date, **super().fields(tap)}
 
-    def shape(
+    def transform_row(
         self,
         row: dict[str, Any],
         page: Page,
-        pair: Pair | None,  # noqa: ARG002 - the base's signature
+        partition: Partition | None,  # noqa: ARG002 - the base's signature
     ) -> Iterable[dict[str, Any]]:
         """The row with the UTC day of the run, so that a history builds up."""
         return ({**row, "date": utc_day(page.received_ms)},)
@@ -156,14 +156,14 @@ class ProductCategories(MadeStream):
         **integer_columns(["position"]),
     }
 
-    def shape(
+    def transform_row(
         self,
         row: dict[str, Any],
         page: Page,
-        pair: Pair | None,
+        partition: Partition | None,
     ) -> Iterable[dict[str, Any]]:
         """A category of the first level and all below it, each with its way from the root."""
-        connection_id = pair.connection.id if pair else None
+        connection_id = partition.connection.id if partition else None
         position = page.ids.index(row.get("id"))
         rest: list[tuple[dict[str, Any], str | None, tuple[str, ...], int]]
         rest = [(row, None, (), position)]

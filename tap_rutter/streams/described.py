@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tap_rutter.errors import ConfigError
-from tap_rutter.schemas import Document
+from tap_rutter.schema.document import Document
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.versions import LATEST, SUPPORTED
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tap_rutter.kinds.statements import Statements
-from tap_rutter.reading import Kind
+from tap_rutter.replication.base import Replication
+from tap_rutter.replication.statements import Statements
 from tap_rutter.streams.base import RutterStream
 
 
 class StatementStream(RutterStream):
     """One row per calendar month; past months can be restated."""
 
-    kind: ClassVar[Kind] = Statements()
-    key = ("connection_id", "start_date")
-    time_field = "start_date"
-    reads_again = True
+    replication: ClassVar[Replication] = Statements()
+    primary_keys = ("connection_id", "start_date")
+    replication_key = "start_date"
+    rereads_when_history_grows = True
 
 
 class BalanceSheets(StatementStream):

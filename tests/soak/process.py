@@ -19,7 +19,7 @@ from typing import Any
 Json = dict[str, Any]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tap_rutter.main", "tap_rutter.tap"])
+_CONTEXT.set_forkserver_preload(["tap_rutter.cli.tap_command", "tap_rutter.tap"])
 
 
 def run(
@@ -80,8 +80,9 @@ def _tap(arguments: list[str], stdout: Connection, stderr: str, often: bool) -> 
     errors = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(errors, 2)
     os.close(errors)
-    from tap_rutter import delivery, main
+    from tap_rutter.cli import tap_command
+    from tap_rutter.sync import delivery
 
     if often:
         delivery._STATE_SECONDS = 0.0
-    main.main(arguments)
+    tap_command.main(arguments)

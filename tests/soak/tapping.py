@@ -18,8 +18,8 @@ from tap_rutter.errors import RequestFailed
 from tap_rutter.simulator import Simulator
 from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
+from tap_rutter.sync.writer import BlockWriter
 from tap_rutter.tap import TapRutter
-from tap_rutter.writer import BlockWriter
 
 Json = dict[str, Any]
 
@@ -148,7 +148,7 @@ def run(
         time_ns=time.time_ns if now is None else lambda: now() * 1_000_000,
         monotonic=time.monotonic,
     )
-    with mock.patch("tap_rutter.client.time", clock), _states_every(state_seconds):
+    with mock.patch("tap_rutter.api.client.time", clock), _states_every(state_seconds):
         try:
             tap.sync_all()
             tap.run.finish()
@@ -172,8 +172,8 @@ def _failures(tap: TapRutter) -> list[str]:
 
 def _states_every(seconds: float | None) -> Any:
     if seconds is None:
-        return mock.patch("tap_rutter.delivery._STATE_SECONDS", 10.0)
-    return mock.patch("tap_rutter.delivery._STATE_SECONDS", seconds)
+        return mock.patch("tap_rutter.sync.delivery._STATE_SECONDS", 10.0)
+    return mock.patch("tap_rutter.sync.delivery._STATE_SECONDS", seconds)
 
 
 @cache

@@ -17,8 +17,8 @@ from typing import Any
 from unittest import mock
 
 from support.singer import Json, Messages, catalog_of, settings
-from tap_rutter.main import invoke
-from tap_rutter.pace import Pace
+from tap_rutter.api.throttle import Throttle
+from tap_rutter.cli.tap_command import invoke
 from tap_rutter.simulator import Simulator
 from tap_rutter.tap import TapRutter
 
@@ -73,11 +73,11 @@ class Waiting:
         self.asked: list[float] = []
         self._slept = threading.local()
 
-    def sleep(self, pace: Pace, seconds: float) -> None:
+    def sleep(self, throttle: Throttle, seconds: float) -> None:
         """In place of ``Pace.sleep``."""
         self.asked.append(seconds)
         self._slept.seconds = self._so_far + seconds
-        _REAL_SLEEP(pace, 0)
+        _REAL_SLEEP(throttle, 0)
 
     def monotonic(self) -> float:
         """In place of the clock by which a request's life is measured."""
@@ -88,7 +88,7 @@ class Waiting:
         return float(getattr(self._slept, "seconds", 0.0))
 
 
-_REAL_SLEEP = Pace.sleep
+_REAL_SLEEP = Throttle.sleep
 
 
 @contextmanager
@@ -97,9 +97,11 @@ def without_waiting() -> Iterator[Waiting]:
     waiting = Waiting()
     clock = SimpleNamespace(time_ns=time.time_ns, monotonic=waiting.monotonic)
     with (
-        mock.patch.object(Pace, "sleep", lambda pace, seconds: waiting.sleep(pace, seconds)),
-        mock.patch("tap_rutter.client.time", clock),
-        mock.patch("tap_rutter.jobs.time", clock),
+        mock.patch.object(
+            Throttle, "sleep", lambda throttle, seconds: waiting.sleep(throttle, seconds)
+        ),
+        mock.patch("tap_rutter.api.client.time", clock),
+        mock.patch("tap_rutter.api.jobs.time", clock),
     ):
         yield waiting
 

@@ -20,7 +20,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from tap_rutter.main import run_command
+from tap_rutter.cli.tap_command import run_command
 from tap_rutter.simulator import Simulator
 from tap_rutter.streams import OPTIONAL
 from tap_rutter.tap import TapRutter

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from support.singer import Json, Messages, sync
-from tap_rutter.schemas import document
+from tap_rutter.schema.document import document
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.simulator.worlds import counts_for
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of

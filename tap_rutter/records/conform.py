@@ -1,0 +1,290 @@
+"""A record as it leaves: typed, repaired where it must be, and nothing lost.
+
+Rows are passed on as the API gives them. What does not fit its declared type goes under its
+dotted path into ``_rutter_issues``, what the schema does not know into ``_rutter_extra``; a value
+under a name that says secret is dropped at any depth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from tap_rutter import times
+from tap_rutter.api.pages import ENCODER, clean_text, decode_marked
+from tap_rutter.json_values import LARGEST_EXPONENT, Unfit
+from tap_rutter.redact import SECRET_FIELD
+from tap_rutter.schema.document import EXTRA, ISSUES, JSONSchema, is_any
+
+Record = dict[str, Any]
+
+_CANONICAL = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+_NUMBER_TEXT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_LARGEST_INTEGER = 2**63 - 1  # bigint, the widest integer column of most warehouses
+_DERIVED_DAYS = 10_957  # from 1970 to 1999, which every target's points in time can hold
+_SECONDS = times.DAY // times.SECOND - 1  # of a day, but for midnight
+
+_Repair = Callable[[Any], Any]
+MISFIT = object()
+"""What a repair answers for a value that has no form of the declared type."""
+
+
+@dataclass(slots=True)
+class Repairs:
+    """How often a pair's values needed more than being passed on."""
+
+    repaired_values: int = 0
+    unknown_fields: int = 0
+    derived_keys: int = 0
+
+
+def _text(value: Any) -> Any:
+    return clean_text(value) if isinstance(value, str) else MISFIT
+
+
+def _date_time(value: Any) -> Any:
+    if not isinstance(value, str):
+        return MISFIT
+    normal = times.normal_form(value)
+    return MISFIT if normal is None else normal
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) > LARGEST_EXPONENT or not _NUMBER_TEXT.fullmatch(value):
+            return None
+        value = Decimal(value)
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return None
+    return value if abs(value.adjusted()) <= LARGEST_EXPONENT else None
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 10**LARGEST_EXPONENT else MISFIT
+    number = _decimal(value)
+    return MISFIT if number is None else number
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, bool):
+        return MISFIT
+    if not isinstance(value, int):
+        number = _decimal(value)
+        if number is None or number != number.to_integral_value():
+            return MISFIT
+        value = int(number)
+    return value if -_LARGEST_INTEGER - 1 <= value <= _LARGEST_INTEGER else MISFIT
+
+
+def _boolean(value: Any) -> Any:
+    return value if isinstance(value, bool) else MISFIT
+
+
+def _array(value: Any) -> Any:
+    return open_value(value) if isinstance(value, list) else MISFIT
+
+
+def _object(value: Any) -> Any:
+    return open_value(value) if isinstance(value, dict) else MISFIT
+
+
+def open_value(value: Any) -> Any:
+    """A free-form value: cleaned text, exact numbers, and no field whose name says secret."""
+    if isinstance(value, str):
+        return clean_text(str(value))
+    if isinstance(value, dict):
+        return {
+            clean_text(name): open_value(entry)
+            for name, entry in value.items()
+            if not SECRET_FIELD.fullmatch(name)
+        }
+    if isinstance(value, list):
+        return [open_value(entry) for entry in value]
+    if isinstance(value, Decimal) and abs(value.adjusted()) > LARGEST_EXPONENT:
+        return str(value)  # as a number it would end the load of the whole batch
+    return value
+
+
+_REPAIRS: Mapping[str, _Repair] = {
+    "string": _text,
+    "number": _number,
+    "integer": _integer,
+    "boolean": _boolean,
+    "array": _array,
+    "object": _object,
+}
+
+
+@dataclass(frozen=True)
+class FieldTypes:
+    """What a schema asks of an object's fields: a repair, or a nested shape, by name."""
+
+    fields: Mapping[str, _Repair | FieldTypes]
+
+    @classmethod
+    def of(cls, schema: JSONSchema) -> FieldTypes:
+        """The shape that a JSON Schema's properties describe."""
+        fields: dict[str, _Repair | FieldTypes] = {}
+        for name, entry in schema.get("properties", {}).items():
+            kind = next(kind for kind in entry["type"] if kind != "null")
+            if kind == "object" and "properties" in entry:
+                fields[name] = cls.of(entry)
+            elif is_any(entry):
+                fields[name] = open_value
+            elif entry.get("format") == "date-time":
+                fields[name] = _date_time
+            else:
+                fields[name] = _REPAIRS[kind]
+        return cls(fields)
+
+
+@dataclass
+class Conformer:
+    """Brings one stream's rows into the form that its schema declares."""
+
+    stream: str
+    field_types: FieldTypes
+    key: Sequence[str]
+    closed: bool = False
+    """Whether unknown fields are left out instead of kept: records that the tap makes itself."""
+
+    def conform(self, row: Mapping[str, Any], connection_id: str | None, counts: Repairs) -> Record:
+        """The record of a row.
+
+        Args:
+            row: As decoded, with exact decimals.
+            connection_id: Stamped as the first field; None for a stream without it.
+            counts: Counted up for every repair.
+        """
+        issues: dict[str, Any] = {}
+        record: Record = {}
+        if connection_id is not None:
+            record["connection_id"] = connection_id
+        extra: dict[str, Any] = {}
+        for name, value in row.items():
+            repair = self.field_types.fields.get(name)
+            if name == "connection_id" and connection_id is not None:
+                if value != connection_id and value is not None:
+                    extra[name] = open_value(value)
+                continue
+            if repair is None or name in {EXTRA, ISSUES}:
+                if not SECRET_FIELD.fullmatch(name):
+                    extra[clean_text(name)] = open_value(value)
+            else:
+                record[name] = self._field(name, value, repair, issues)
+        self._complete_key(record, row, issues, counts)
+        if self.closed:
+            return record
+        if extra:
+            counts.unknown_fields += len(extra)
+            record[EXTRA] = extra
+        if issues:
+            counts.repaired_values += len(issues)
+            record[ISSUES] = issues
+        return record
+
+    def _field(
+        self, path: str, value: Any, repair: _Repair | FieldTypes, issues: dict[str, Any]
+    ) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, Unfit):
+            if not self.closed:
+                issues[clean_text(path)] = open_value(value)
+                return None
+            value = str(value)  # where nothing can be set aside, a text is kept
+        if isinstance(repair, FieldTypes):
+            if not isinstance(value, dict):
+                issues[path] = open_value(value)
+                return None
+            return {
+                clean_text(name): self._nested(f"{path}.{name}", name, entry, repair, issues)
+                for name, entry in value.items()
+                if not SECRET_FIELD.fullmatch(name)
+            }
+        repaired = repair(value)
+        if repaired is MISFIT:
+            issues[clean_text(path)] = open_value(value)
+            return None
+        return repaired
+
+    def _nested(
+        self, path: str, name: str, value: Any, field_types: FieldTypes, issues: dict[str, Any]
+    ) -> Any:
+        repair = field_types.fields.get(name)
+        return open_value(value) if repair is None else self._field(path, value, repair, issues)
+
+    def _complete_key(
+        self, record: Record, row: Mapping[str, Any], issues: dict[str, Any], counts: Repairs
+    ) -> None:
+        """See that no part of the key is null or empty: a target refuses such rows, or merges them.
+
+        Empty is as bad as null: loaders that go through CSV cannot tell the two apart.
+        """
+        for name in self.key:
+            if record.get(name) not in (None, ""):
+                continue
+            is_time = self.field_types.fields.get(name) is _date_time
+            given = issues.pop(name, None)
+            if isinstance(given, int | Decimal) and not (isinstance(given, bool) or is_time):
+                # An id that came as a number is the id that its digits spell.
+                record[name] = ENCODER.encode(given).decode()
+                continue
+            if given is not None:
+                issues[name] = given
+            key = derived_key(self.stream, record.get("connection_id"), row)
+            if is_time:
+                key = derived_time(self.stream, record.get("connection_id"), row, name)
+            record[name] = key
+            counts.derived_keys += 1
+
+
+def derived_key(stream: str, connection_id: str | None, row: Mapping[str, Any]) -> str:
+    """A key for a row that has none: the same at every run, of what identifies the row best.
+
+    Over stream, connection and the first of: the platform's id; email and phone; the whole row
+    without its nested lists.
+    """
+    if row.get("platform_id") not in (None, ""):
+        identity: object = {"platform_id": row["platform_id"]}
+    elif row.get("email") or row.get("phone"):
+        identity = {"email": row.get("email"), "phone": row.get("phone")}
+    else:
+        identity = {name: value for name, value in row.items() if not isinstance(value, list)}
+    return "tap:" + _digest(stream, connection_id, identity).hex()
+
+
+def derived_time(stream: str, connection_id: str | None, row: Mapping[str, Any], name: str) -> str:
+    """A key for a row whose date, part of the key, cannot be read: a time, as the column needs.
+
+    It lies before 2000, at another moment of its day than midnight, so it is nobody's real month.
+    The same at every run; also of a row that was changed meanwhile, if its period can be told by
+    the end and by the very text that cannot be read. Otherwise as ``derived_key`` goes.
+    """
+    given = row.get(name)
+    identity: object = derived_key(stream, connection_id, row)
+    if isinstance(given, str) and given.strip() and times.parse(row.get("end_date")) is not None:
+        identity = {name: given, "end_date": row["end_date"]}
+    number = int.from_bytes(_digest(stream, connection_id, identity)[:8])
+    day, second = divmod(number % (_DERIVED_DAYS * _SECONDS), _SECONDS)
+    return times.to_text(day * times.DAY + (second + 1) * times.SECOND)
+
+
+def _digest(stream: str, connection_id: str | None, identity: object) -> bytes:
+    text = _CANONICAL.encode([stream, connection_id, open_value(identity)])
+    return hashlib.sha256(text).digest()
+
+
+def decode_row(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    """A raw row as a dict with exact decimals."""
+    row: dict[str, Any] = decode_marked(raw)
+    return row

@@ -1,0 +1,75 @@
+"""Snapshots of which there is one per name: metrics by metric, custom fields by entity type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tap_rutter.api.client import Request, Response
+from tap_rutter.api.pages import ENCODER, Page, decode_marked, missing, open_body
+from tap_rutter.replication.asking import ask, unless_absent
+from tap_rutter.replication.base import End, Item, Partition, inline
+from tap_rutter.replication.snapshot import NoBookmark
+
+Rows = Callable[[str, dict[str, Any]], list[dict[str, Any]] | None]
+"""The rows in an answer for a name, or None where the answer is not of the expected form."""
+
+
+class PerName:
+    """One request for each name that the API version lists for a path parameter.
+
+    Args:
+        parameter: The path parameter.
+        rows: Takes the rows out of an answer.
+        params: Query parameters of each request.
+    """
+
+    label = "snapshot"
+
+    def __init__(self, *, parameter: str, rows: Rows, params: dict[str, str] | None = None) -> None:
+        self._parameter = parameter
+        self._rows = rows
+        self._params = params or {}
+
+    def read(self, partition: Partition) -> Iterator[Item]:
+        """All names: a platform may know some of them and not others."""
+        names = partition.run.document.choices(partition.endpoint.path, self._parameter)
+        yield inline(partition, [self._one(partition, name) for name in names])
+        yield End()
+
+    def _one(self, partition: Partition, name: str) -> Iterator[Item]:
+        page = unless_absent(partition, name, lambda: self._fetch(partition, name))
+        if page is not None:
+            yield page
+
+    def _fetch(self, partition: Partition, name: str) -> Page:
+        path = partition.endpoint.path.replace("{" + self._parameter + "}", name)
+
+        def decode(answer: Response) -> Page:
+            outer = open_body(answer.content)
+            body = {key: decode_marked(raw) for key, raw in outer.items()}
+            rows = self._rows(name, body)
+            if rows is None:
+                raise missing(answer.content, name, path)
+            return Page(
+                raws=[ENCODER.encode(row) for row in rows],
+                next_cursor=None,
+                received_ms=answer.received_ms,
+                size=len(answer.content),
+            )
+
+        params = {
+            key: value
+            for key, value in partition.params().items()
+            if key not in {"limit", "expand"}
+        }
+
+        def send(query: Mapping[str, str]) -> Page:
+            call = Request(path, query, partition.connection.id)
+            return partition.run.client.get(call, decode, partition.counts)
+
+        return ask(partition, {**params, **self._params}, send)
+
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
+        """None to keep."""
+        return NoBookmark()

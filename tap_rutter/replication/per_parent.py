@@ -1,0 +1,214 @@
+"""What is asked for parent by parent and comes whole: attachments, balances of bank accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from tap_rutter import times
+from tap_rutter.api.pages import Page, decode_value, key_of
+from tap_rutter.errors import PartitionFailed, SortRefused
+from tap_rutter.replication.asking import unless_absent
+from tap_rutter.replication.base import End, Item, Partition, inline
+from tap_rutter.replication.snapshot import NoBookmark, single_object
+from tap_rutter.replication.synced import (
+    MIN,
+    SortCheck,
+    bookmark_of,
+    first_time,
+    read_from,
+    without_context,
+)
+from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
+
+_TIME = "last_synced_at"
+
+
+class Parents:
+    """Reads the list of parents, in Rutter's own order where it can be had.
+
+    Args:
+        path: The list.
+        key: What its rows stand under.
+        passes: Parameters of the lists that make up all parents; by default it is one.
+    """
+
+    def __init__(self, path: str, key: str, passes: Sequence[Mapping[str, str]] = ({},)) -> None:
+        self.path = path
+        self.key = key
+        self._passes = passes
+
+    def pages(self, partition: Partition, start: int | None) -> Iterator[Page]:
+        """All parents, or those synced since a time (Unix ms, inclusive).
+
+        In ascending order a parent that changes while the list is read moves to its end, and is
+        not missed.
+        """
+        params = {
+            name: value
+            for name, value in partition.params(self.path).items()
+            if name != "expand"  # what is read of a parent is its id
+        }
+        if start is not None:
+            params[MIN] = str(start)
+        for extra in self._passes:
+            yield from self._pass(partition, {**params, **extra})
+
+    def _pass(self, partition: Partition, params: Mapping[str, str]) -> Iterator[Page]:
+        request: dict[str, Any] = {"path": self.path, "key": self.key, "replication_key": _TIME}
+        try:
+            yield from partition.pages({**params, "sort": f"{_TIME} ASC"}, **request)
+        except SortRefused:
+            yield from partition.pages(params, **request)
+
+
+class PerParent:
+    """Rows under each parent that come whole.
+
+    Args:
+        parents: Their list.
+        path: The child's endpoint, with ``{id}`` for the parent's.
+        context: What a row gets of its parent, from the parent's row.
+        single: Whether the answer is one object, not a list.
+        incremental: Whether only parents that changed since the bookmark are asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        parents: Parents,
+        path: str,
+        request_values: Callable[[Mapping[str, Any]], dict[str, Any]],
+        single: bool = False,
+        incremental: bool = False,
+    ) -> None:
+        self.label = "child" if incremental else "child snapshot"
+        self._parents = parents
+        self._path = path
+        self._values_of = request_values
+        self._single = single
+        self._incremental = incremental
+
+    def read(self, partition: Partition) -> Iterator[Item]:
+        """The children of all parents, in the order of the parents' list."""
+        start = first_time(partition) if self._incremental else None
+        seen: set[tuple[str, Any]] = set()
+        nameless = 0
+        for page in self._parents.pages(partition, start):
+            parents: list[dict[str, Any]] = []
+            for raw in page.raws:
+                parent = decode_value(raw)
+                identity = identity_of(parent)
+                mark = (identity, parent.get(_TIME))
+                nameless += not identity
+                if identity and mark not in seen:
+                    seen.add(mark)
+                    parents.append({**parent, "id": identity})
+            # All are asked: those that were synced longest ago may well have nothing, such as
+            # accounts that were closed, while others have.
+            if parents:
+                yield inline(partition, [self._children(partition, parent) for parent in parents])
+            yield ParentsDone(page)
+        check_named(nameless, self._parents.path)
+        yield End()
+
+    def _children(self, partition: Partition, parent: Mapping[str, Any]) -> Iterator[Item]:
+        page = unless_absent(partition, parent["id"], lambda: self._fetch(partition, parent))
+        if page is not None:
+            yield page
+
+    def _fetch(self, partition: Partition, parent: Mapping[str, Any]) -> Page:
+        path = self._path.replace("{id}", _segment(parent["id"]))
+        request_values = self._values_of(parent)
+        declared = partition.endpoint.path
+        if self._single:
+            return single_object(
+                partition, path=path, declared=declared, request_values=request_values
+            )
+        params = {
+            name: value for name, value in partition.params(declared).items() if name != "limit"
+        }
+        pages = list(partition.pages(params, path=path, request_values=request_values))
+        raws = [raw for page in pages for raw in page.raws]
+        return Page(
+            raws=raws,
+            next_cursor=None,
+            received_ms=pages[0].received_ms,
+            size=sum(page.size for page in pages),
+            request_values=request_values,
+        )
+
+    def progress(self, partition: Partition) -> NoBookmark | PerParentProgress:
+        """The bookkeeping of the pair's bookmark, where it has one."""
+        return PerParentProgress(partition) if self._incremental else NoBookmark()
+
+
+class ParentsDone:
+    """All children of the parents on a page have arrived."""
+
+    def __init__(self, parents: Page) -> None:
+        self.parents = parents
+
+
+class PerParentProgress:
+    """A bookmark over the parents' times; it moves once, when everything has arrived."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        self._ascent = SortCheck(partition.run.cutoff, ordered=False)
+        self._resumed = partition.resumes(bookmark_of(partition))
+        self.full_read = self._resumed is None and partition.run.settings.start_ms is None
+        self.start_ms = first_time(partition)
+
+    def see(self, item: Item) -> None:
+        """Take an item in, after its rows were delivered."""
+        if isinstance(item, ParentsDone):
+            self._ascent.see(item.parents)
+
+    def finish(self) -> None:
+        """All lists are complete."""
+        self._ascent.ended = True
+
+    def partition_state(self) -> Mapping[str, Any] | None:
+        """The partition's content."""
+        value = self._ascent.value if self._ascent.ended else None
+        if value is None:
+            return without_context(self._partition.input_state)
+        return {
+            REPLICATION_KEY: self._partition.endpoint.replication_key,
+            REPLICATION_KEY_VALUE: times.to_text(max(value, self._resumed or 0)),
+            **read_from(self._partition, resumed=self._resumed is not None),
+        }
+
+
+def identity_of(parent: Mapping[str, Any]) -> str:
+    """A parent's id as requests and keys have it, digits if it came as a number; "" for none."""
+    return key_of(parent.get("id")) or ""
+
+
+def check_named(nameless: int, path: str) -> None:
+    """See that each parent could be asked for.
+
+    Raises:
+        PairFailed: where some could not; the children of all others have been read by then.
+    """
+    if nameless:
+        rows = "1 row" if nameless == 1 else f"{nameless} rows"
+        raise PartitionFailed(
+            f"{rows} of {path} came without a usable id: what belongs to them cannot be asked for",
+            reason="bad_response",
+        )
+
+
+def _segment(identity: str) -> str:
+    """An id as one segment of a path, and not as a way to another place.
+
+    Raises:
+        PairFailed: for what no quoting keeps in its place.
+    """
+    if not identity.strip("."):
+        raise PartitionFailed(
+            f"a row has the id '{identity}', which is not an id", reason="bad_response"
+        )
+    return quote(identity, safe="")

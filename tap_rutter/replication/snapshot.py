@@ -1,0 +1,130 @@
+"""Snapshot streams: read whole at each run, without a bookmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tap_rutter import times
+from tap_rutter.api.client import Request, Response
+from tap_rutter.api.pages import ENCODER, Page, decode_marked, missing, open_body
+from tap_rutter.errors import ConnectionUnusable, PartitionFailed
+from tap_rutter.replication.asking import ask
+from tap_rutter.replication.base import End, Item, Partition
+
+
+class NoBookmark:
+    """The progress of a pair that is read whole each time."""
+
+    full_read = True
+    start_ms: int | None = None
+
+    def see(self, item: Item) -> None:
+        """Nothing: no bookmark depends on it."""
+
+    def finish(self) -> None:
+        """Nothing: no bookmark depends on it."""
+
+    def partition_state(self) -> Mapping[str, Any] | None:
+        """None: such a pair has no partition."""
+        return None
+
+
+class Snapshot:
+    """A list, or a single object, that is read whole."""
+
+    label = "snapshot"
+
+    def __init__(self, *, single: bool = False, may_come_later: bool = False) -> None:
+        """
+        Args:
+            single: The answer holds one object (which may be null), not a list.
+            may_come_later: Rutter may answer with a job that is to be followed.
+        """
+        self._single = single
+        self._may_come_later = may_come_later
+
+    def read(self, partition: Partition) -> Iterator[Item]:
+        """All of it."""
+        if self._single:
+            yield single_object(partition)
+        else:
+            yield from partition.pages(partition.params(), may_come_later=self._may_come_later)
+        yield End()
+
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
+        """None to keep."""
+        return NoBookmark()
+
+
+class Status:
+    """The connection's own status: what the run has read of it anyway, without a request more.
+
+    Where it could not be read, the row would lack what an earlier one may have told.
+    """
+
+    label = "snapshot"
+
+    def read(self, partition: Partition) -> Iterator[Item]:
+        """The one row.
+
+        Raises:
+            RequestFailed: why it could not be read.
+        """
+        sync_status = partition.sync_status
+        if isinstance(sync_status.trouble, ConnectionUnusable):
+            # Its data are asked for all the same (force_fetch): this is not to end them.
+            raise PartitionFailed(sync_status.trouble.message, reason=sync_status.trouble.reason)
+        if sync_status.trouble is not None:
+            raise sync_status.trouble
+        raw = ENCODER.encode(sync_status.status)
+        yield Page(raws=[raw], next_cursor=None, received_ms=sync_status.received_ms, size=len(raw))
+        yield End()
+
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
+        """None to keep."""
+        return NoBookmark()
+
+
+def single_object(
+    partition: Partition,
+    *,
+    path: str | None = None,
+    declared: str | None = None,
+    request_values: Mapping[str, Any] | None = None,
+) -> Page:
+    """One object under its key as a page of one row, or of none where it is null.
+
+    ``declared``: the path as the API description has it, where ``path`` has an id in it.
+    """
+    path, key = path or partition.endpoint.path, partition.endpoint.records_key
+    query = {
+        name: value for name, value in partition.params(declared or path).items() if name != "limit"
+    }
+
+    def decode(answer: Response) -> Page:
+        outer = open_body(answer.content)
+        if key not in outer:
+            raise missing(answer.content, key, path)
+        value = decode_marked(outer[key])
+        rows = value if isinstance(value, list) else [value]
+        if any(not isinstance(row, dict) for row in rows if row is not None):
+            raise missing(answer.content, key, path)
+        return Page(
+            raws=[ENCODER.encode(row) for row in rows if row is not None],
+            next_cursor=None,
+            received_ms=answer.received_ms,
+            size=len(answer.content),
+            request_values=dict(request_values or {}),
+        )
+
+    def send(params: Mapping[str, str]) -> Page:
+        call = Request(path, params, partition.connection.id)
+        return partition.run.client.get(call, decode, partition.counts)
+
+    return ask(partition, query, send)
+
+
+def utc_day(ms: int) -> str:
+    """The UTC day of a time, as the midnight that it began with."""
+    return times.to_text(ms - ms % times.DAY)

@@ -1,0 +1,195 @@
+"""Statements: one row per calendar month (UTC), asked for by whole months.
+
+Past months can be restated, so each run reads the last ``statement_months`` again, and whatever no
+complete run has delivered yet. A first read without a start date goes back year by year for as
+long as there is something.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from tap_rutter import times
+from tap_rutter.api.pages import Page, decode_value
+from tap_rutter.replication.base import End, Item, Partition, inline
+from tap_rutter.replication.synced import without_context
+from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
+
+_MONTHS_A_CALL = 12
+_MOST_YEARS = 10  # how far back a first read goes at most without a start date
+_READ_FROM = "read_from"  # the partition's first month: an earlier start date reads from there
+# That the partition was read back for as long as there was something: states of versions that went
+# back two years do not have it, and what a start date bounded neither.
+_ALL_YEARS = "all_years"
+
+
+@dataclass(frozen=True)
+class MonthsRead:
+    """The months from ``first`` to ``last`` were asked for, and what there is of them has come."""
+
+    first: date
+    last: date
+
+
+class Statements:
+    """Monthly lists with a start and an end date, both always sent."""
+
+    label = "statements"
+
+    def first_month(self, partition: Partition) -> date | None:
+        """The month that a read begins with; None for one that goes back as far as there is any."""
+        settings = partition.run.settings
+        this_month = times.month_start(partition.run.cutoff)
+        resumed = self._resumed(partition)
+        if resumed is not None:
+            newest = times.month_start(resumed)
+            # The newest month delivered was not over when it was read.
+            again = max(settings.statement_months, 1)
+            return min(shifted(newest, 1 - again), this_month)
+        if settings.start_ms is not None:
+            return min(times.month_start(settings.start_ms), this_month)
+        return None
+
+    @staticmethod
+    def _resumed(partition: Partition) -> int | None:
+        """The bookmark that a read goes on from; None for a first read."""
+        before, start = partition.input_state or {}, partition.run.settings.start_ms
+        read_from = times.parse(before.get(_READ_FROM))
+        if partition.has_grown:
+            return None
+        if start is None and before.get(_ALL_YEARS) is not True:
+            return None
+        if start is not None and read_from is not None and start < read_from:
+            return None
+        moment = partition.resumes(before.get(REPLICATION_KEY_VALUE))
+        # Before the first month that was asked for: one odd row set it, and months are missing.
+        return None if moment is not None and moment < (read_from or 0) else moment
+
+    def read(self, partition: Partition) -> Iterator[Item]:
+        """All months to the current one, at most a year a call."""
+        first = self.first_month(partition)
+        if first is None:
+            yield from self._years_back(partition)
+        else:
+            last = times.month_start(partition.run.cutoff)
+            yield inline(
+                partition, [self._months(partition, *months) for months in calls(first, last)]
+            )
+        yield End()
+
+    def _years_back(self, partition: Partition) -> Iterator[Item]:
+        """One year after another, newest first.
+
+        The end is a year without any row, once the oldest date that Rutter tells of the connection
+        is passed: a year in which a business rested is not its beginning.
+        """
+        oldest = partition.history.oldest_ms
+        last = times.month_start(partition.run.cutoff)
+        for _ in range(_MOST_YEARS):
+            first = shifted(last, 1 - _MONTHS_A_CALL)
+            rows = 0
+            for item in self._months(partition, first, last):
+                rows += len(item.raws) if isinstance(item, Page) else 0
+                yield item
+            if not rows and (oldest is None or first <= times.month_start(oldest)):
+                return
+            last = shifted(first, -1)
+
+    def _months(self, partition: Partition, first: date, last: date) -> Iterator[Item]:
+        end = last.replace(day=monthrange(last.year, last.month)[1])
+        dates = {
+            "start_date": f"{first.isoformat()}T00:00:00.000Z",
+            "end_date": f"{end.isoformat()}T00:00:00.000Z",
+        }
+        yield from partition.pages({**partition.params(), **dates}, may_come_later=True)
+        yield MonthsRead(first, last)
+
+    def progress(self, partition: Partition) -> StatementsProgress:
+        """The bookkeeping of the pair's bookmark."""
+        return StatementsProgress(partition, self.first_month(partition), self._resumed(partition))
+
+
+class StatementsProgress:
+    """A bookmark that is the newest month up to which no month is missing."""
+
+    def __init__(self, partition: Partition, first: date | None, resumed: int | None) -> None:
+        self._partition = partition
+        self._resumed = resumed
+        self._goes_back = first is None
+        self._first = first
+        self._brought: set[date] = set()
+        self._months: set[date] = set()
+        self._complete = False
+        self.full_read = False
+        self.start_ms = None if first is None else _moment(first)
+
+    def see(self, item: Item) -> None:
+        """Take an item in, after its rows were delivered."""
+        if isinstance(item, Page):
+            for raw in item.raws:
+                moment = times.parse(decode_value(raw).get("start_date"))
+                if moment is not None:
+                    self._brought.add(times.month_start(moment))
+        elif isinstance(item, MonthsRead):
+            # A month that was not asked for is delivered, and says nothing of those between.
+            self._months |= {month for month in self._brought if item.first <= month <= item.last}
+            self._brought.clear()
+            self._first = min(self._first or item.first, item.first)
+            self.start_ms = _moment(self._first)
+
+    def finish(self) -> None:
+        """All months have been read."""
+        self._complete = True
+
+    def partition_state(self) -> Mapping[str, Any] | None:
+        """The partition's content."""
+        given = None if self._partition.has_grown else without_context(self._partition.input_state)
+        if not self._complete or not self._months or self._first is None:
+            return given
+        content = {
+            REPLICATION_KEY: self._partition.endpoint.replication_key,
+            REPLICATION_KEY_VALUE: f"{self._newest().isoformat()}T00:00:00.000Z",
+        }
+        if self._resumed is None:
+            content[_READ_FROM] = f"{self._first.isoformat()}T00:00:00.000Z"
+            kept: Mapping[str, Any] = {_ALL_YEARS: True} if self._goes_back else {}
+        else:
+            kept = {name: value for name, value in (given or {}).items() if name in _KEPT}
+        return {**content, **kept}
+
+    def _newest(self) -> date:
+        """The month up to which none is missing, from the oldest there is or from the bookmark."""
+        month = min(self._months)
+        if self._resumed is not None:
+            month = times.month_start(self._resumed)
+        while (following := shifted(month, 1)) in self._months and following > month:
+            month = following
+        return month
+
+
+_KEPT = {_READ_FROM, _ALL_YEARS}
+
+
+def calls(first: date, last: date) -> Iterator[tuple[date, date]]:
+    """The months from one to another, oldest first, cut into calls of a year at most."""
+    while first <= last:
+        until = min(shifted(first, _MONTHS_A_CALL - 1), last)
+        yield first, until
+        if until == last:
+            return
+        first = shifted(until, 1)
+
+
+def shifted(month: date, by: int) -> date:
+    """The first day of the month that lies ``by`` months from another, within the calendar."""
+    index = month.year * 12 + month.month - 1 + by
+    index = min(max(index, date.min.year * 12), date.max.year * 12 + 11)
+    return date(index // 12, index % 12 + 1, 1)
+
+
+def _moment(month: date) -> int | None:
+    return times.parse(month.isoformat())

@@ -1,0 +1,119 @@
+"""What Rutter is set to sync for a connection: read at the level that decides, and nothing else.
+
+A connection may have a configuration of its own, which wins over its platform's. The organisation's
+defaults, which hold where there is neither, are shown in Rutter's dashboard only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from tap_rutter.api.client import Request, Response
+from tap_rutter.api.pages import ENCODER, Page, decode_value, missing, open_body
+from tap_rutter.errors import ConnectionUnusable, PartitionFailed, Unsupported
+from tap_rutter.replication.base import End, Item, Partition
+from tap_rutter.replication.snapshot import NoBookmark
+
+PLATFORM_PATH = "/configs/sync/platforms/{platform}"
+_DEEPEST = 2  # the parts may stand in an envelope, whose name is not published
+
+
+class SyncConfig:
+    """The connection's own configuration, else its platform's, else none."""
+
+    label = "snapshot"
+
+    def read(self, partition: Partition) -> Iterator[Item]:
+        """At most one row."""
+        connection = partition.connection
+        levels = {
+            "connection": partition.endpoint.path.replace("{id}", quote(connection.id, safe="")),
+            "platform": PLATFORM_PATH.replace("{platform}", quote(connection.platform, safe="")),
+        }
+        for level, path in levels.items():
+            if level == "platform" and not connection.platform:
+                continue
+            page = _fetch(partition, level, path)
+            if page is not None:
+                yield page
+                break
+        yield End()
+
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
+        """None to keep."""
+        return NoBookmark()
+
+
+def _fetch(partition: Partition, level: str, path: str) -> Page | None:
+    """The row of one level; None where nothing is configured there."""
+
+    def decode(answer: Response) -> Page | None:
+        body = {name: decode_value(raw) for name, raw in open_body(answer.content).items()}
+        row = row_of(body)
+        if row is None:
+            if any(body.values()):
+                raise missing(answer.content, "initial or incremental sync", path)
+            return None
+        raw = ENCODER.encode({"level": level, **row})
+        return Page(raws=[raw], next_cursor=None, received_ms=answer.received_ms, size=len(raw))
+
+    try:
+        # With the organisation's keys alone: the endpoint takes no access token.
+        return partition.run.client.get(Request(path, {}), decode, partition.counts)
+    except Unsupported:
+        return None
+    except PartitionFailed as error:
+        if error.status == 400:  # not every platform can be configured
+            return None
+        raise
+    except ConnectionUnusable as error:
+        # It speaks of this endpoint: the connection's own lists are asked with its token.
+        raise PartitionFailed(
+            error.message, reason="refused", status=error.status, code=error.code
+        ) from None
+
+
+def row_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The columns in a configuration; None where it has neither of its two parts.
+
+    How their names are spelt in JSON is not published for all of them: letters decide.
+    """
+    initial, incremental = _part(body, "initial"), _part(body, "incremental")
+    if initial is None and incremental is None:
+        return None
+    batches = [
+        {"entities": _names(batch), "months": _value(batch, "timeframeinmonths")}
+        for batch in _value(initial or {}, "batches") or ()
+        if isinstance(batch, dict)
+    ]
+    first = {name: None for batch in batches for name in batch["entities"]}
+    return {
+        "initial_batches": batches,
+        "initial_entities": list(first) or _names(initial or {}),
+        "incremental_entities": _names(incremental or {}),
+        "sync_period_minutes": _value(incremental or {}, "syncperiodinminutes"),
+    }
+
+
+def _part(body: Mapping[str, Any], word: str, depth: int = 0) -> dict[str, Any] | None:
+    inner = [value for value in body.values() if isinstance(value, dict)]
+    for name, value in body.items():
+        if word in _letters(name) and isinstance(value, dict):
+            return value
+    found = (_part(value, word, depth + 1) for value in inner) if depth < _DEEPEST else iter(())
+    return next((part for part in found if part is not None), None)
+
+
+def _value(part: Mapping[str, Any], letters: str) -> Any:
+    return next((value for name, value in part.items() if _letters(name) == letters), None)
+
+
+def _names(part: Mapping[str, Any]) -> list[str]:
+    listed = _value(part, "entities")
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()

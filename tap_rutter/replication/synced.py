@@ -1,0 +1,212 @@
+"""Synced streams: rows bear ``last_synced_at``, Rutter's own clock, and come in its order.
+
+One ascending chain needs no windows: the bookmark is the newest time delivered, page by page. But
+a platform may refuse the order or silently ignore it, so the order is proved from the rows before
+a bookmark moves (design section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tap_rutter import times
+from tap_rutter.api.pages import Page
+from tap_rutter.errors import SortRefused
+from tap_rutter.replication.base import OVERLAP, End, Item, Partition, Unsorted, inline
+from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
+
+MIN = "last_synced_at_min"
+_SORT = "last_synced_at ASC"
+_RISES = 2  # pages that must have shown a rise before an order is taken for proved
+
+
+class Synced:
+    """Lists on Rutter's own clock.
+
+    Args:
+        passes: Lists that make up the stream, as name → parameters, each with a bookmark of its
+            own; by default one without a name.
+        sortable: Whether the endpoint takes an order at all.
+        params: Parameters that every request bears.
+    """
+
+    label = "synced"
+
+    def __init__(
+        self,
+        *,
+        passes: Mapping[str, Mapping[str, str]] | None = None,
+        sortable: bool = True,
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        self._passes = passes or {"": {}}
+        self._sortable = sortable
+        self._params = dict(params or {})
+
+    def read(self, partition: Partition) -> Iterator[Item]:
+        """All passes, each from its own bookmark."""
+        if len(self._passes) == 1:
+            ((name, extra),) = self._passes.items()
+            yield from self._read_pass(partition, name, extra)
+        else:
+            yield inline(
+                partition,
+                [self._read_pass(partition, name, extra) for name, extra in self._passes.items()],
+            )
+
+    def _read_pass(
+        self, partition: Partition, name: str, extra: Mapping[str, str]
+    ) -> Iterator[Item]:
+        start = first_time(partition, name)
+        params = {**partition.params(), **self._params, **extra}
+        if start is not None:
+            params[MIN] = str(start)
+        if self._sortable:
+            try:
+                yield from partition.pages({**params, "sort": _SORT}, list_name=name)
+            except SortRefused:
+                yield Unsorted(name)
+            else:
+                yield End(name)
+                return
+        yield from partition.pages(params, list_name=name)
+        yield End(name)
+
+    def progress(self, partition: Partition) -> SyncedProgress:
+        """The bookkeeping of the pair's bookmark, or bookmarks."""
+        return SyncedProgress(partition, tuple(self._passes), ordered=self._sortable)
+
+
+def bookmark_of(partition: Partition, name: str = "") -> str | None:
+    """The given bookmark of one pass; older states hold one for all passes."""
+    state = partition.input_state or {}
+    passes = state.get("passes")
+    value = passes.get(name) if name and passes is not None else state.get(REPLICATION_KEY_VALUE)
+    return value if isinstance(value, str) else None
+
+
+def first_time(partition: Partition, name: str = "") -> int | None:
+    """Where a pass begins: its bookmark less the overlap, else the start date, else None."""
+    moment = partition.resumes(bookmark_of(partition, name))
+    if moment is None:
+        return partition.run.settings.start_ms
+    return max(moment - OVERLAP, 0)
+
+
+class SortCheck:
+    """One list's proof of order, and what its bookmark may say."""
+
+    def __init__(self, cutoff: int, *, ordered: bool = True) -> None:
+        self._cutoff = cutoff
+        self._ordered = ordered
+        self._rises = 0
+        self._highest: int | None = None
+        self._read = cutoff
+        self.ended = False
+
+    def see(self, page: Page) -> None:
+        """Take in a page whose rows were delivered."""
+        span = page.span
+        if span.newest is None or span.oldest is None or span.first is None:
+            return
+        before = self._highest
+        if span.is_unsorted or (before is not None and _second(span.first) < _second(before)):
+            self._ordered = False
+        self._rises += _second(span.newest) > _second(span.oldest if before is None else before)
+        self._highest = span.newest if before is None else max(before, span.newest)
+        self._read = page.received_ms
+
+    def mark_unsorted(self) -> None:
+        """The list comes in no order; what was read of it before does not count."""
+        self._ordered = False
+        self._highest = None
+
+    @property
+    def value(self) -> int | None:
+        """The bookmark that the list allows now, Unix ms; None for none."""
+        if self._highest is None:
+            return None
+        if not self._ordered:
+            # Rows that changed while an unordered list was read bear times after the cutoff.
+            return min(self._highest, self._cutoff) if self.ended else None
+        # One rise can be one odd row before thousands that were synced in the same second.
+        proved = self.ended or self._rises >= _RISES
+        # A row that bears a time to come says nothing of the rows that are stamped until then.
+        return min(self._highest, self._read) if proved else None
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether nothing has spoken against the order yet."""
+        return self._ordered
+
+
+def _second(ms: int) -> int:
+    return ms // times.SECOND
+
+
+class SyncedProgress:
+    """Bookmarks of a pair's passes; the partition's value is the older, absent until all exist."""
+
+    def __init__(self, partition: Partition, passes: tuple[str, ...], *, ordered: bool) -> None:
+        self._partition = partition
+        self._ascents = {name: SortCheck(partition.run.cutoff, ordered=ordered) for name in passes}
+        self._resumed = {name: partition.resumes(bookmark_of(partition, name)) for name in passes}
+        resumes = any(moment is not None for moment in self._resumed.values())
+        self.full_read = not resumes and partition.run.settings.start_ms is None
+        starts = [first_time(partition, name) for name in passes]
+        self.start_ms = None if None in starts else min(start or 0 for start in starts)
+
+    def see(self, item: Item) -> None:
+        """Take an item in, after its rows were delivered."""
+        if isinstance(item, Page):
+            self._ascents[item.list_name].see(item)
+        elif isinstance(item, Unsorted):
+            self._ascents[item.list_name].mark_unsorted()
+        elif isinstance(item, End):
+            self._ascents[item.list_name].ended = True
+
+    def finish(self) -> None:
+        """Nothing beyond the ends of the lists."""
+
+    def partition_state(self) -> Mapping[str, Any] | None:
+        """The partition's content: moved bookmarks, else those that were given."""
+        values: dict[str, str] = {}
+        for name, ascent in self._ascents.items():
+            value, resumed = ascent.value, self._resumed[name]
+            if value is not None and (resumed is None or value > resumed):
+                values[name] = times.to_text(value)
+            elif resumed is not None:
+                # What the run was given stays true; a pass that was not resumed from its bookmark
+                # (another start date, a bookmark from the future) has none until its rows set it.
+                values[name] = bookmark_of(self._partition, name) or times.to_text(resumed)
+        if all(ascent.value is None for ascent in self._ascents.values()):
+            return without_context(self._partition.input_state)
+        return self._content(values)
+
+    def _content(self, values: Mapping[str, str]) -> dict[str, Any]:
+        content: dict[str, Any] = {REPLICATION_KEY: self._partition.endpoint.replication_key}
+        if len(values) == len(self._ascents):
+            content[REPLICATION_KEY_VALUE] = min(
+                values.values(), key=lambda value: times.parse(value) or 0
+            )
+        if len(self._ascents) > 1:
+            content["passes"] = dict(values)
+        resumed = all(moment is not None for moment in self._resumed.values())
+        return content | read_from(self._partition, resumed=resumed)
+
+
+def read_from(partition: Partition, *, resumed: bool) -> dict[str, Any]:
+    """The start date that a partition's rows were read from, to be remembered in it."""
+    if resumed:
+        given = (partition.input_state or {}).get("start_date")
+        return {"start_date": given} if given else {}
+    start = partition.run.settings.start_ms
+    return {} if start is None else {"start_date": times.to_text(start)}
+
+
+def without_context(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A partition's content beside its context."""
+    if state is None:
+        return None
+    return {name: value for name, value in state.items() if name != "context"}

@@ -1,0 +1,127 @@
+"""The plan of a run: which pairs of stream and connection are read, in which order.
+
+Stream by stream, in the catalog's order, and within a stream connection by connection. Everything
+that leaves, leaves in this order, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tap_rutter.connections.selection import REFUSING, Connection
+from tap_rutter.errors import ConnectionUnusable, NotActivated
+from tap_rutter.replication.base import Endpoint, Item, Partition, RunContext
+from tap_rutter.sync.read_ahead import Chain, Inline
+
+
+@dataclass(frozen=True)
+class Begin:
+    """The pair's connection answers: what follows are its rows."""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Rutter says that the connection's platform cannot serve this object: it was not asked."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """All of the pair has been read."""
+
+
+class Plan:
+    """All pairs of the streams that a run reads."""
+
+    def __init__(
+        self, streams: Sequence[Endpoint], connections: Sequence[Connection], run: RunContext
+    ) -> None:
+        self._streams = streams
+        self._run = run
+        self._all = connections
+        self._asked = [connection for connection in connections if is_asked(connection, run)]
+        self._partitions: dict[str, list[Partition]] = {}
+        self._dropped: set[Partition] = set()
+        self._lock = threading.Lock()
+
+    def partitions(self, stream: Endpoint) -> list[Partition]:
+        """The pairs of a stream, the same objects for whoever asks."""
+        with self._lock:
+            if stream.name not in self._partitions:
+                chosen = self._all if stream.is_about_connections else self._asked
+                self._partitions[stream.name] = [
+                    Partition(stream, connection, self._run, index=index)
+                    for index, connection in enumerate(chosen)
+                ]
+            return self._partitions[stream.name]
+
+    def chains(self) -> Iterator[Chain[Partition]]:
+        """A chain for each pair that has not been dropped, in order; made as they are needed."""
+        for stream in self._streams:
+            for partition in self.partitions(stream):
+                if partition not in self._dropped:
+                    yield Chain(partition, items_of(partition))
+
+    def drop(self, partition: Partition) -> None:
+        """Do not begin a pair that has been found to be of no use."""
+        self._dropped.add(partition)
+
+    def has_dropped(self, partition: Partition) -> bool:
+        """Whether a pair has been given up: what was read of it meanwhile is of no use."""
+        return partition in self._dropped
+
+    def forget(self, stream: Endpoint) -> None:
+        """A stream has been read: its pairs are not needed any more."""
+        with self._lock:
+            self._partitions[stream.name] = []
+
+
+def is_asked(connection: Connection, run: RunContext) -> bool:
+    """Whether Rutter answers data calls for a connection in its status."""
+    if connection.status in REFUSING:
+        return False
+    return connection.status != "not_ready" or run.settings.force_fetch
+
+
+def items_of(partition: Partition) -> Iterator[Item]:
+    """A pair from its beginning to its end; each step makes at most a few requests.
+
+    Raises:
+        NotActivated: without a request, where earlier pairs have shown that it is of no use.
+    """
+    activation, stream = partition.run.activation, partition.endpoint.name
+    if activation.is_known_closed(stream, partition.index):
+        raise NotActivated(f"{stream} is not activated.", reason="not_activated")
+    spread = False
+    try:
+        for item in _read_items(partition):
+            spread = spread or isinstance(item, Inline)
+            yield item
+    except Exception:
+        if not spread:  # lists that are read beside this one may be answered yet
+            activation.nothing(stream, partition.index)
+        raise
+
+
+def _read_items(partition: Partition) -> Iterator[Item]:
+    # Rows that are read ahead of the emitter must not seem older than the read they belong to.
+    partition.started_ms = partition.run.client.clock.now()
+    sync_status = partition.sync_status
+    if not (
+        partition.endpoint.is_about_connections
+        or partition.run.settings.force_fetch
+        or partition.run.is_ready(partition.connection)
+    ):
+        # The list of connections did not say so, or there was none.
+        raise ConnectionUnusable("Its first sync is not over.", reason="not_ready")
+    yield Begin()
+    if (
+        partition.endpoint.rutter_object in sync_status.unavailable
+        and partition.input_state is None
+    ):
+        partition.run.activation.nothing(partition.endpoint.name, partition.index)
+        yield Unavailable()
+        return
+    yield from partition.endpoint.replication.read(partition)
+    yield Done()

@@ -1,0 +1,299 @@
+"""Reading ahead: threads walk chains, one consumer gets what they brought in plan order.
+
+Pure machinery: it knows nothing of Rutter or Singer. A *chain* is an iterator whose every step is
+one slow operation. Chains are handed in in plan order; a chain may bring, as one of its items, a
+list of further chains whose items come at that very place (``Inline``), or chains that take the
+place of its remaining siblings (``Instead``). Whatever the number of workers, the consumer sees
+the same items in the same order. While it has to wait, it gets an ``Idle`` now and then.
+
+What is ahead of the consumer is bounded in bytes, in pages and in chains; the chain that the
+consumer waits for may always go on, so the bounds cannot lock up.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+Owner = TypeVar("Owner")
+
+_MOST_BYTES = 64 << 20
+_MOST_CHAINS = 128
+_MOST_PAGES = 48
+_TICK = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class Inline:
+    """Chains whose items come here, before the chain's own next item."""
+
+    chains: tuple[Chain[Any], ...]
+
+
+@dataclass(frozen=True)
+class Instead:
+    """Chains that take the place of the siblings after this one."""
+
+    chains: tuple[Chain[Any], ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The chain ended with an error."""
+
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Nothing has come for a moment: the consumer may look after other things."""
+
+
+IDLE = Idle()
+
+
+class Chain(Generic[Owner]):
+    """A sequence of slow steps that belongs to an owner."""
+
+    __slots__ = ("buffered", "cancelled", "done", "items", "iterator", "owner", "running")
+
+    def __init__(self, owner: Owner, iterator: Iterator[Any]) -> None:
+        self.owner = owner
+        self.iterator = iterator
+        self.items: deque[Any] = deque()
+        self.buffered = 0
+        self.running = False
+        self.done = False
+        self.cancelled = False
+
+    def step(self) -> Any:
+        """One step; ``None`` at the end, ``Failed`` for an error."""
+        try:
+            return next(self.iterator)
+        except StopIteration:
+            return None
+        except Exception as error:
+            return Failed(error)
+
+
+def size_of(item: Any) -> int:
+    """Bytes that an item holds on to."""
+    return int(getattr(item, "size", 0)) + 256
+
+
+def is_heavy(item: Any) -> bool:
+    """Whether an item counts as a page: what was read ahead is read again after a crash."""
+    return bool(getattr(item, "is_heavy", False))
+
+
+class ReadAhead(Generic[Owner]):
+    """Walks chains with a number of threads; with none, in the consumer's own thread."""
+
+    def __init__(
+        self,
+        plan: Iterable[Chain[Owner]],
+        *,
+        workers: int,
+        most_bytes: int = _MOST_BYTES,
+        most_pages: int | None = None,
+        most_chains: int = _MOST_CHAINS,
+    ) -> None:
+        self._plan = iter(plan)
+        self._workers = workers
+        self._most_bytes = most_bytes
+        self._most_pages = most_pages or max(workers, min(4 * workers, _MOST_PAGES))
+        self._most_chains = most_chains
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._brought = threading.Condition(self._lock)
+        self._active: list[Chain[Owner]] = []  # in plan order; inlined chains before their own
+        self._roots: deque[Chain[Owner]] = deque()
+        self._planned = False
+        self._wanted: Chain[Owner] | None = None
+        self._bytes = 0
+        self._pages = 0
+        self._stopped = False
+        self._threads: list[threading.Thread] = []
+
+    def __iter__(self) -> Iterator[tuple[Chain[Owner], Any]]:
+        """All items with their chains, in plan order; errors as ``Failed`` items."""
+        while (chain := self._next_planned()) is not None:
+            yield from self._drain(chain)
+
+    def cancel(self, owner: Owner) -> None:
+        """Give up all chains of an owner: nothing of them is brought from now on."""
+        with self._lock:
+            for chain in tuple(self._active):
+                if chain.owner is owner:
+                    self._drop(chain)
+            self._work.notify_all()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End all threads; what they are doing now is waited for, at most ``timeout`` seconds."""
+        with self._lock:
+            self._stopped = True
+            for chain in tuple(self._active):
+                self._drop(chain)
+            self._work.notify_all()
+            self._brought.notify_all()
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        self._threads.clear()
+
+    # ---- the consumer's side
+
+    def _next_planned(self) -> Chain[Owner] | None:
+        """The next chain of the plan itself; the consumer has taken all before it."""
+        with self._lock:
+            if self._stopped:
+                return None
+            if not self._roots:
+                self._extend_plan()
+            return self._roots.popleft() if self._roots else None
+
+    def _drain(self, chain: Chain[Owner]) -> Iterator[tuple[Chain[Owner], Any]]:
+        """A chain's items, those of its inlined chains at their place."""
+        while (item := self._take(chain)) is not None:
+            if isinstance(item, Inline):
+                yield from self._drain_all(item.chains)
+            else:
+                yield chain, item
+            if chain.cancelled:
+                break
+        with self._lock:
+            if chain in self._active:
+                self._active.remove(chain)
+
+    def _drain_all(self, chains: tuple[Chain[Owner], ...]) -> Iterator[tuple[Chain[Owner], Any]]:
+        for index, chain in enumerate(chains):
+            for owner_chain, item in self._drain(chain):
+                if owner_chain is chain and isinstance(item, Instead):
+                    with self._lock:
+                        for sibling in chains[index:]:
+                            self._drop(sibling)
+                            if sibling in self._active:
+                                self._active.remove(sibling)
+                        self._active[:0] = item.chains
+                        self._work.notify_all()
+                    yield from self._drain_all(item.chains)
+                    return
+                yield owner_chain, item
+
+    def _take(self, chain: Chain[Owner]) -> Any:
+        """The chain's next item, waited for; None at its end."""
+        if not self._workers:
+            return self._step_here(chain)
+        self._start()
+        with self._lock:
+            self._wanted = chain
+            if not chain.items and not chain.done and not chain.running:
+                self._work.notify()
+            while not (chain.items or chain.done or chain.cancelled or self._stopped):
+                if not self._brought.wait(_TICK) and not (chain.items or chain.done):
+                    return IDLE
+            self._wanted = None
+            if not chain.items:
+                return None
+            item = chain.items.popleft()
+            size = size_of(item)
+            chain.buffered -= size
+            self._bytes -= size
+            self._pages -= is_heavy(item)
+            self._work.notify()
+            return item
+
+    def _step_here(self, chain: Chain[Owner]) -> Any:
+        if chain.done or chain.cancelled:
+            return None
+        item = chain.step()
+        if item is None or isinstance(item, Failed):
+            chain.done = True
+        if isinstance(item, Inline):
+            at = self._active.index(chain) if chain in self._active else 0
+            self._active[at:at] = item.chains
+        return item
+
+    # ---- the workers' side; the lock is held in all but _walk's own step
+
+    def _start(self) -> None:
+        if self._threads or self._stopped:
+            return
+        for number in range(self._workers):
+            thread = threading.Thread(target=self._walk, name=f"reader-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _walk(self) -> None:
+        while True:
+            with self._lock:
+                while (chain := self._pick()) is None:
+                    if self._stopped:
+                        return
+                    self._work.wait()
+                chain.running = True
+            item = chain.step()
+            with self._lock:
+                chain.running = False
+                if item is None or isinstance(item, Failed):
+                    chain.done = True
+                if item is not None and not chain.cancelled:
+                    self._keep(chain, item)
+                if chain is self._wanted or chain.cancelled:
+                    self._brought.notify_all()
+                self._work.notify()
+
+    def _keep(self, chain: Chain[Owner], item: Any) -> None:
+        size = size_of(item)
+        chain.items.append(item)
+        chain.buffered += size
+        self._bytes += size
+        self._pages += is_heavy(item)
+        if isinstance(item, Inline) and chain in self._active:
+            at = self._active.index(chain)
+            self._active[at:at] = item.chains
+            self._work.notify_all()
+
+    def _pick(self) -> Chain[Owner] | None:
+        """The earliest chain in plan order that may take a step now."""
+        if self._stopped:
+            return None
+        wanted = self._wanted
+        if wanted is not None and not (
+            wanted.items or wanted.running or wanted.done or wanted.cancelled
+        ):
+            return wanted
+        if self._bytes >= self._most_bytes or self._pages >= self._most_pages:
+            return None
+        for chain in self._active:
+            if not (chain.running or chain.done or chain.cancelled):
+                return chain
+        if len(self._active) < self._most_chains and not self._planned:
+            return self._extend_plan()
+        return None
+
+    def _extend_plan(self) -> Chain[Owner] | None:
+        chain = next(self._plan, None)
+        if chain is None:
+            self._planned = True
+        else:
+            self._active.append(chain)
+            self._roots.append(chain)
+        return chain
+
+    def _drop(self, chain: Chain[Owner]) -> None:
+        chain.cancelled = True
+        self._bytes -= chain.buffered
+        self._pages -= sum(map(is_heavy, chain.items))
+        chain.buffered = 0
+        inlined = [item for item in chain.items if isinstance(item, Inline)]
+        chain.items.clear()
+        # Chains that were to come in its place are now never taken: nothing else would end them.
+        for lost in (lost for item in inlined for lost in item.chains):
+            self._drop(lost)
+            if lost in self._active:
+                self._active.remove(lost)

@@ -1,0 +1,329 @@
+"""What a run did: rows that one can query (``sync_report``), and a summary for people."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tap_rutter import __version__, times
+from tap_rutter.api.client import Counts
+from tap_rutter.errors import RequestFailed
+from tap_rutter.records.conform import Repairs
+from tap_rutter.sync import maps
+from tap_rutter.sync.maps import MapFailed
+
+COMPLETE, SKIPPED, FAILED, INTERRUPTED = "complete", "skipped", "failed", "interrupted"
+ALL = "*"
+"""Stands in a key for all streams of a connection, or for all connections. Never "": loaders that
+go through CSV take that for NULL, and refuse the row and with it the whole load."""
+
+ALL_STREAMS = ALL
+FOLDED = {"unsupported", "unavailable"}
+"""Reasons why a stream is skipped that tell of the platform: one row a connection names them."""
+NOT_ACTIVATED = "not_activated"
+"""The organisation has no access to the stream's endpoint."""
+PARTIAL = "PARTIAL_SUCCESS"
+"""Error code of a pair that is complete but for what a job of Rutter's could not give."""
+
+_FAMILIES = ("accounting", "commerce", "banking", "hris", "ads")
+_SHOWN = 12  # failures that the summary spells out
+
+
+@dataclass(slots=True)
+class PartitionReport:
+    """What became of one (connection, stream)."""
+
+    connection_id: str
+    stream: str
+    started_ms: int
+    status: str = INTERRUPTED
+    reason: str | None = INTERRUPTED
+    error_code: str | None = None
+    error_message: str | None = None
+    rows: int = 0
+    pages: int = 0
+    counts: Counts = field(default_factory=Counts)
+    repairs: Repairs = field(default_factory=Repairs)
+    full_read: bool = False
+    finished_ms: int | None = None
+    window_start: int | None = None
+    window_end: int | None = None
+    source_synced_ms: int | None = None
+    source_count: int | None = None
+    skipped: list[str] = field(default_factory=list)
+    unmapped: MapFailed | None = None
+    """Why rows did not leave although they were read: a stream map failed for them."""
+    partial: str = ""
+    """What Rutter says that it left out; nothing of the pair is bookmarked then."""
+
+    def complete(self, now: int) -> None:
+        """Everything was delivered."""
+        self.status, self.reason, self.finished_ms = COMPLETE, None, now
+        if self.partial:
+            self.full_read = False
+            self.error_code, self.error_message = PARTIAL, self.partial
+
+    def skip(self, reason: str, now: int, error: RequestFailed | None = None) -> None:
+        """Not read, or not to its end, for a reason that is no fault."""
+        self.status, self.reason, self.finished_ms = SKIPPED, reason, now
+        if error is not None:
+            self.error_code, self.error_message = error.code, error.message
+
+    def fail(self, error: Exception, now: int) -> None:
+        """Not read to its end."""
+        self.status, self.finished_ms = FAILED, now
+        self.error_message = str(error)
+        if isinstance(error, RequestFailed):
+            self.reason, self.error_code = error.reason, error.code
+        else:
+            self.reason = "bad_response"
+
+    def row(self, run: Report) -> dict[str, Any]:
+        """The record of the stream ``sync_report``."""
+        return {
+            "run_id": run.run_id,
+            "connection_id": self.connection_id or ALL,
+            "stream": self.stream,
+            "status": self.status,
+            "reason": self.reason,
+            "error_code": self.error_code,
+            "error_message": self.error_message,
+            "rows": self.rows,
+            "pages": self.pages,
+            "requests": self.counts.requests,
+            "retries": self.counts.retries,
+            "repaired_values": self.repairs.repaired_values,
+            "unknown_fields": self.repairs.unknown_fields,
+            "derived_keys": self.repairs.derived_keys,
+            "full_read": self.full_read,
+            "started_at": times.to_text(self.started_ms),
+            "finished_at": _text(self.finished_ms),
+            "window_start": _text(self.window_start),
+            "window_end": _text(self.window_end),
+            "source_synced_at": _text(self.source_synced_ms),
+            "source_count": self.source_count,
+            "skipped": self.skipped or None,
+            "api_version": run.api_version,
+            "tap_version": __version__,
+        }
+
+
+def _text(moment: int | None) -> str | None:
+    return None if moment is None else times.to_text(moment)
+
+
+def _named(streams: Sequence[str]) -> str:
+    """Names for people: the first dozen."""
+    return ", ".join(streams[:_SHOWN]) + (", …" if len(streams) > _SHOWN else "")
+
+
+def _entity(name: str) -> str:
+    """The bare word for an object: ACCOUNTING_INVOICE, invoices and accounting_invoices are one."""
+    word = name.lower()
+    for family in _FAMILIES:
+        word = word.removeprefix(f"{family}_")
+    for plural, singular in (("ies", "y"), ("sses", "ss"), ("ss", "ss"), ("s", "")):
+        if word.endswith(plural):
+            return word.removesuffix(plural) + singular
+    return word
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+class Report:
+    """All pairs of a run, in plan order."""
+
+    def __init__(self, api_version: str, started_ms: int) -> None:
+        self.run_id = str(uuid.uuid4())
+        self.api_version = api_version
+        self.started_ms = started_ms
+        self._partitions: list[PartitionReport] = []
+        self._connections: dict[str, PartitionReport] = {}
+        self._folded: dict[str, list[tuple[str, str]]] = {}
+        self.configured: dict[str, frozenset[str]] = {}
+        """By connection: the entities that Rutter is set to sync, where the run has read that."""
+
+    def partition(self, connection_id: str, stream: str, now: int) -> PartitionReport:
+        """Begin the report of a pair."""
+        entry = PartitionReport(connection_id, stream, now)
+        self._partitions.append(entry)
+        return entry
+
+    def fold(self, entry: PartitionReport) -> None:
+        """Take a pair that its platform cannot serve into its connection's one row."""
+        assert self._partitions[-1] is entry  # pairs are folded as they end, one after another
+        self._partitions.pop()
+        self._folded.setdefault(entry.connection_id, []).append(
+            (entry.stream, entry.reason or "unsupported")
+        )
+        totals = self._connections.get(entry.connection_id)
+        if totals is None:
+            totals = PartitionReport(entry.connection_id, ALL_STREAMS, entry.started_ms)
+            self._connections[entry.connection_id] = totals
+        totals.counts.requests += entry.counts.requests
+        totals.counts.retries += entry.counts.retries
+        if totals.reason in {INTERRUPTED, None}:
+            totals.skip(entry.reason or "unsupported", entry.finished_ms or entry.started_ms)
+        totals.finished_ms = entry.finished_ms
+        totals.skipped.append(entry.stream)
+
+    def skip_connection(
+        self, connection_id: str, reason: str, now: int, error: RequestFailed | None = None
+    ) -> None:
+        """Note a connection whose remaining streams are not read."""
+        entry = self._connections.setdefault(
+            connection_id, PartitionReport(connection_id, ALL_STREAMS, now)
+        )
+        entry.skip(reason, now, error)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The records of the stream ``sync_report``."""
+        for entry in (*self._connections.values(), *self._partitions):
+            yield entry.row(self)
+
+    @property
+    def delivered(self) -> int:
+        """How many rows have left, as the summary counts them."""
+        return sum(entry.rows for entry in (*self._partitions, *self._connections.values()))
+
+    @property
+    def failures(self) -> list[PartitionReport]:
+        """Pairs that failed."""
+        return [entry for entry in self._partitions if entry.status == FAILED]
+
+    def reasons(self) -> Mapping[str, int]:
+        """How many connections were skipped whole, by reason."""
+        return Counter(
+            entry.reason or "" for entry in self._connections.values() if entry.reason not in FOLDED
+        )
+
+    @property
+    def _unserved(self) -> int:
+        """How many streams were skipped for what their platform is."""
+        return sum(reason in FOLDED for skipped in self._folded.values() for _, reason in skipped)
+
+    def summary(self, now: int, requests: int) -> list[str]:
+        """Lines for people: what was read, what was not and why.
+
+        ``requests``: how many were made, those for no stream of its own included.
+        """
+        statuses = Counter(entry.status for entry in self._partitions)
+        totals = Counter[str]()
+        for entry in (*self._partitions, *self._connections.values()):
+            totals["rows"] += entry.rows
+            totals["retries"] += entry.counts.retries
+            totals["repaired"] += entry.repairs.repaired_values
+        connections = {
+            entry.connection_id for entry in self._partitions if entry.connection_id != ALL
+        }
+        streams = {entry.stream for entry in self._partitions if entry.status == COMPLETE}
+        seconds = (now - self.started_ms) / 1000
+        parts = [
+            _counted(len(streams), "stream"),
+            _counted(len(connections), "connection"),
+            *([f"{_counted(statuses[FAILED], 'list')} failed"] if statuses[FAILED] else ()),
+            *(
+                [f"{_counted(self._unserved, 'list')} that their platforms do not have"]
+                if self._unserved
+                else ()
+            ),
+        ]
+        lines = [
+            f"Read {_counted(totals['rows'], 'row')} with {_counted(requests, 'request')}"
+            f" ({totals['retries']:,} tried again) in {seconds:,.1f} s: {'; '.join(parts)}."
+        ]
+        if totals["repaired"]:
+            lines.append(
+                f"{totals['repaired']:,} values did not fit their type: see _rutter_issues."
+            )
+        for reason, count in sorted(self.reasons().items()):
+            named = [
+                entry.connection_id
+                for entry in self._connections.values()
+                if entry.reason == reason
+            ]
+            more = ", …" if count > _SHOWN else ""
+            lines.append(
+                f"Connections skipped, {reason}: {count:,} ({', '.join(named[:_SHOWN])}{more})."
+            )
+        told = [
+            (entry.stream, entry.reason) for entry in self._partitions if entry.status == SKIPPED
+        ]
+        closed = dict.fromkeys(stream for stream, reason in told if reason == NOT_ACTIVATED)
+        if closed:
+            lines.append(
+                "Not activated for your organisation (PRODUCT_NOT_ALLOWED):"
+                f" {_named(list(closed))}. Ask Rutter to activate them, or deselect these streams."
+            )
+        for entry in [entry for entry in self._partitions if entry.partial][:_SHOWN]:
+            lines.append(
+                f"Partial: {entry.stream} of connection {entry.connection_id}: {entry.partial}"
+            )
+        lines += [f"Hint: {hint}" for hint in self._hints()]
+        # Those of stream maps are told of once for all connections.
+        failures = [entry for entry in self.failures if entry.reason != maps.REASON]
+        for entry in failures[:_SHOWN]:
+            lines.append(
+                f"Failed: {entry.stream} of connection {entry.connection_id or '-'}:"
+                f" {entry.error_message}"
+            )
+        if len(failures) > _SHOWN:
+            lines.append(f"… and {len(failures) - _SHOWN:,} more: see sync_report.")
+        return lines
+
+    def _is_enabled(self, stream: str, connections: Sequence[str]) -> bool | None:
+        """Whether Rutter is set to sync a stream's objects; None where that is not known of all.
+
+        False only where none of the connections has it, True where all of them have it.
+        """
+        word = _entity(stream)
+        known = [self.configured.get(identity) for identity in connections]
+        says = {None if names is None else word in map(_entity, names) for names in known}
+        return says.pop() if len(says) == 1 else None
+
+    def _hints(self) -> Iterator[str]:
+        """What experience says about this picture."""
+        rows: Counter[str] = Counter()
+        complete: Counter[str] = Counter()
+        served: dict[str, list[str]] = {}
+        for entry in self._partitions:
+            if entry.status == COMPLETE and entry.full_read and entry.connection_id != ALL:
+                rows[entry.stream] += entry.rows
+                complete[entry.stream] += 1
+                served.setdefault(entry.stream, []).append(entry.connection_id)
+        empty = [stream for stream, count in complete.items() if count >= 2 and not rows[stream]]
+        if empty and sum(rows.values()):
+            told = {stream: self._is_enabled(stream, served[stream]) for stream in empty}
+            enabled = [stream for stream in empty if told[stream]]
+            disabled = [stream for stream in empty if told[stream] is False]
+            empty = [stream for stream in empty if told[stream] is None]
+            if disabled:
+                yield (
+                    f"empty, and not enabled in Rutter's sync configuration: {_named(disabled)}."
+                    " After a change there, existing connections need a backfill."
+                )
+            if enabled:
+                yield (
+                    "empty, though enabled in Rutter's sync configuration, so there is nothing to"
+                    f" read: {_named(enabled)}."
+                )
+        if empty and sum(rows.values()):
+            yield (
+                f"empty for every connection that serves them: {_named(empty)}. If rows are"
+                " expected, see whether these objects are enabled in Rutter's Data Sync"
+                " Configuration; existing connections need a backfill after a change there."
+            )
+        reasons = self.reasons()
+        if reasons.get("unauthorized"):
+            yield (
+                "an access token that is refused (401) belongs to another environment or another"
+                " organisation, or its connection was deleted: production and sandbox have keys and"
+                " connections of their own."
+            )
+        if reasons.get("needs_reauth"):
+            yield "connections that need to sign in again do so by the merchant, in Rutter Link."

@@ -1,0 +1,218 @@
+"""Bookmarks: one partition per connection under each stream, found at once.
+
+The form is the SDK's, so that any Singer runner can keep it; extra facts ride in the partition::
+
+    {"bookmarks": {
+        "accounting_invoices": {"partitions": [
+            {"context": {"connection_id": "…"}, "replication_key": "last_synced_at",
+             "replication_key_value": "2026-01-31T10:00:00.000Z"}]},
+        "connections": {"partitions": [
+            {"context": {"connection_id": "…"}, "history": {"completed": true, …}}]}}}
+
+A pair that never delivered a row has no entry. Entries of connections and streams that a run does
+not read stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from singer_sdk.streams._state import StreamStateManager
+
+from tap_rutter import times
+from tap_rutter.connections.sync_status import History
+from tap_rutter.errors import ConfigError
+
+PartitionState = dict[str, Any]
+
+CONNECTIONS = "connections"
+HISTORY = "history"
+REPLICATION_KEY_VALUE = "replication_key_value"
+REPLICATION_KEY = "replication_key"
+_TIMES = (REPLICATION_KEY_VALUE, "start_date", "whole_read_at", "read_from", "known_to")
+
+_HINT = (
+    "Pass the state as this tap wrote it (with Meltano: what `meltano state get` shows under"
+    " singer_state), or none for a read from the start."
+)
+
+
+class Bookmarks:
+    """All partitions of a state, by stream and connection."""
+
+    def __init__(self, tap_state: dict[str, Any]) -> None:
+        """Index a tap's state; the dict itself is kept up to date and is what STATE shows."""
+        self._state = tap_state
+        self._index: dict[str, dict[str, PartitionState]] = {}
+        self._input: dict[tuple[str, str], PartitionState] = {}
+        self.changed = False
+        for stream, entry in tap_state.get("bookmarks", {}).items():
+            partitions = self._index.setdefault(stream, {})
+            for partition in entry.get("partitions", ()):
+                connection_id = partition["context"].get("connection_id")
+                if connection_id is not None:
+                    partitions[connection_id] = partition
+                    # What is inside a partition is replaced, never changed.
+                    self._input[stream, connection_id] = dict(partition)
+
+    def input_state(self, stream: str, connection_id: str) -> PartitionState | None:
+        """The partition that the run was given; never changes, so any thread may ask."""
+        return self._input.get((stream, connection_id))
+
+    def get(self, stream: str, connection_id: str) -> PartitionState | None:
+        """The partition as it stands; none is created by asking."""
+        return self._index.get(stream, {}).get(connection_id)
+
+    def put(self, stream: str, connection_id: str, content: Mapping[str, Any] | None) -> None:
+        """Set a partition's content beside its context; None removes the partition."""
+        partitions = self._index.setdefault(stream, {})
+        current = partitions.get(connection_id)
+        if content is None:
+            if current is not None:
+                del partitions[connection_id]
+                self._list(stream).remove(current)
+                self.changed = True
+            return
+        wanted = {"context": {"connection_id": connection_id}, **content}
+        if current == wanted:
+            return
+        if current is None:
+            current = partitions[connection_id] = {}
+            self._list(stream).append(current)
+        current.clear()
+        current.update(wanted)
+        self.changed = True
+
+    def history(self, connection_id: str) -> History | None:
+        """What a connection's data were read under, as the run was given it."""
+        partition = self.input_state(CONNECTIONS, connection_id)
+        value = partition.get(HISTORY) if partition else None
+        return History.from_state(value) if value else None
+
+    def put_history(self, connection_id: str, history: History) -> None:
+        """Remember what a connection's data are read under from now on."""
+        current = self.get(CONNECTIONS, connection_id) or {}
+        content = {name: value for name, value in current.items() if name != "context"}
+        self.put(CONNECTIONS, connection_id, {**content, HISTORY: history.to_state()})
+
+    def _list(self, stream: str) -> list[PartitionState]:
+        bookmarks = self._state.setdefault("bookmarks", {})
+        entries: list[PartitionState] = bookmarks.setdefault(stream, {}).setdefault(
+            "partitions", []
+        )
+        return entries
+
+
+def check_shape(state: Any) -> None:
+    """Refuse a state that cannot be read, naming the place.
+
+    Raises:
+        ConfigError: with the path of what is wrong.
+    """
+    if not isinstance(state, dict):
+        raise _unreadable("the state", "must be an object")
+    if "bookmarks" not in state:
+        if "singer_state" in state or "completed" in state:
+            raise _unreadable("the state", "is Meltano's wrapping, not the state inside it")
+        if state:
+            raise _unreadable("the state", "has no 'bookmarks'")
+        return
+    bookmarks = state["bookmarks"]
+    if not isinstance(bookmarks, dict):
+        raise _unreadable("bookmarks", "must be an object")
+    for stream, entry in bookmarks.items():
+        where = f"bookmarks.{stream}"
+        if not isinstance(entry, dict):
+            raise _unreadable(where, "must be an object")
+        if entry.get(REPLICATION_KEY_VALUE) is not None and "partitions" not in entry:
+            raise _unreadable(
+                where, "holds one bookmark for all connections, not one per connection"
+            )
+        partitions = entry.get("partitions", [])
+        if not isinstance(partitions, list):
+            raise _unreadable(f"{where}.partitions", "must be an array")
+        for index, partition in enumerate(partitions):
+            _check_partition(f"{where}.partitions[{index}]", partition)
+
+
+def _check_partition(where: str, partition: Any) -> None:
+    if not isinstance(partition, dict):
+        raise _unreadable(where, "must be an object")
+    context = partition.get("context")
+    if not isinstance(context, dict):
+        raise _unreadable(f"{where}.context", "must be an object")
+    if "connection_id" in context and not isinstance(context["connection_id"], str):
+        raise _unreadable(f"{where}.context.connection_id", "must be a string")
+    for name in _TIMES:
+        if partition.get(name) is not None and times.parse(partition[name]) is None:
+            raise _unreadable(f"{where}.{name}", "must be a time")
+    passes = partition.get("passes")
+    if passes is not None and not (
+        isinstance(passes, dict)
+        and all(times.parse(value) is not None for value in passes.values())
+    ):
+        raise _unreadable(f"{where}.passes", "must hold times")
+    if partition.get("parents") is not None and not isinstance(partition["parents"], str):
+        raise _unreadable(f"{where}.parents", "must be a string")
+    if partition.get(HISTORY) is not None:
+        _check_history(f"{where}.{HISTORY}", partition[HISTORY])
+
+
+def _check_history(where: str, value: Any) -> None:
+    good = isinstance(value, dict) and isinstance(value.get("completed"), bool | None)
+    good = good and isinstance(value.get("batches"), int | None)
+    for name in ("ready", "waiting"):
+        entities = value.get(name) if good else None
+        good = good and (
+            entities is None
+            or (
+                isinstance(entities, dict)
+                and all(isinstance(second, int | None) for second in entities.values())
+            )
+        )
+    if not good:
+        raise _unreadable(where, "cannot be read")
+
+
+def _unreadable(where: str, what: str) -> ConfigError:
+    return ConfigError(f"The given state cannot be read: {where} {what}. {_HINT}")
+
+
+class PartitionStateManager(StreamStateManager):
+    """The SDK's view of a stream's state: found by id, never moved by the SDK itself.
+
+    Only the emitter moves bookmarks, since only it knows what was delivered. The SDK's increments
+    and finalisation would move them per record, and create a partition for every pair it asks for.
+    """
+
+    def __init__(self, bookmarks: Callable[[], Bookmarks], stream_name: str, **kwargs: Any) -> None:
+        super().__init__(stream_name=stream_name, **kwargs)
+        self._bookmarks = bookmarks
+
+    @property
+    def stream_state(self) -> dict[str, Any]:
+        """What is known of the stream; none is created by asking."""
+        entry: dict[str, Any] = self.tap_state.get("bookmarks", {}).get(self.stream_name, {})
+        return entry
+
+    def get_context_state(self, context: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A connection's partition; a dict of its own where there is none."""
+        if not context or "connection_id" not in context:
+            return self.stream_state
+        return self._bookmarks().get(self.stream_name, context["connection_id"]) or {}
+
+    def write_starting_replication_value(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing: where a pair starts is planned, not marked in the state."""
+
+    def write_replication_key_signpost(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing: the run's one cutoff bounds all bookmarks."""
+
+    def increment_state(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing: the emitter moves bookmarks."""
+
+    def finalize_state(self, state: dict[str, Any] | None = None) -> None:
+        """Nothing: there are no progress markers."""
+
+    def finalize_progress_markers(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing: there are no progress markers."""
