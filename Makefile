@@ -15,12 +15,6 @@ TARGETS := $(patsubst tests/targets/%.txt,.targets/%/.installed,$(wildcard tests
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
-# Tests whose outcome must not depend on how many workers read.
-WITH_WORKERS := $(addprefix tests/test_, $(addsuffix .py, \
-  adversary attachments children clock concurrency fault_matrix histories \
-  history_unknown isolation landing late_data meltano_exit nasty_data progress resume resync \
-  retries secrets short_way signals snapshots state_forms statements unserved versions))
-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo psql test targets test-workers lint types docs-check check format openapi golden docs \
@@ -44,7 +38,7 @@ test-workers: $(TOOLS_READY) $(PLUGINS_READY) ## Run the tests of rows, faults a
 	@set -e; for workers in $${WORKERS:-1 8 32}; do \
 	  echo "With $$workers workers:"; \
 	  TEST_WORKERS=$$workers $(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal \
-	    $(WITH_WORKERS) $(ARGS); \
+	    -m any_workers $(ARGS); \
 	done
 
 lint: $(TOOLS_READY) ## Check style and formatting
@@ -78,7 +72,7 @@ openapi: $(TOOLS_READY) ## Make an API document anew: make openapi VERSION=2024-
 
 golden: $(TOOLS_READY) ## Write the snapshots of the catalog anew; review their diff before you commit it
 	@$(BIN)/python scripts/check_streams.py
-	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet tests/test_golden_catalog.py $(ARGS)
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet tests/project/test_golden_catalog.py $(ARGS)
 
 docs: $(TOOLS_READY) ## Write the generated parts of README.md and docs/ anew
 	@$(BIN)/python scripts/check_streams.py
@@ -86,10 +80,10 @@ docs: $(TOOLS_READY) ## Write the generated parts of README.md and docs/ anew
 
 soak: $(TOOLS_READY) ## Thousands of random histories, then minutes of faults; SOAK_HISTORIES=n says how many
 	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(BIN)/python -m pytest --numprocesses auto \
-	  tests/test_histories.py $(ARGS)
+	  tests/sync/test_histories.py $(ARGS)
 	@FAULT_SOAK_CONNECTIONS=$${FAULT_SOAK_CONNECTIONS:-200} \
 	  FAULT_SOAK_SECONDS=$${FAULT_SOAK_SECONDS:-180} \
-	  $(BIN)/python -m pytest tests/test_fault_soak.py $(ARGS)
+	  $(BIN)/python -m pytest tests/sync/test_fault_soak.py $(ARGS)
 
 bench: $(DEMO_READY) ## Measure the tap and its peers, into docs/benchmarks.md; ARGS=--quick only tries it out
 	@$(BIN)/python -m benchmarks $(ARGS)

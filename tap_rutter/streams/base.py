@@ -190,7 +190,7 @@ class RutterStream(Stream):
     ) -> Generator[dict[str, Any], None, None]:
         # The SDK's own loop reads one connection after another, ends the run at the first error
         # and moves bookmarks per record. No public hook replaces it.
-        # tests/test_sdk_contract.py notices when the SDK calls something else.
+        # tests/project/test_sdk_contract.py notices when the SDK calls something else.
         self.tap.run.emit(self, write=write_messages)
         yield from ()
 

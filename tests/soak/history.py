@@ -79,7 +79,7 @@ def play(seed: int) -> None:
         told = "\n".join(history.trace)
         raise Lost(
             f"{type(error).__name__}: {error}\n\nHistory {seed}:\n{told}\n\n"
-            f"Play it again: SOAK_SEED={seed} pytest tests/test_histories.py"
+            f"Play it again: SOAK_SEED={seed} pytest tests/sync/test_histories.py"
         ) from error
 
 

@@ -1,0 +1,82 @@
+"""Orders with their transactions: what is asked for, and what comes."""
+
+from __future__ import annotations
+
+import pytest
+from support.partitions import asked, status
+from support.singer import Json, sync
+
+from tap_rutter.settings import Settings
+from tap_rutter.simulator import Connection, Simulator, World
+from tap_rutter.versions import SUPPORTED
+
+pytestmark = pytest.mark.any_workers
+
+ORDERS, PATH = "commerce_orders", "/orders"
+TRANSACTIONS: Json = {"expand_order_transactions": True}
+PARTS = {"transactions", "platform_data"}
+BOTH: Json = {**TRANSACTIONS, "expand_platform_data": True}
+
+
+def shop(version: str = "2024-08-31") -> tuple[World, Connection]:
+    world = World(41, version=version, history_days=30)
+    return world, world.add_connection("SHOPIFY", counts={PATH: 40, "/products": 3})
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+@pytest.mark.parametrize(
+    ("more", "expand", "columns"),
+    [
+        ({}, None, set()),
+        (TRANSACTIONS, "transactions", {"transactions"}),
+        (BOTH, "platform_data,transactions", {"transactions", "platform_data"}),
+    ],
+)
+def test_orders_come_with_what_is_asked_for(
+    version: str, more: Json, expand: str | None, columns: set[str]
+) -> None:
+    world, _ = shop(version)
+    with Simulator(world) as simulator:
+        messages = sync(simulator, ORDERS, api_version=version, **more)
+        sent = {entry.params.get("expand") for entry in simulator.requests.to(PATH)}
+    assert sent == {expand}
+    rows = messages.records[ORDERS]
+    assert len(rows) == 40
+    # An order may lack its transactions.
+    assert {name for row in rows for name in row if name in PARTS} == columns
+    assert all("_rutter_extra" not in row for row in rows)
+    assert columns <= set(messages.schemas[ORDERS]["schema"]["properties"])
+    if columns:
+        assert any(row.get("transactions") for row in rows)
+
+
+def test_no_other_list_is_asked_for_transactions() -> None:
+    world, _ = shop()
+    with Simulator(world) as simulator:
+        sync(simulator, ORDERS, "commerce_products", "commerce_payouts", **TRANSACTIONS)
+        expanded = {entry.path for entry in simulator.requests if "expand" in entry.params}
+    assert expanded == {PATH}
+
+
+def test_transactions_that_are_refused_cost_the_parameter_and_not_the_orders() -> None:
+    world, _ = shop()
+    with Simulator(world) as simulator:
+        simulator.faults.add(
+            "respond",
+            path=PATH,
+            params={"expand": "*"},
+            status=400,
+            body='{"error_type":"INVALID_REQUEST","error_code":"INVALID_PARAMETER",'
+            '"error_message":"expand is not taken"}',
+            times=None,
+        )
+        messages = sync(simulator, ORDERS, "sync_report", **TRANSACTIONS)
+        assert asked(simulator)[PATH] >= 2
+    assert status(messages, ORDERS) == ("complete", None)
+    assert len(messages.records[ORDERS]) == 40
+
+
+def test_the_settings_are_off_unless_asked_for() -> None:
+    settings = Settings.from_config({}, with_credentials=False, known_optional=())
+    assert not settings.expand_order_transactions
+    assert not settings.attachment_urls

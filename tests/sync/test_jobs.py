@@ -1,0 +1,160 @@
+"""Jobs that end otherwise than in success: what they have lands, and nobody waits for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+from support.attempts import attempt
+from support.partitions import bookmark
+from support.singer import Messages, sync
+
+from tap_rutter.api.throttle import Throttle
+from tap_rutter.simulator import Connection, Simulator, World
+
+pytestmark = pytest.mark.any_workers
+
+STREAM, PATH = "accounting_balance_sheets", "/accounting/balance_sheets"
+PROMISE = '{"async_response":{"id":"j","status":"prequeued","response_url":"u"}}'
+DAY = 86_400
+
+
+def ledger() -> tuple[World, Connection]:
+    """A ledger on 2 March 2026, with some 27 months of statements."""
+    world = World(7)
+    return world, world.add_connection("QUICKBOOKS")
+
+
+def job_of(body: str) -> str:
+    """A job that has succeeded, with the JSON text of its answer's body."""
+    return f'{{"id":"j","status":"success","response":{{"http_status":200,"body":{body}}}}}'
+
+
+def months(messages: Messages) -> list[str]:
+    """The months that were delivered, oldest first."""
+    return sorted(row["start_date"][:7] for row in messages.records[STREAM])
+
+
+def outcome(messages: Messages) -> tuple[str, str | None]:
+    """How the one pair ended, and why."""
+    (row,) = (row for row in messages.records["sync_report"] if row["stream"] == STREAM)
+    return row["status"], row["reason"]
+
+
+@pytest.fixture
+def asked_seconds() -> Iterator[list[float]]:
+    """The seconds that are asked to wait, in the place of waiting; a clock that goes with them."""
+    seconds: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: float(sum(seconds)))
+    with (
+        mock.patch.object(Throttle, "sleep", lambda _, wait: seconds.append(wait)),
+        mock.patch("tap_rutter.api.jobs.time", clock),
+    ):
+        yield seconds
+
+
+def test_what_a_partly_successful_job_has_lands_and_moves_no_bookmark(
+    asked_seconds: list[float],
+) -> None:
+    world, _connection = ledger()
+    world.switches.set("async_response", True)
+    with Simulator(world) as simulator:
+        before = sync(simulator, STREAM, start_date="2026-01-01")
+        world.advance(70 * DAY)
+        world.switches.set("job_result", "partial_success")
+        partial = sync(simulator, STREAM, "sync_report", state=before.state)
+        world.switches.set("job_result", "success")
+        whole = sync(simulator, STREAM, state=partial.state)
+    row = next(row for row in partial.records["sync_report"] if row["stream"] == STREAM)
+    assert (row["status"], row["error_code"]) == ("complete", "PARTIAL_SUCCESS")
+    assert "partial_success, so rows may be missing" in row["error_message"]
+    assert not row["full_read"]
+    assert 0 < row["rows"] < len(whole.records[STREAM])
+    assert len(partial.records[STREAM]) == row["rows"]
+    assert bookmark(partial, STREAM) == bookmark(before, STREAM)
+    assert months(whole)[-1] == "2026-05"
+    assert outcome(partial) == ("complete", None)
+    assert set(asked_seconds) == {1, 2}
+
+
+def test_partly_successful_jobs_are_named_in_the_summary() -> None:
+    world, connection = ledger()
+    world.switches.set("async_response", True)
+    world.switches.set("job_result", "partial_success")
+    with Simulator(world) as simulator:
+        run = attempt(simulator, STREAM, start_date="2026-01-01")
+    assert run.code == 0
+    said = f"Partial: {STREAM} of connection {connection.id}: {PATH}: Rutter's job ended as"
+    assert said in run.log
+
+
+def test_enrichments_of_a_partly_successful_job_are_no_full_read() -> None:
+    path, stream = "/supplier_enablement/enrichments", "supplier_enablement_enrichments"
+    world = World(9)
+    world.add_connection("QUICKBOOKS", counts={path: 4})
+    world.switches.set("async_response", True)
+    world.switches.set("job_result", "partial_success")
+    with Simulator(world) as simulator:
+        run = attempt(simulator, stream, optional_streams=[stream])
+    (row,) = run.reports
+    assert (row["rows"], row["status"], row["full_read"]) == (2, "complete", False)
+
+
+def test_a_job_that_ends_in_a_status_that_nobody_documented_is_not_polled_for_ever(
+    asked_seconds: list[float],
+) -> None:
+    world, _connection = ledger()
+    with Simulator(world) as simulator:
+        simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
+        simulator.faults.add(
+            "respond", path="/jobs/j", status=200, body='{"id":"j","status":"EXPIRED"}', times=None
+        )
+        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+    assert outcome(messages) == ("failed", "refused")
+    failed = next(row for row in messages.records["sync_report"] if row["status"] == "failed")
+    assert "ended as expired" in failed["error_message"]
+    assert asked_seconds == []
+
+
+def test_an_unknown_status_with_an_answer_is_an_end(asked_seconds: list[float]) -> None:
+    world, _connection = ledger()
+    body = job_of('{"balance_sheets":[{"start_date":"2026-01-01T00:00:00.000Z"}]}')
+    body = body.replace('"success"', '"settled"')
+    with Simulator(world) as simulator:
+        simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
+        simulator.faults.add("respond", path="/jobs/j", status=200, body=body, times=None)
+        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+    assert outcome(messages) == ("complete", None)
+    (row,) = messages.records["sync_report"]
+    assert (row["error_code"], row["rows"]) == ("PARTIAL_SUCCESS", 1)
+    assert STREAM not in messages.state["bookmarks"]
+    assert asked_seconds == []
+
+
+def test_an_unknown_status_without_an_answer_is_said_and_asked_on() -> None:
+    world, _ = ledger()
+    states = ['{"id":"j","status":"hydrating"}'] * 3 + [job_of('{"balance_sheets":[]}')]
+    with Simulator(world) as simulator:
+        simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
+        for body in states:
+            simulator.faults.add("respond", path="/jobs/j", status=200, body=body)
+        run = attempt(simulator, STREAM, start_date="2026-01-01")
+    assert run.code == 0
+    assert run.log.count("'hydrating', which is not known") == 1
+    assert run.waits == (1, 2, 4)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_job_that_is_not_there_any_more_is_a_failure(
+    status: int, asked_seconds: list[float]
+) -> None:
+    world, _connection = ledger()
+    gone = '{"error_type":"INVALID_REQUEST","error_code":"RESOURCE_NOT_FOUND"}'
+    with Simulator(world) as simulator:
+        simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
+        simulator.faults.add("respond", path="/jobs/j", status=status, body=gone, times=None)
+        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+    assert outcome(messages)[0] == "failed"
+    assert asked_seconds == []
