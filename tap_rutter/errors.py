@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from tap_rutter.json_values import lenient, plain
+from tap_rutter.names import counted
 from tap_rutter.redact import redact, redact_start
 
 # Answers that pass by themselves: overload, the platform's throttle (452), faults of Rutter or of
@@ -44,6 +45,10 @@ it may have would otherwise speak of something else: the connection, the platfor
 _ABSENT = frozenset({404, 410})
 _LONGEST_MESSAGE = 300
 _LONGEST_CODE = 100
+
+
+MAP_FAILED = "map_failed"
+"""The reason of a partition whose rows a stream map kept back."""
 
 
 class TapError(Exception):
@@ -120,6 +125,21 @@ class Gone(PartitionFailed):
 
 class SortRefused(PartitionFailed):
     """A list that was asked for in an order was refused; the order may be why."""
+
+
+class MapFailed(PartitionFailed):
+    """An expression of a stream map failed."""
+
+    def __init__(self, name: str, column: str, said: str, rows: int = 0) -> None:
+        count = f" for {counted(rows, 'row')}" if rows else ""
+        super().__init__(
+            f"the stream map '{name}' fails at '{column}'{count}: {said}", reason=MAP_FAILED
+        )
+        self.name, self.column, self.said, self.rows = name, column, said, rows
+
+    def once_more(self) -> MapFailed:
+        """The same, for one more row."""
+        return MapFailed(self.name, self.column, self.said, self.rows + 1)
 
 
 class ErrorBody(msgspec.Struct):

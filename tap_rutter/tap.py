@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 import click
-from singer_sdk import Tap
 from singer_sdk.exceptions import MappingError
 from singer_sdk.helpers.capabilities import (
     CapabilitiesEnum,
@@ -28,7 +27,7 @@ from tap_rutter.errors import ConfigError
 from tap_rutter.schema.document import document
 from tap_rutter.settings import JSONSCHEMA, REFUSED, Settings
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
-from tap_rutter.streams.base import RutterStream
+from tap_rutter.streams.base import RutterStream, RutterTap
 from tap_rutter.streams.described import check_described
 from tap_rutter.sync import maps
 from tap_rutter.sync.run import Run
@@ -38,7 +37,7 @@ from tap_rutter.sync.writer import BlockWriter
 logger = logging.getLogger("tap-rutter")
 
 
-class TapRutter(Tap):
+class TapRutter(RutterTap):
     """Singer tap for Rutter's unified API of commerce, accounting, banking, HR and ads."""
 
     name = "tap-rutter"

@@ -10,44 +10,17 @@ import logging
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from singer_sdk.metrics import METRICS_LOGGER_NAME
 
 from tap_rutter.redact import redact
+from tap_rutter.sync.progress import NoProgressBar, ProgressBar
 
 if TYPE_CHECKING:
     from tap_rutter.api.client import Client
 
 _EVERY = 0.2  # seconds between two looks at the figures
-
-
-class ProgressBar(Protocol):
-    """Shows how far a run has come."""
-
-    def show(
-        self, stream: str, step: int, steps: int, partition: int, partitions: int, rows: int
-    ) -> None:
-        """The stream that is being read (the how-manieth of how many), likewise the pair."""
-
-    def end(self, rows: int) -> None:
-        """Everything has been read, or has failed."""
-
-    def stop(self) -> None:
-        """The run is over."""
-
-
-class NoProgressBar:
-    """Nobody watches."""
-
-    def show(self, *_figures: object) -> None:
-        """Nothing."""
-
-    def end(self, rows: int) -> None:
-        """Nothing."""
-
-    def stop(self) -> None:
-        """Nothing."""
 
 
 def open_progress_bar(client: Client) -> ProgressBar:

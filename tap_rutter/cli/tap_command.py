@@ -176,24 +176,25 @@ def _try_out(tap: TapRutter, test: str) -> int:
     from tap_rutter.sync import preview
 
     if test == "schema":
-        return preview.write_schemas(tap)
+        preview.write_schemas(tap.rutter_streams, tap.writer)
+        return 0
     code = _list_connections(tap)
     if code:
         return code
     try:
-        code = preview.write_records(tap)
+        preview.write_records(tap.run.start().emitter, tap.rutter_streams, tap.writer)
     except Stopped:
         tap.run.check_signal()
         return FAILED
     for line in (*tap.run.delivery.map_failures.lines(), *tap.run.notices):
         logger.info("%s", line)
-    return code
+    return tap.run.exit_code
 
 
 def _list_connections(tap: TapRutter) -> int:
     """See that the connections can be listed; returns the exit code."""
     try:
-        _ = tap.run.connections
+        tap.run.start()
     except CredentialsRefused as error:
         return _say(error.message, REFUSED)
     except UnknownConnections as error:

@@ -1,32 +1,43 @@
-"""What the readings of all kinds share: the pair that is read, its start, and its requests."""
+"""A partition, one stream of one connection: where its reading starts, and its requests.
+
+And the two protocols of a replication method: ``Replication`` reads a partition, ``Progress`` says
+what its bookmark may be.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tap_rutter import times
-from tap_rutter.api.client import Client, Counts, Request
+from tap_rutter.api.client import Counts, Request
 from tap_rutter.api.jobs import get_list
 from tap_rutter.api.pages import ListDecoder, Page
 from tap_rutter.api.paging import follow
 from tap_rutter.connections.selection import Connection
-from tap_rutter.connections.sync_status import History, SyncStatus, read_sync_status
-from tap_rutter.errors import ConnectionUnusable, RequestFailed
+from tap_rutter.connections.sync_status import History, SyncStatus
+from tap_rutter.errors import Gone, NotActivated, PartitionFailed, RequestFailed, Unsupported
 from tap_rutter.records.fast_path import FastPath
-from tap_rutter.replication.activation import Activation
-from tap_rutter.replication.asking import ask, declares_expand
+from tap_rutter.replication.items import Item, ListItem
+from tap_rutter.replication.run_context import (
+    REPLICATION_KEY,
+    REPLICATION_KEY_VALUE,
+    PartitionState,
+    RunContext,
+)
 from tap_rutter.schema.document import Document
-from tap_rutter.settings import Settings
-from tap_rutter.sync.read_ahead import Chain, Inline
-from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE, Bookmarks, PartitionState
 
 OVERLAP = times.HOUR
 """How much earlier a stream on Rutter's own clock starts: a stamp is taken before its row shows."""
 _TRUSTED_AHEAD = times.HOUR
+_SEVERAL = 2  # parents that must agree before a list is unsupported
+
+logger = logging.getLogger("tap-rutter")
+
+_T = TypeVar("_T")
 
 
 class Endpoint(Protocol):
@@ -73,90 +84,6 @@ class Endpoint(Protocol):
         """The check of rows that may be passed on as they are; None where none may."""
 
 
-@dataclass(frozen=True)
-class End:
-    """A list of the pair has been read to its end."""
-
-    list_name: str = ""
-
-
-@dataclass(frozen=True)
-class Unsorted:
-    """The list is not one ascending chain; what was read of it so far counts for no bookmark."""
-
-    list_name: str = ""
-
-
-@dataclass
-class RunContext:
-    """What all pairs of a run share. Used by worker threads: nothing here changes but caches."""
-
-    settings: Settings
-    client: Client
-    document: Document
-    bookmarks: Bookmarks
-    cutoff: int
-    full_table: frozenset[str] = frozenset()
-    """Streams that the catalog asks to read whole."""
-    activation: Activation = field(default_factory=Activation)
-    told_plain: set[str] = field(default_factory=set)
-    """Streams of which it has been said that platform data are refused."""
-    _sync_statuses: dict[str, _Once] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def sync_status(self, connection: Connection) -> SyncStatus:
-        """A connection's facts, read once a run, by whichever thread comes first."""
-        with self._lock:
-            once = self._sync_statuses.setdefault(connection.id, _Once())
-        return once.get(lambda: self._read_sync_status(connection))
-
-    def known_sync_status(self, connection: Connection) -> SyncStatus | None:
-        """The facts if they have been read already; no request is made."""
-        once = self._sync_statuses.get(connection.id)
-        return once.value if once else None
-
-    def _read_sync_status(self, connection: Connection) -> SyncStatus:
-        try:
-            return read_sync_status(self.client, connection.id)
-        except ConnectionUnusable as error:
-            if error.reason == "not_ready" and self.settings.force_fetch:
-                now = self.client.clock.now()
-                return SyncStatus(is_ready=False, received_ms=now, trouble=error)
-            raise
-
-    def is_forced(self, connection: Connection) -> bool:
-        """Whether a connection is read though its first sync is not over."""
-        return self.settings.force_fetch and not self.is_ready(connection)
-
-    def is_ready(self, connection: Connection) -> bool:
-        """Whether a connection's first sync is over; by its facts where the list does not say."""
-        if connection.status:
-            return connection.status != "not_ready"
-        sync_status = self.known_sync_status(connection)
-        return sync_status is None or sync_status.is_ready is not False
-
-
-class _Once:
-    """A value made by the first thread that asks; the others wait. An error is kept as well."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._error: Exception | None = None
-        self.value: SyncStatus | None = None
-
-    def get(self, make: Callable[[], SyncStatus]) -> SyncStatus:
-        with self._lock:
-            if self._error is not None:
-                raise self._error
-            if self.value is None:
-                try:
-                    self.value = make()
-                except Exception as error:
-                    self._error = error
-                    raise
-            return self.value
-
-
 @dataclass
 class Partition:
     """One stream of one connection: the unit that is read, fails or is skipped as a whole."""
@@ -165,7 +92,7 @@ class Partition:
     connection: Connection
     run: RunContext
     index: int = 0
-    """Its place among the pairs of its stream."""
+    """Its place among the partitions of its stream."""
     counts: Counts = field(default_factory=Counts)
     plain: bool = False
     """Whether the platform has refused to give its own form of the rows."""
@@ -189,7 +116,7 @@ class Partition:
     @property
     def input_state(self) -> PartitionState | None:
         """The partition that the run was given."""
-        return self.run.bookmarks.input_state(self.endpoint.name, self.connection.id)
+        return self.run.input_state.input_state(self.endpoint.name, self.connection.id)
 
     @property
     def sync_status(self) -> SyncStatus:
@@ -199,7 +126,7 @@ class Partition:
     @property
     def history(self) -> History:
         """How far back the connection's data go; what is not told today as it was told before."""
-        older = self.run.bookmarks.history(self.connection.id)
+        older = self.run.input_state.history(self.connection.id)
         history = self.sync_status.history
         return history if older is None else history.merged(older)
 
@@ -209,7 +136,7 @@ class Partition:
 
         Where it is not known what they were set under, they may have.
         """
-        older = self.run.bookmarks.history(self.connection.id)
+        older = self.run.input_state.history(self.connection.id)
         if older is None:
             return bool(self.sync_status.history.to_state())
         return self.history.has_grown(older)
@@ -222,7 +149,7 @@ class Partition:
         )
 
     def resumes(self, value: str | None) -> int | None:
-        """A bookmark of the pair as Unix milliseconds, or None for a read from its start.
+        """A bookmark of the partition as Unix milliseconds, or None for a read from its start.
 
         Not used: one that lies beyond the cutoff by more than an hour (it was not set by rows that
         exist), one of another field than the stream's own, one of a stream that the catalog asks to
@@ -259,7 +186,7 @@ class Partition:
     # ---- its requests
 
     def params(self, path: str | None = None) -> dict[str, str]:
-        """Parameters that every list request of the pair bears."""
+        """Parameters that every list request of the partition bears."""
         path = path or self.endpoint.path
         known = self.run.document.parameters(path)
         params: dict[str, str] = {}
@@ -298,16 +225,16 @@ class Partition:
 
         Args:
             params: Of every request; the cursor is added.
-            path: The list; the pair's own by default.
+            path: The list; the partition's own by default.
             key: What its rows stand under.
-            time_field: The field that its rows are judged by.
-            context: What the request tells of its rows.
-            chain: Which of the pair's lists it is.
+            replication_key: The field that its rows are judged by.
+            request_values: What the request tells of its rows.
+            list_name: Which of the partition's lists it is.
             may_come_later: Whether Rutter may answer with a job that is to be followed.
         """
         path = path or self.endpoint.path
         key = key or self.endpoint.records_key
-        # Rows that get something from their request leave the full way.
+        # Rows that get a value from their request cannot leave as they are.
         is_own = path == self.endpoint.path and not request_values
         decoder = ListDecoder(
             key,
@@ -324,54 +251,127 @@ class Partition:
 
         def fetch(cursor: str | None) -> Page:
             query = params if cursor is None else {**params, "cursor": cursor}
-            return ask(self, query, send, own=key == self.endpoint.records_key)
+            return self.ask(query, send, own=key == self.endpoint.records_key)
 
         for page in follow(fetch, path):
             yield dataclasses.replace(
                 page, request_values=dict(request_values or {}), list_name=list_name
             )
 
+    def ask(
+        self,
+        params: Mapping[str, str],
+        send: Callable[[Mapping[str, str]], _T],
+        *,
+        own: bool = True,
+    ) -> _T:
+        """Any request of the partition: sent, and sent without ``expand`` where that is refused.
 
-Item = Any
-"""A ``Page``, ``End``, ``Unordered``, or one of ``ahead``'s ``Inline`` and ``Instead``."""
+        Platform data are asked for where no description declares them, and a platform may refuse
+        them elsewhere: that costs the platform data and not the rows.
+
+        Args:
+            params: The request's parameters.
+            send: Sends it with the parameters that it is given.
+            own: Whether it is for the partition's own rows, and not for their parents.
+        """
+        activation, stream = self.run.activation, self.endpoint.name
+        try:
+            answer = self._send(without_expand(params) if self.plain else params, send)
+        except NotActivated:
+            activation.closed(stream, self.index)
+            raise
+        if own:
+            activation.served(stream, self.index)
+        return answer
+
+    def _send(self, params: Mapping[str, str], send: Callable[[Mapping[str, str]], _T]) -> _T:
+        try:
+            answer = send(params)
+        except PartitionFailed as error:
+            # Where platform data have been given already, they are not what is refused.
+            if error.status != 400 or "expand" not in params or self.expanded:
+                raise
+            answer = send(without_expand(params))
+            self.plain = True
+            self._tell_of_plain_rows()
+            return answer
+        self.expanded = self.expanded or "expand" in params
+        return answer
+
+    def _tell_of_plain_rows(self) -> None:
+        told, stream = self.run.told_plain, self.endpoint.name
+        if stream in told or not declares_expand(self.run.document, self.endpoint.path):
+            return
+        told.add(stream)
+        logger.warning(
+            "%s: Rutter refuses 'expand' for connection %s, and perhaps for others: their rows are"
+            " read without platform_data.",
+            stream,
+            self.connection.id,
+        )
+
+    def unless_absent(self, name: str, fetch: Callable[[], _T]) -> _T | None:
+        """What there is under a parent, or by a name; None where Rutter says there is nothing.
+
+        One parent may have been deleted since its list was read, or never have had anything.
+        """
+        try:
+            return fetch()
+        except (Unsupported, Gone) as error:
+            self.absent[name] = error
+            return None
+
+    def unserved(self) -> Unsupported | None:
+        """Why a list of which nothing came is unsupported: each of several parents answered 404.
+
+        One alone proves nothing, and a 410 says that there is such an endpoint.
+        """
+        errors = [error for error in self.absent.values() if isinstance(error, Unsupported)]
+        if len(errors) < _SEVERAL or len(errors) < len(self.absent):
+            return None
+        return min(errors, key=lambda error: error.message)
+
+
+def without_expand(params: Mapping[str, str]) -> dict[str, str]:
+    """Parameters of a request that asks for the rows alone."""
+    return {name: value for name, value in params.items() if name != "expand"}
+
+
+def declares_expand(document: Document, path: str) -> bool:
+    """Whether an endpoint is described as giving platform data."""
+    if "expand" not in document.parameters(path):
+        return False
+    choices = document.choices(path, "expand")
+    return not choices or "platform_data" in choices
 
 
 class Progress(Protocol):
-    """What a pair's bookmark may say, page by page. Lives with the emitter, in one thread."""
+    """What a partition's bookmark may say, page by page. Lives with the emitter, in one thread."""
 
     full_read: bool
-    """Whether nothing of the pair is left out by a bookmark or a start date."""
+    """Whether nothing of the partition is left out by a bookmark or a start date."""
     start_ms: int | None
     """The lower bound that was asked for, Unix ms; None for none."""
 
-    def see(self, item: Item) -> None:
+    def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
 
     def finish(self) -> None:
-        """The pair is complete."""
+        """The partition is complete."""
 
     def partition_state(self) -> Mapping[str, Any] | None:
         """The partition's content now; None for no entry."""
 
 
 class Replication(Protocol):
-    """How the streams of a replication kind are read."""
+    """How the streams of a replication method are read."""
 
     label: str
-    """The kind's name, for people."""
+    """The method's name, for people."""
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """The pair's items; each step makes at most a few requests."""
+        """The partition's items; each step makes at most a few requests."""
 
     def progress(self, partition: Partition) -> Progress:
-        """The bookkeeping of the pair's bookmark."""
-
-
-def chain_of(partition: Partition, steps: Iterator[Item]) -> Chain[Partition]:
-    """A chain that belongs to a pair."""
-    return Chain(partition, steps)
-
-
-def inline(partition: Partition, readings: Sequence[Iterator[Item]]) -> Any:
-    """Further lists of a pair, read at this place."""
-    return Inline(tuple(chain_of(partition, steps) for steps in readings))
+        """The bookkeeping of the partition's bookmark."""

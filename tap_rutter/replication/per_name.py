@@ -7,8 +7,8 @@ from typing import Any
 
 from tap_rutter.api.client import Request, Response
 from tap_rutter.api.pages import ENCODER, Page, decode_marked, missing, open_body
-from tap_rutter.replication.asking import ask, unless_absent
-from tap_rutter.replication.base import End, Item, Partition, inline
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import End, Inline, Item
 from tap_rutter.replication.snapshot import NoBookmark
 
 Rows = Callable[[str, dict[str, Any]], list[dict[str, Any]] | None]
@@ -34,11 +34,11 @@ class PerName:
     def read(self, partition: Partition) -> Iterator[Item]:
         """All names: a platform may know some of them and not others."""
         names = partition.run.document.choices(partition.endpoint.path, self._parameter)
-        yield inline(partition, [self._one(partition, name) for name in names])
+        yield Inline(tuple([self._one(partition, name) for name in names]))
         yield End()
 
     def _one(self, partition: Partition, name: str) -> Iterator[Item]:
-        page = unless_absent(partition, name, lambda: self._fetch(partition, name))
+        page = partition.unless_absent(name, lambda: self._fetch(partition, name))
         if page is not None:
             yield page
 
@@ -68,7 +68,7 @@ class PerName:
             call = Request(path, query, partition.connection.id)
             return partition.run.client.get(call, decode, partition.counts)
 
-        return ask(partition, {**params, **self._params}, send)
+        return partition.ask({**params, **self._params}, send)
 
     def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
         """None to keep."""

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from tap_rutter import times
 from tap_rutter.api.pages import Page, decode_value, key_of
 from tap_rutter.errors import PartitionFailed, SortRefused
-from tap_rutter.replication.asking import unless_absent
-from tap_rutter.replication.base import End, Item, Partition, inline
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import End, Inline, Item, ListItem, ParentsRead
+from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
 from tap_rutter.replication.snapshot import NoBookmark, single_object
 from tap_rutter.replication.synced import (
     MIN,
@@ -20,7 +21,6 @@ from tap_rutter.replication.synced import (
     read_from,
     without_context,
 )
-from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
 
 _TIME = "last_synced_at"
 
@@ -108,13 +108,13 @@ class PerParent:
             # All are asked: those that were synced longest ago may well have nothing, such as
             # accounts that were closed, while others have.
             if parents:
-                yield inline(partition, [self._children(partition, parent) for parent in parents])
-            yield ParentsDone(page)
+                yield Inline(tuple([self._children(partition, parent) for parent in parents]))
+            yield ParentsRead(page)
         check_named(nameless, self._parents.path)
         yield End()
 
     def _children(self, partition: Partition, parent: Mapping[str, Any]) -> Iterator[Item]:
-        page = unless_absent(partition, parent["id"], lambda: self._fetch(partition, parent))
+        page = partition.unless_absent(parent["id"], lambda: self._fetch(partition, parent))
         if page is not None:
             yield page
 
@@ -144,13 +144,6 @@ class PerParent:
         return PerParentProgress(partition) if self._incremental else NoBookmark()
 
 
-class ParentsDone:
-    """All children of the parents on a page have arrived."""
-
-    def __init__(self, parents: Page) -> None:
-        self.parents = parents
-
-
 class PerParentProgress:
     """A bookmark over the parents' times; it moves once, when everything has arrived."""
 
@@ -161,9 +154,9 @@ class PerParentProgress:
         self.full_read = self._resumed is None and partition.run.settings.start_ms is None
         self.start_ms = first_time(partition)
 
-    def see(self, item: Item) -> None:
+    def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
-        if isinstance(item, ParentsDone):
+        if isinstance(item, ParentsRead):
             self._ascent.see(item.parents)
 
     def finish(self) -> None:

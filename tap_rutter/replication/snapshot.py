@@ -9,8 +9,8 @@ from tap_rutter import times
 from tap_rutter.api.client import Request, Response
 from tap_rutter.api.pages import ENCODER, Page, decode_marked, missing, open_body
 from tap_rutter.errors import ConnectionUnusable, PartitionFailed
-from tap_rutter.replication.asking import ask
-from tap_rutter.replication.base import End, Item, Partition
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import End, Item, ListItem
 
 
 class NoBookmark:
@@ -19,7 +19,7 @@ class NoBookmark:
     full_read = True
     start_ms: int | None = None
 
-    def see(self, item: Item) -> None:
+    def see(self, item: ListItem) -> None:
         """Nothing: no bookmark depends on it."""
 
     def finish(self) -> None:
@@ -122,7 +122,7 @@ def single_object(
         call = Request(path, params, partition.connection.id)
         return partition.run.client.get(call, decode, partition.counts)
 
-    return ask(partition, query, send)
+    return partition.ask(query, send)
 
 
 def utc_day(ms: int) -> str:

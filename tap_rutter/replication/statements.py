@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from tap_rutter import times
 from tap_rutter.api.pages import Page, decode_value
-from tap_rutter.replication.base import End, Item, Partition, inline
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import End, Inline, Item, ListItem, MonthsRead
+from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
 from tap_rutter.replication.synced import without_context
-from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
 
 _MONTHS_A_CALL = 12
 _MOST_YEARS = 10  # how far back a first read goes at most without a start date
@@ -25,14 +25,6 @@ _READ_FROM = "read_from"  # the partition's first month: an earlier start date r
 # That the partition was read back for as long as there was something: states of versions that went
 # back two years do not have it, and what a start date bounded neither.
 _ALL_YEARS = "all_years"
-
-
-@dataclass(frozen=True)
-class MonthsRead:
-    """The months from ``first`` to ``last`` were asked for, and what there is of them has come."""
-
-    first: date
-    last: date
 
 
 class Statements:
@@ -76,9 +68,7 @@ class Statements:
             yield from self._years_back(partition)
         else:
             last = times.month_start(partition.run.cutoff)
-            yield inline(
-                partition, [self._months(partition, *months) for months in calls(first, last)]
-            )
+            yield Inline(tuple([self._months(partition, *months) for months in calls(first, last)]))
         yield End()
 
     def _years_back(self, partition: Partition) -> Iterator[Item]:
@@ -127,7 +117,7 @@ class StatementsProgress:
         self.full_read = False
         self.start_ms = None if first is None else _moment(first)
 
-    def see(self, item: Item) -> None:
+    def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
             for raw in item.raws:

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from tap_rutter.api.client import Request, Response
 from tap_rutter.api.pages import ENCODER, Page, decode_value, missing, open_body
 from tap_rutter.errors import ConnectionUnusable, PartitionFailed, Unsupported
-from tap_rutter.replication.base import End, Item, Partition
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import End, Item
 from tap_rutter.replication.snapshot import NoBookmark
 
 PLATFORM_PATH = "/configs/sync/platforms/{platform}"

@@ -13,8 +13,9 @@ from typing import Any
 from tap_rutter import times
 from tap_rutter.api.pages import Page
 from tap_rutter.errors import SortRefused
-from tap_rutter.replication.base import OVERLAP, End, Item, Partition, Unsorted, inline
-from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
+from tap_rutter.replication.base import OVERLAP, Partition
+from tap_rutter.replication.items import End, Inline, Item, ListItem, Unsorted
+from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
 
 MIN = "last_synced_at_min"
 _SORT = "last_synced_at ASC"
@@ -50,9 +51,13 @@ class Synced:
             ((name, extra),) = self._passes.items()
             yield from self._read_pass(partition, name, extra)
         else:
-            yield inline(
-                partition,
-                [self._read_pass(partition, name, extra) for name, extra in self._passes.items()],
+            yield Inline(
+                tuple(
+                    [
+                        self._read_pass(partition, name, extra)
+                        for name, extra in self._passes.items()
+                    ]
+                )
             )
 
     def _read_pass(
@@ -157,7 +162,7 @@ class SyncedProgress:
         starts = [first_time(partition, name) for name in passes]
         self.start_ms = None if None in starts else min(start or 0 for start in starts)
 
-    def see(self, item: Item) -> None:
+    def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
             self._ascents[item.list_name].see(item)

@@ -13,9 +13,10 @@ from typing import Any
 
 from tap_rutter import times
 from tap_rutter.api.pages import Page, decode_value
-from tap_rutter.replication.asking import unless_absent
-from tap_rutter.replication.base import End, Item, Partition, inline
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import End, Inline, Item, ListItem, ParentRead
 from tap_rutter.replication.per_parent import Parents, check_named, identity_of
+from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
 from tap_rutter.replication.synced import (
     MIN,
     SortCheck,
@@ -24,7 +25,6 @@ from tap_rutter.replication.synced import (
     read_from,
     without_context,
 )
-from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
 
 _MARK = 8  # characters of a parent's mark: 48 bits, so that no two of a connection's are alike
 
@@ -60,14 +60,15 @@ class SyncedPerParent:
             parents = [parent for parent in dict.fromkeys(given) if parent and parent not in seen]
             seen.update(parents)
             if parents:
-                yield inline(
-                    partition,
-                    [
-                        self._children(
-                            partition, parent, start if mark_of(parent) in known else None
-                        )
-                        for parent in parents
-                    ],
+                yield Inline(
+                    tuple(
+                        [
+                            self._children(
+                                partition, parent, start if mark_of(parent) in known else None
+                            )
+                            for parent in parents
+                        ]
+                    )
                 )
         check_named(nameless, self._parents.path)
         yield End()
@@ -79,21 +80,14 @@ class SyncedPerParent:
         if start is not None:
             params[MIN] = str(start)
         pages = partition.pages(params, request_values={self._column: parent})
-        while (page := unless_absent(partition, parent, lambda: next(pages, None))) is not None:
+        while (page := partition.unless_absent(parent, lambda: next(pages, None))) is not None:
             yield page
         if parent not in partition.absent:
-            yield Parent(parent)
+            yield ParentRead(parent)
 
     def progress(self, partition: Partition) -> SyncedPerParentProgress:
         """The bookkeeping of the pair's bookmark."""
         return SyncedPerParentProgress(partition)
-
-
-class Parent:
-    """All children of one parent have arrived."""
-
-    def __init__(self, identity: str) -> None:
-        self.id = identity
 
 
 class SyncedPerParentProgress:
@@ -108,12 +102,12 @@ class SyncedPerParentProgress:
         self.full_read = self._resumed is None and partition.run.settings.start_ms is None
         self.start_ms = first_time(partition)
 
-    def see(self, item: Item) -> None:
+    def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
             self._ascent.see(item)
-        elif isinstance(item, Parent):
-            self._parents.add(mark_of(item.id))
+        elif isinstance(item, ParentRead):
+            self._parents.add(mark_of(item.parent_id))
 
     def finish(self) -> None:
         """All lists are complete: now the bookmark may move."""

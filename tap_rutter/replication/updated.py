@@ -13,11 +13,11 @@ from typing import Any
 from tap_rutter import times
 from tap_rutter.api.pages import Page, decode_value
 from tap_rutter.connections.sync_status import LONGEST_LAG
-from tap_rutter.replication.base import End, Item, Partition, chain_of, inline
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import End, Inline, Instead, Item, ListItem, WindowEnd
+from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
 from tap_rutter.replication.synced import read_from, without_context
 from tap_rutter.replication.windows import Window, cut, length_for
-from tap_rutter.sync.read_ahead import Instead
-from tap_rutter.sync.state import REPLICATION_KEY, REPLICATION_KEY_VALUE
 
 _WHOLE_EVERY = 7 * times.DAY
 _WITHOUT_DATES = 3653 * times.DAY  # ten years: how far back windows begin when nothing tells
@@ -25,13 +25,6 @@ _TOLERANCE = times.SECOND  # platforms compare whole seconds
 # Up to which moment of the platform's the last complete read knew the rows, where rows change
 # without their time moving: what changed later is still to be read, however long ago that was.
 _KNOWN_TO = "known_to"
-
-
-@dataclass(frozen=True)
-class WindowEnd:
-    """A window has been read to its end."""
-
-    high: int
 
 
 @dataclass(frozen=True)
@@ -144,7 +137,7 @@ class Updated:
             yield from probe
             yield End()
         else:
-            yield inline(partition, self._windows(partition, start, first))
+            yield Inline(tuple(self._windows(partition, start, first)))
             yield End()
 
     def _windows(self, partition: Partition, start: Start, probe: Page) -> list[Iterator[Item]]:
@@ -162,7 +155,7 @@ class Updated:
         """One window's pages; where its bounds are ignored, one unbounded list instead of all."""
         for page in self._pages(partition, window):
             if not window.holds(page.span.oldest, page.span.newest, _TOLERANCE):
-                yield Instead((chain_of(partition, partition.pages(partition.params())),))
+                yield Instead((partition.pages(partition.params()),))
                 return
             yield page
         if window.high is not None:
@@ -206,7 +199,7 @@ class UpdatedProgress:
         self.full_read = start.is_full
         self.start_ms = None if start.whole else start.low
 
-    def see(self, item: Item) -> None:
+    def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
             if item.list_name:

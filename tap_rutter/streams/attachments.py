@@ -9,7 +9,7 @@ from tap_rutter.api.pages import Page
 from tap_rutter.replication.base import Partition, Replication
 from tap_rutter.replication.per_parent import Parents, PerParent
 from tap_rutter.schema.document import JSONSchema
-from tap_rutter.streams.base import RutterStream, text_columns, time_columns
+from tap_rutter.streams.base import RutterStream, RutterTap, text_columns, time_columns
 
 
 class AttachmentStream(RutterStream):
@@ -22,7 +22,7 @@ class AttachmentStream(RutterStream):
     rutter_object = "attachment"
 
     @classmethod
-    def fields(cls, tap: Any) -> Mapping[str, JSONSchema]:
+    def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:
         """The attachment's own fields and its parent; the link to the file only if asked for."""
         own = dict(super().fields(tap))
         if not tap.settings.attachment_urls:

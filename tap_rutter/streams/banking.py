@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tap_rutter.replication.base import Replication
 from tap_rutter.replication.per_parent import Parents, PerParent
 from tap_rutter.schema.document import JSONSchema
-from tap_rutter.streams.base import SnapshotStream, SyncedStream, text_columns
+from tap_rutter.streams.base import RutterTap, SnapshotStream, SyncedStream, text_columns
 
 _ACCOUNTS = Parents("/banking/bank_accounts", "bank_accounts")
 
@@ -35,7 +35,7 @@ class OfBankAccount(SnapshotStream):
     primary_keys = ("connection_id", "bank_account_id")
 
     @classmethod
-    def fields(cls, tap: Any) -> Mapping[str, JSONSchema]:
+    def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:
         """The object's own fields, and the account that it was asked for."""
         return {**text_columns(["bank_account_id"]), **super().fields(tap)}
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from singer_sdk import Stream
+from singer_sdk import Stream, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import SchemaMessage
@@ -30,11 +30,27 @@ from tap_rutter.schema.document import (
     opened,
     record_schema,
 )
+from tap_rutter.settings import Settings
 from tap_rutter.sync import maps, preview
-from tap_rutter.sync.state import PartitionStateManager
+from tap_rutter.sync.run import Run
+from tap_rutter.sync.state import Bookmarks, PartitionStateManager
 
-if TYPE_CHECKING:
-    from tap_rutter.tap import TapRutter
+
+class RutterTap(Tap):
+    """What the streams need of their tap; ``tap.py`` makes it."""
+
+    settings: Settings
+    bookmarks: Bookmarks
+
+    @property
+    def run(self) -> Run:
+        """The run that the tap is for."""
+        raise NotImplementedError
+
+    @property
+    def streams_by_resource(self) -> Mapping[str, str]:
+        """Names of streams by what deletion events call their rows."""
+        raise NotImplementedError
 
 
 class RutterStream(Stream):
@@ -78,7 +94,10 @@ class RutterStream(Stream):
     """Whether older rows may still come below its bookmark when a connection's history grows."""
 
     is_allow_list: ClassVar[bool] = False
-    """Whether the tap makes the rows itself, from an allow-list of fields."""
+    """Whether records hold the declared columns and nothing else: no unknown field gets through."""
+
+    is_written_by_run: ClassVar[bool] = False
+    """Whether the rows are what the run itself knows, and no list of the API."""
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # records conform already (records.py)
 
@@ -88,7 +107,7 @@ class RutterStream(Stream):
         if "path" in vars(cls) and "records_key" not in vars(cls):
             cls.records_key = cls.path.rsplit("/", 1)[-1]
 
-    def __init__(self, tap: TapRutter) -> None:
+    def __init__(self, tap: RutterTap) -> None:
         self.tap = tap
         super().__init__(tap, schema=self.make_schema(tap))
         self._state_manager = PartitionStateManager(
@@ -102,7 +121,7 @@ class RutterStream(Stream):
     # ---- facts about the rows
 
     @classmethod
-    def fields(cls, tap: TapRutter) -> Mapping[str, JSONSchema]:
+    def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:
         """The rows' fields beside ``connection_id``, by name."""
         fields = dict(document(tap.settings.api_version).properties(cls.component))
         if cls.is_commerce and tap.settings.expand_platform_data:
@@ -110,7 +129,7 @@ class RutterStream(Stream):
         return fields
 
     @classmethod
-    def make_schema(cls, tap: TapRutter) -> JSONSchema:
+    def make_schema(cls, tap: RutterTap) -> JSONSchema:
         """The JSON Schema of the records."""
         name = str(vars(cls).get("name", ""))
         return record_schema(cls.fields(tap), cls.primary_keys, made=cls.is_allow_list, stream=name)
@@ -176,11 +195,11 @@ class RutterStream(Stream):
     @property
     def partitions(self) -> list[dict[str, Any]] | None:
         """The connections that a run reads, as the SDK's contexts; they hold no secret."""
-        return [{"connection_id": entry.id} for entry in self.tap.run.connections]
+        return [{"connection_id": entry.id} for entry in self.tap.run.start().selection.connections]
 
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
         """The records of one connection, or of all: read here and now, moving no bookmark."""
-        yield from preview.preview_records(self.tap.run, self, context)
+        yield from preview.preview_records(self.tap.run.start().emitter, self, context)
 
     def _sync_records(
         self,
@@ -264,7 +283,7 @@ class MadeStream(SnapshotStream):
     columns: ClassVar[Mapping[str, JSONSchema]]
 
     @classmethod
-    def fields(cls, tap: TapRutter) -> Mapping[str, JSONSchema]:  # noqa: ARG003
+    def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:  # noqa: ARG003
         """The columns, as declared by the stream itself."""
         return cls.columns
 

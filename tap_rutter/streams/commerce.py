@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tap_rutter.api.pages import Page
 from tap_rutter.records.conform import derived_key
@@ -13,14 +13,12 @@ from tap_rutter.replication.updated import Updated
 from tap_rutter.schema.document import ARRAY, JSONSchema
 from tap_rutter.streams.base import (
     MadeStream,
+    RutterTap,
     SnapshotStream,
     UpdatedStream,
     integer_columns,
     text_columns,
 )
-
-if TYPE_CHECKING:
-    from tap_rutter.tap import TapRutter
 
 
 class CommerceStream(UpdatedStream):
@@ -38,7 +36,7 @@ class Orders(CommerceStream):
     rutter_object = "order"
 
     @classmethod
-    def fields(cls, tap: TapRutter) -> Mapping[str, JSONSchema]:
+    def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:
         """The order's fields, with the transactions that may be asked for."""
         fields = dict(super().fields(tap))
         if tap.settings.expand_order_transactions:
@@ -129,7 +127,7 @@ class Balance(SnapshotStream):
     replication = Snapshot(single=True)
 
     @classmethod
-    def fields(cls, tap: Any) -> dict[str, Any]:
+    def fields(cls, tap: RutterTap) -> dict[str, Any]:
         """The balance's fields, and the day on which it was read."""
         date = {"type": ["string", "null"], "format": "date-time"}
         return {"date": date, **super().fields(tap)}

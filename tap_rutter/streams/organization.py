@@ -14,6 +14,7 @@ from tap_rutter.replication.synced import Synced
 from tap_rutter.schema.document import ARRAY, BOOLEAN, OBJECT, JSONSchema
 from tap_rutter.streams.base import (
     MadeStream,
+    RutterTap,
     SyncedStream,
     integer_columns,
     text_columns,
@@ -25,6 +26,7 @@ class Connections(MadeStream):
     """The merchant connections of the organisation; without their tokens and links."""
 
     name = "connections"
+    is_written_by_run = True
     path = "/connections"
     primary_keys = ("id",)
     columns: ClassVar[Mapping[str, JSONSchema]] = {
@@ -133,7 +135,7 @@ class DeletedObjects(SyncedStream):
     is_allow_list = True
 
     @classmethod
-    def fields(cls, tap: Any) -> Mapping[str, JSONSchema]:  # noqa: ARG003 - the base's signature
+    def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:  # noqa: ARG003 - the base's signature
         """The columns: an event's own, and what the tap makes of them."""
         return {
             **text_columns(["id", "resource", "stream", "object_id"]),
@@ -172,6 +174,7 @@ class SyncReport(MadeStream):
     """What each run of the tap did, per connection and stream."""
 
     name = "sync_report"
+    is_written_by_run = True
     path = ""
     primary_keys = ("run_id", "connection_id", "stream")
     columns: ClassVar[Mapping[str, JSONSchema]] = {

@@ -6,21 +6,18 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from singer_sdk.singerlib import StateMessage
 
 from tap_rutter.api.pages import ENCODER, Page, key_of
-from tap_rutter.errors import PartitionFailed
+from tap_rutter.errors import MapFailed, PartitionFailed
 from tap_rutter.records.conform import decode_row
 from tap_rutter.records.fast_path import Raw, is_clean
 from tap_rutter.replication.base import Partition
-from tap_rutter.sync.maps import MapFailed, MapFailures, messages
+from tap_rutter.sync.interfaces import RunStream, RunTap
+from tap_rutter.sync.maps import MapFailures, messages
 from tap_rutter.sync.report import PartitionReport
-
-if TYPE_CHECKING:
-    from tap_rutter.streams.base import RutterStream
-    from tap_rutter.tap import TapRutter
 
 logger = logging.getLogger("tap-rutter")
 
@@ -102,7 +99,7 @@ def in_order_of_age(page: Page) -> Sequence[Raw]:
 class Delivery:
     """Writes what the emitter hands it, and a STATE when one is due."""
 
-    def __init__(self, tap: TapRutter) -> None:
+    def __init__(self, tap: RunTap) -> None:
         self._tap = tap
         self._stated = time.monotonic()
         self._bytes = 0
@@ -114,7 +111,7 @@ class Delivery:
 
     def page(
         self,
-        stream: RutterStream,
+        stream: RunStream,
         page: Page,
         partition: Partition,
         entry: PartitionReport,
@@ -167,7 +164,7 @@ class Delivery:
         self.map_failures.note(error, entry.connection_id)
         entry.unmapped = (entry.unmapped or error).once_more()
 
-    def record(self, stream: RutterStream, record: dict[str, Any], moment: datetime) -> None:
+    def record(self, stream: RunStream, record: dict[str, Any], moment: datetime) -> None:
         """One record, as it is or by way of the SDK's selection and maps.
 
         Raises:

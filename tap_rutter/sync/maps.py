@@ -9,18 +9,17 @@ from __future__ import annotations
 import ast
 import copy
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from singer_sdk.mapper import CustomStreamMap, PluginMapper, RemoveRecordTransform, StreamMap
+from singer_sdk.singerlib import RecordMessage
 
-from tap_rutter.errors import ConfigError, PartitionFailed
+from tap_rutter.errors import ConfigError, MapFailed
 from tap_rutter.names import counted, listed, meant, nearest
-
-if TYPE_CHECKING:
-    from tap_rutter.streams.base import RutterStream
+from tap_rutter.sync.report import ALL
 
 logger = logging.getLogger("tap-rutter")
 
@@ -29,9 +28,6 @@ Maps = Mapping[str, Any]
 _ELSE, _SOURCE, _FILTER = "__else__", "__source__", "__filter__"
 _KEY, _ALIAS = "__key_properties__", "__alias__"
 _NOTHING: tuple[object, ...] = (None, "__NULL__")
-
-REASON = "map_failed"
-
 
 # ---- before any request
 
@@ -224,21 +220,6 @@ def _said(error: BaseException, record: Mapping[str, Any]) -> str:
     return kind
 
 
-class MapFailed(PartitionFailed):
-    """An expression of a stream map failed."""
-
-    def __init__(self, name: str, column: str, said: str, rows: int = 0) -> None:
-        count = f" for {counted(rows, 'row')}" if rows else ""
-        super().__init__(
-            f"the stream map '{name}' fails at '{column}'{count}: {said}", reason=REASON
-        )
-        self.name, self.column, self.said, self.rows = name, column, said, rows
-
-    def once_more(self) -> MapFailed:
-        """The same, for one more row."""
-        return MapFailed(self.name, self.column, self.said, self.rows + 1)
-
-
 @dataclass
 class _Failure:
     said: str
@@ -271,7 +252,7 @@ class MapFailures:
                 error.said,
             )
         self._found[place].rows += 1
-        self._found[place].connections |= {connection_id} - {""}
+        self._found[place].connections |= {connection_id} - {ALL}
 
     def lines(self) -> list[str]:
         """For the summary."""
@@ -281,7 +262,25 @@ class MapFailures:
         ]
 
 
-def messages(stream: RutterStream, record: dict[str, Any]) -> list[Any]:
+class MappedStream(Protocol):
+    """What of a stream its records pass on their way through the SDK."""
+
+    @property
+    def keeps_objects_whole(self) -> bool:
+        """Whether no map and no flattening changes its records."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its records."""
+
+    @property
+    def stream_maps(self) -> list[StreamMap]:
+        """The SDK's maps of the stream."""
+
+    def _generate_record_messages(self, record: dict[str, Any]) -> Iterable[RecordMessage]: ...
+
+
+def messages(stream: MappedStream, record: dict[str, Any]) -> list[Any]:
     """The RECORD messages of a record, by way of the SDK's selection, maps and flattening.
 
     A field that is declared and missing is null on the way, so that expressions find it, and so

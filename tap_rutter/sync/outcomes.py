@@ -1,4 +1,4 @@
-"""What becomes of each pair: complete, skipped or failed; and the exit code that follows.
+"""What becomes of each partition: complete, skipped or failed; and the exit code that follows.
 
 Judged by the emitter in plan order, so that neither output nor report depends on which worker was
 faster.
@@ -7,49 +7,57 @@ faster.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
-from tap_rutter.errors import ConnectionUnusable, NotActivated, RequestFailed, Unsupported
+from tap_rutter.errors import (
+    ConnectionUnusable,
+    MapFailed,
+    NotActivated,
+    RequestFailed,
+    Unsupported,
+)
 from tap_rutter.replication.base import Partition
-from tap_rutter.sync.maps import MapFailed
 from tap_rutter.sync.report import FOLDED, NOT_ACTIVATED, PartitionReport, Report
-from tap_rutter.sync.support import Support
 
 logger = logging.getLogger("tap-rutter")
 
 _BENIGN = FOLDED | {"not_ready", "needs_reauth", "disabled"}
 _LOGGED_FAILURES = 100
 
+_ENOUGH = 2
+"""So many connections that agree speak for all others."""
+
 
 class Outcomes:
-    """Takes in how pairs end, and says which need not be begun."""
+    """Takes in how partitions end, and says which need not be begun."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self._support = Support()
+        self._lists = _Served()
         self._unusable: dict[str, str] = {}
         self._failures = 0
 
     def reason_to_skip(self, partition: Partition) -> str | None:
-        """Why a pair is not read, judged by what ended before it; None where it is."""
+        """Why a partition is not read, judged by what ended before it; None where it is."""
         if (
             partition.connection.id in self._unusable
             and not partition.endpoint.is_about_connections
         ):
             return self._unusable[partition.connection.id]
-        if self._support.is_not_activated(partition):
+        if self._lists.is_not_activated(partition):
             return NOT_ACTIVATED
-        return "unsupported" if self._support.rules_out(partition) else None
+        return "unsupported" if self._lists.rules_out(partition) else None
 
     def complete(
         self, partition: Partition, entry: PartitionReport, serving: frozenset[str] | None
     ) -> None:
-        """The pair was read to its end.
+        """The partition was read to its end.
 
         ``serving``: the platforms known to fill such a list; from others an empty one says no more
         than a refusal would.
         """
         if entry.pages:  # without an answer of its own it tells nothing: it had no parents
-            self._support.served(partition)
+            self._lists.served(partition)
         unserved = serving is not None and partition.connection.platform not in serving
         if unserved and entry.rows == 0 and not partition.input_state:
             self.skip(entry, "unsupported", entry.finished_ms or entry.started_ms)
@@ -57,7 +65,7 @@ class Outcomes:
     def skip(
         self, entry: PartitionReport, reason: str, now: int, error: RequestFailed | None = None
     ) -> None:
-        """The pair is not read, or not to its end, for a reason that is no fault."""
+        """The partition is not read, or not to its end, for a reason that is not a fault."""
         entry.skip(reason, now, error)
         # What was delivered is told of in a row of its own, and so is what users can change.
         if not entry.rows and reason != NOT_ACTIVATED:
@@ -66,7 +74,7 @@ class Outcomes:
     def fail(
         self, partition: Partition, entry: PartitionReport, error: Exception, now: int
     ) -> None:
-        """The pair was not read to its end: a skip where the connection or platform is why."""
+        """The partition was not read to its end: a skip where the connection or platform is why."""
         if isinstance(error, ConnectionUnusable):
             self._unusable[partition.connection.id] = error.reason
             self.report.skip_connection(partition.connection.id, error.reason, now, error)
@@ -79,18 +87,18 @@ class Outcomes:
             )
         elif isinstance(error, NotActivated) and not (partition.is_served or entry.pages):
             # A bookmark is no objection: the organisation may have had the product before.
-            self._support.not_activated(partition)
+            self._lists.not_activated(partition)
             self.skip(entry, error.reason, now, error)
         elif isinstance(error, Unsupported) and not (
             partition.input_state or partition.is_served or entry.pages
         ):
-            self._support.missing(partition)
+            self._lists.missing(partition)
             self.skip(entry, "unsupported", now, error)
         else:
             entry.fail(error, now)
             self._log(partition, error)
 
-    def fail_made(self, entry: PartitionReport, error: Exception, now: int) -> None:
+    def fail_rows_of_run(self, entry: PartitionReport, error: Exception, now: int) -> None:
         """Rows that the tap made itself did not all leave."""
         entry.fail(error, now)
         self._failures += 1
@@ -117,3 +125,51 @@ class Outcomes:
         benign = _BENIGN - {"needs_reauth", "disabled"} if strict else _BENIGN
         lost = any(reason not in benign for reason in self.report.reasons())
         return 1 if self._failures or lost else 0
+
+
+class _Served:
+    """Which streams the platforms of a run serve, by what their connections answered."""
+
+    def __init__(self) -> None:
+        self._served: Counter[tuple[str, str]] = Counter()
+        self._missing: Counter[tuple[str, str]] = Counter()
+        self._anywhere: set[str] = set()
+        self._closed: Counter[str] = Counter()
+
+    def served(self, partition: Partition) -> None:
+        """The partition's list was read."""
+        self._served[_key(partition)] += 1
+        self._anywhere.add(partition.endpoint.name)
+
+    def missing(self, partition: Partition) -> None:
+        """Rutter answered the partition's list with a 404 of its own."""
+        self._missing[_key(partition)] += 1
+
+    def not_activated(self, partition: Partition) -> None:
+        """Rutter answered that the organisation has no access to the partition's endpoint."""
+        self._closed[partition.endpoint.name] += 1
+
+    def is_not_activated(self, partition: Partition) -> bool:
+        """Whether the organisation has no access to the stream: two were told so, none was served.
+
+        It is so whatever the platform, and whatever was read before.
+        """
+        name = partition.endpoint.name
+        return self._closed[name] >= _ENOUGH and name not in self._anywhere
+
+    def rules_out(self, partition: Partition) -> bool:
+        """Whether asking is of no use: two partitions of the platform had none, and none did.
+
+        A partition with a bookmark is always asked: it once had rows.
+        """
+        key = _key(partition)
+        return (
+            bool(partition.connection.platform)
+            and not partition.input_state
+            and self._missing[key] >= _ENOUGH
+            and not self._served[key]
+        )
+
+
+def _key(partition: Partition) -> tuple[str, str]:
+    return partition.connection.platform, partition.endpoint.name

@@ -1,4 +1,4 @@
-"""The plan of a run: which pairs of stream and connection are read, in which order.
+"""The plan of a run: which partitions are read, in which order.
 
 Stream by stream, in the catalog's order, and within a stream connection by connection. Everything
 that leaves, leaves in this order, whatever the number of workers.
@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from tap_rutter.connections.selection import REFUSING, Connection
 from tap_rutter.errors import ConnectionUnusable, NotActivated
-from tap_rutter.replication.base import Endpoint, Item, Partition, RunContext
-from tap_rutter.sync.read_ahead import Chain, Inline
-
-
-@dataclass(frozen=True)
-class Begin:
-    """The pair's connection answers: what follows are its rows."""
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """Rutter says that the connection's platform cannot serve this object: it was not asked."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """All of the pair has been read."""
+from tap_rutter.replication.base import Endpoint, Partition
+from tap_rutter.replication.items import Begin, Done, Inline, PartitionItem, Unavailable
+from tap_rutter.replication.run_context import RunContext
+from tap_rutter.sync.read_ahead import Chain
 
 
 class Plan:
-    """All pairs of the streams that a run reads."""
+    """All partitions of the streams that a run reads."""
 
     def __init__(
         self, streams: Sequence[Endpoint], connections: Sequence[Connection], run: RunContext
@@ -46,7 +32,7 @@ class Plan:
         self._lock = threading.Lock()
 
     def partitions(self, stream: Endpoint) -> list[Partition]:
-        """The pairs of a stream, the same objects for whoever asks."""
+        """The partitions of a stream, the same objects for whoever asks."""
         with self._lock:
             if stream.name not in self._partitions:
                 chosen = self._all if stream.is_about_connections else self._asked
@@ -57,22 +43,22 @@ class Plan:
             return self._partitions[stream.name]
 
     def chains(self) -> Iterator[Chain[Partition]]:
-        """A chain for each pair that has not been dropped, in order; made as they are needed."""
+        """A chain for each partition that was not dropped, in order; made as they are needed."""
         for stream in self._streams:
             for partition in self.partitions(stream):
                 if partition not in self._dropped:
                     yield Chain(partition, items_of(partition))
 
     def drop(self, partition: Partition) -> None:
-        """Do not begin a pair that has been found to be of no use."""
+        """Do not begin a partition that has been found to be of no use."""
         self._dropped.add(partition)
 
     def has_dropped(self, partition: Partition) -> bool:
-        """Whether a pair has been given up: what was read of it meanwhile is of no use."""
+        """Whether a partition has been given up: what was read of it meanwhile is of no use."""
         return partition in self._dropped
 
     def forget(self, stream: Endpoint) -> None:
-        """A stream has been read: its pairs are not needed any more."""
+        """A stream has been read: its partitions are not needed any more."""
         with self._lock:
             self._partitions[stream.name] = []
 
@@ -84,11 +70,11 @@ def is_asked(connection: Connection, run: RunContext) -> bool:
     return connection.status != "not_ready" or run.settings.force_fetch
 
 
-def items_of(partition: Partition) -> Iterator[Item]:
-    """A pair from its beginning to its end; each step makes at most a few requests.
+def items_of(partition: Partition) -> Iterator[PartitionItem]:
+    """A partition from its beginning to its end; each step makes at most a few requests.
 
     Raises:
-        NotActivated: without a request, where earlier pairs have shown that it is of no use.
+        NotActivated: without a request, where earlier partitions have shown that it is of no use.
     """
     activation, stream = partition.run.activation, partition.endpoint.name
     if activation.is_known_closed(stream, partition.index):
@@ -104,7 +90,7 @@ def items_of(partition: Partition) -> Iterator[Item]:
         raise
 
 
-def _read_items(partition: Partition) -> Iterator[Item]:
+def _read_items(partition: Partition) -> Iterator[PartitionItem]:
     # Rows that are read ahead of the emitter must not seem older than the read they belong to.
     partition.started_ms = partition.run.client.clock.now()
     sync_status = partition.sync_status

@@ -1,7 +1,7 @@
 """Reading ahead: threads walk chains, one consumer gets what they brought in plan order.
 
-Pure machinery: it knows nothing of Rutter or Singer. A *chain* is an iterator whose every step is
-one slow operation. Chains are handed in in plan order; a chain may bring, as one of its items, a
+A *chain* is an iterator whose every step is one slow operation: a partition, or one of the lists
+that it is read in. Chains are handed in in plan order; a chain may bring, as one of its items, a
 list of further chains whose items come at that very place (``Inline``), or chains that take the
 place of its remaining siblings (``Instead``). Whatever the number of workers, the consumer sees
 the same items in the same order. While it has to wait, it gets an ``Idle`` now and then.
@@ -19,26 +19,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from tap_rutter.replication.items import DeliveredItem, Inline, Instead
+
 Owner = TypeVar("Owner")
 
 _MOST_BYTES = 64 << 20
 _MOST_CHAINS = 128
 _MOST_PAGES = 48
 _TICK = 0.5  # seconds
-
-
-@dataclass(frozen=True)
-class Inline:
-    """Chains whose items come here, before the chain's own next item."""
-
-    chains: tuple[Chain[Any], ...]
-
-
-@dataclass(frozen=True)
-class Instead:
-    """Chains that take the place of the siblings after this one."""
-
-    chains: tuple[Chain[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +42,9 @@ class Idle:
 
 
 IDLE = Idle()
+
+Brought = DeliveredItem | Failed | Idle
+"""What the consumer gets."""
 
 
 class Chain(Generic[Owner]):
@@ -73,11 +64,28 @@ class Chain(Generic[Owner]):
     def step(self) -> Any:
         """One step; ``None`` at the end, ``Failed`` for an error."""
         try:
-            return next(self.iterator)
+            item = next(self.iterator)
         except StopIteration:
             return None
         except Exception as error:
             return Failed(error)
+        if isinstance(item, Inline | Instead):
+            chains = tuple(Chain(self.owner, reading) for reading in item.readings)
+            return _Fork(chains, replaces=isinstance(item, Instead))
+        return item
+
+
+@dataclass(frozen=True)
+class _Fork:
+    """Further chains that a chain has brought."""
+
+    chains: tuple[Chain[Any], ...]
+    replaces: bool
+    """Whether they take the place of the chain's later siblings, or come at the chain's place."""
+
+
+def _is_inline(item: Any) -> bool:
+    return isinstance(item, _Fork) and not item.replaces
 
 
 def size_of(item: Any) -> int:
@@ -159,7 +167,7 @@ class ReadAhead(Generic[Owner]):
     def _drain(self, chain: Chain[Owner]) -> Iterator[tuple[Chain[Owner], Any]]:
         """A chain's items, those of its inlined chains at their place."""
         while (item := self._take(chain)) is not None:
-            if isinstance(item, Inline):
+            if _is_inline(item):
                 yield from self._drain_all(item.chains)
             else:
                 yield chain, item
@@ -172,7 +180,7 @@ class ReadAhead(Generic[Owner]):
     def _drain_all(self, chains: tuple[Chain[Owner], ...]) -> Iterator[tuple[Chain[Owner], Any]]:
         for index, chain in enumerate(chains):
             for owner_chain, item in self._drain(chain):
-                if owner_chain is chain and isinstance(item, Instead):
+                if owner_chain is chain and isinstance(item, _Fork):
                     with self._lock:
                         for sibling in chains[index:]:
                             self._drop(sibling)
@@ -213,7 +221,7 @@ class ReadAhead(Generic[Owner]):
         item = chain.step()
         if item is None or isinstance(item, Failed):
             chain.done = True
-        if isinstance(item, Inline):
+        if _is_inline(item):
             at = self._active.index(chain) if chain in self._active else 0
             self._active[at:at] = item.chains
         return item
@@ -253,7 +261,7 @@ class ReadAhead(Generic[Owner]):
         chain.buffered += size
         self._bytes += size
         self._pages += is_heavy(item)
-        if isinstance(item, Inline) and chain in self._active:
+        if _is_inline(item) and chain in self._active:
             at = self._active.index(chain)
             self._active[at:at] = item.chains
             self._work.notify_all()
@@ -290,7 +298,7 @@ class ReadAhead(Generic[Owner]):
         self._bytes -= chain.buffered
         self._pages -= sum(map(is_heavy, chain.items))
         chain.buffered = 0
-        inlined = [item for item in chain.items if isinstance(item, Inline)]
+        inlined = [item for item in chain.items if _is_inline(item)]
         chain.items.clear()
         # Chains that were to come in its place are now never taken: nothing else would end them.
         for lost in (lost for item in inlined for lost in item.chains):

@@ -10,10 +10,8 @@ from typing import Any
 
 from tap_rutter import __version__, times
 from tap_rutter.api.client import Counts
-from tap_rutter.errors import RequestFailed
+from tap_rutter.errors import MAP_FAILED, MapFailed, RequestFailed
 from tap_rutter.records.conform import Repairs
-from tap_rutter.sync import maps
-from tap_rutter.sync.maps import MapFailed
 
 COMPLETE, SKIPPED, FAILED, INTERRUPTED = "complete", "skipped", "failed", "interrupted"
 ALL = "*"
@@ -266,7 +264,7 @@ class Report:
             )
         lines += [f"Hint: {hint}" for hint in self._hints()]
         # Those of stream maps are told of once for all connections.
-        failures = [entry for entry in self.failures if entry.reason != maps.REASON]
+        failures = [entry for entry in self.failures if entry.reason != MAP_FAILED]
         for entry in failures[:_SHOWN]:
             lines.append(
                 f"Failed: {entry.stream} of connection {entry.connection_id or '-'}:"

@@ -23,13 +23,10 @@ from singer_sdk.streams._state import StreamStateManager
 from tap_rutter import times
 from tap_rutter.connections.sync_status import History
 from tap_rutter.errors import ConfigError
-
-PartitionState = dict[str, Any]
+from tap_rutter.replication.run_context import REPLICATION_KEY_VALUE, PartitionState
 
 CONNECTIONS = "connections"
 HISTORY = "history"
-REPLICATION_KEY_VALUE = "replication_key_value"
-REPLICATION_KEY = "replication_key"
 _TIMES = (REPLICATION_KEY_VALUE, "start_date", "whole_read_at", "read_from", "known_to")
 
 _HINT = (

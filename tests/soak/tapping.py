@@ -159,7 +159,7 @@ def run(
             code = 1
         finally:
             tap.run.close()
-    failures = [] if code is None or tap.run._chosen is None else _failures(tap)
+    failures = [] if code is None or not tap.run.is_started else _failures(tap)
     return Output([json.loads(line, parse_float=Decimal) for line in lines.kept], code, failures)
 
 

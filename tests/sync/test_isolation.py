@@ -10,7 +10,8 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json
 
-from tap_rutter.replication.base import Item, Partition
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.items import Done, PartitionItem
 from tap_rutter.replication.synced import SyncedProgress
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.simulator.request import Request
@@ -335,9 +336,9 @@ def test_a_pair_that_ends_without_a_word_has_failed(
 ) -> None:
     usual = plan.items_of
 
-    def cut(pair: Partition) -> Iterator[Item]:
+    def cut(pair: Partition) -> Iterator[PartitionItem]:
         for item in usual(pair):
-            if isinstance(item, plan.Done) and pair.connection.id == ill.id:
+            if isinstance(item, Done) and pair.connection.id == ill.id:
                 return
             yield item
 

@@ -13,7 +13,7 @@ from support.attempts import Attempt, attempt
 from tap_rutter.replication.base import Partition
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.simulator.request import Request
-from tap_rutter.sync.support import Support
+from tap_rutter.sync.outcomes import _Served as Support
 
 pytestmark = pytest.mark.any_workers
 

@@ -17,15 +17,16 @@ from tap_rutter import times
 from tap_rutter.api.client import Client, Counts, Request, Response
 from tap_rutter.api.pages import Page, span_of
 from tap_rutter.connections.selection import Connection
-from tap_rutter.replication.base import End, Endpoint, Partition, RunContext, Unsorted
+from tap_rutter.replication.base import Endpoint, Partition
+from tap_rutter.replication.items import End, ParentRead, Unsorted, WindowEnd
+from tap_rutter.replication.run_context import RunContext
 from tap_rutter.replication.synced import SyncedProgress, first_time
 from tap_rutter.replication.synced_per_parent import (
-    Parent,
     SyncedPerParentProgress,
     known_parents,
     mark_of,
 )
-from tap_rutter.replication.updated import Start, Updated, UpdatedProgress, WindowEnd
+from tap_rutter.replication.updated import Start, Updated, UpdatedProgress
 from tap_rutter.schema.document import Document
 from tap_rutter.settings import Settings
 from tap_rutter.sync.state import Bookmarks
@@ -97,7 +98,7 @@ def pair_of(
         settings=Settings.from_config(config, with_credentials=False, known_optional=()),
         client=cast("Client", client),
         document=Document({"info": {"version": "x"}, "paths": {}, "components": {"schemas": {}}}),
-        bookmarks=Bookmarks({"bookmarks": bookmarks}),
+        input_state=Bookmarks({"bookmarks": bookmarks}),
         cutoff=CUTOFF,
         full_table=frozenset({"rows"} if full_table else ()),
     )
@@ -808,7 +809,7 @@ def marks(*parents: str) -> str:
 
 
 def test_a_child_s_bookmark_moves_once_past_parents_whose_children_all_arrived() -> None:
-    items = [hours(5, 4), Parent("a"), hours(9, 8), hours(7), Parent("b"), END]
+    items = [hours(5, 4), ParentRead("a"), hours(9, 8), hours(7), ParentRead("b"), END]
     assert after_children(items, complete=False) is None
     moved = after_children(items)
     assert moved == synced(CUTOFF - 4 * HOUR, parents=marks("a", "b"))
@@ -818,25 +819,25 @@ def test_a_child_s_bookmark_moves_once_past_parents_whose_children_all_arrived()
 
 
 def test_a_child_s_bookmark_does_not_pass_the_cutoff() -> None:
-    moved = after_children([hours(-0.5), Parent("a")])
+    moved = after_children([hours(-0.5), ParentRead("a")])
     assert moved == synced(CUTOFF, parents=marks("a"))
 
 
 def test_parents_without_rows_are_known_once_the_pair_has_a_bookmark() -> None:
-    assert after_children([Parent("a"), END]) is None, "never a row, no entry"
+    assert after_children([ParentRead("a"), END]) is None, "never a row, no entry"
     before = synced(CUTOFF - 30 * HOUR, parents=marks("a"))
-    moved = after_children([Parent("a"), Parent("b"), END], before)
+    moved = after_children([ParentRead("a"), ParentRead("b"), END], before)
     assert moved == synced(CUTOFF - 30 * HOUR, parents=marks("a", "b"))
 
 
 def test_parents_that_are_gone_are_forgotten() -> None:
     before = synced(CUTOFF - 30 * HOUR, parents=marks("a", "b"))
-    assert after_children([hours(4), Parent("b")], before)["parents"] == marks("b")
+    assert after_children([hours(4), ParentRead("b")], before)["parents"] == marks("b")
 
 
 def test_older_children_of_a_new_parent_do_not_set_a_bookmark_back() -> None:
     before = synced(CUTOFF - 30 * HOUR, parents=marks("a"))
-    moved = after_children([Parent("a"), hours(900), Parent("b")], before)
+    moved = after_children([ParentRead("a"), hours(900), ParentRead("b")], before)
     assert moved == synced(CUTOFF - 30 * HOUR, parents=marks("a", "b"))
 
 
@@ -854,7 +855,7 @@ def test_without_marks_no_parent_is_known(before: Content | None) -> None:
 
 
 def test_the_start_date_of_children_is_remembered() -> None:
-    moved = after_children([hours(4), Parent("a")], start_date="2024-01-01")
+    moved = after_children([hours(4), ParentRead("a")], start_date="2024-01-01")
     assert moved == synced(CUTOFF - 4 * HOUR, parents=marks("a"), start_date=JANUARY)
-    later = after_children([hours(3), Parent("a")], moved, start_date="2024-01-20")
+    later = after_children([hours(3), ParentRead("a")], moved, start_date="2024-01-20")
     assert later == synced(CUTOFF - 3 * HOUR, parents=marks("a"), start_date=JANUARY)

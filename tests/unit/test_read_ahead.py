@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_rutter.replication.items import Inline, Instead
 from tap_rutter.sync import read_ahead
-from tap_rutter.sync.read_ahead import Chain, Failed, Idle, Inline, Instead, ReadAhead
+from tap_rutter.sync.read_ahead import Chain, Failed, Idle, ReadAhead
 
 WORKERS = (0, 1, 2, 8, 32)
 WATCHDOG = 30.0  # seconds; only a lock-up ever takes as long
@@ -58,6 +59,10 @@ def taken(items: Iterator[tuple[Chain[Any], Any]]) -> Iterator[tuple[Chain[Any],
             continue
         waited = time.monotonic()
         yield chain, item
+
+
+def rows(*labels: str) -> Iterator[Any]:
+    yield from map(Item, labels)
 
 
 # ---- random trees of chains
@@ -113,7 +118,7 @@ def labelled(spec: Spec, path: str) -> Spec:
 def walk(owner: object, spec: Spec) -> Iterator[Any]:
     for step in spec:
         if isinstance(step, Fork):
-            yield step.kind(tuple(Chain(owner, walk(owner, sub)) for sub in step.chains))
+            yield step.kind(tuple(walk(owner, sub) for sub in step.chains))
         elif isinstance(step, Item):
             yield step
         else:
@@ -369,12 +374,12 @@ def test_what_was_given_up_is_not_read_on() -> None:
 
 
 def test_chains_given_up_unread_make_room_for_those_after_them() -> None:
-    """Pairs of a lost connection are given up one after another, after they were read ahead."""
+    """Partitions of a lost connection are given up one by one, after they were read ahead."""
     lost = 20
 
     def bad(owner: str) -> Iterator[Any]:
         yield Item(owner, 0, False)
-        yield Inline(tuple(Chain(owner, iter([Item(f"{owner}-{n}")])) for n in range(4)))
+        yield Inline(tuple(rows(f"{owner}-{n}") for n in range(4)))
 
     good = Counted()
 

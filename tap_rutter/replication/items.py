@@ -1,0 +1,104 @@
+"""What flows from the readers of partitions to the emitter: a small class for each thing said.
+
+A reader of a replication method yields ``Item``; the plan puts ``Begin`` before and ``Done``
+behind, which makes a ``PartitionItem``; the emitter takes a ``DeliveredItem``. All are closed
+unions: whoever consumes them matches every member, and the type checker notices a new one that
+nobody takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from tap_rutter.api.pages import Page
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A list of the partition has been read to its end."""
+
+    list_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsorted:
+    """A list does not come in the sort order asked for: what was read so far moves no bookmark."""
+
+    list_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEnd:
+    """A window has been read to its end; ``high`` is its upper bound, Unix ms."""
+
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonthsRead:
+    """The months from ``first`` to ``last`` were asked for, and what there is of them has come."""
+
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRead:
+    """All rows under one parent have arrived."""
+
+    parent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParentsRead:
+    """All rows under the parents on a page have arrived."""
+
+    parents: Page
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """Further lists of the partition, whose items come here, before the reader's own next item.
+
+    They are read several at once, and delivered one after another in this order.
+    """
+
+    readings: tuple[Iterator[Item], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Lists that take the place of the readings that were to come after this one."""
+
+    readings: tuple[Iterator[Item], ...]
+
+
+ListItem = Page | End | Unsorted | WindowEnd | MonthsRead | ParentRead | ParentsRead
+"""What the lists of a partition say, in the order in which it is delivered."""
+
+Item = ListItem | Inline | Instead
+"""What a reader yields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The partition's connection answers: what follows are its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Rutter says that the connection's platform cannot serve this object: it was not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All of the partition has been read."""
+
+
+PartitionItem = Item | Begin | Unavailable | Done
+"""What a partition yields from its beginning to its end."""
+
+DeliveredItem = ListItem | Begin | Unavailable | Done
+"""The same as the emitter gets it: further lists have been read at their place."""

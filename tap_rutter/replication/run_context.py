@@ -1,0 +1,102 @@
+"""What all partitions of a run share, and what the run was given for each of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tap_rutter.api.client import Client
+from tap_rutter.connections.selection import Connection
+from tap_rutter.connections.sync_status import History, SyncStatus, read_sync_status
+from tap_rutter.errors import ConnectionUnusable
+from tap_rutter.replication.activation import Activation
+from tap_rutter.schema.document import Document
+from tap_rutter.settings import Settings
+
+PartitionState = dict[str, Any]
+"""A partition's entry in the state, as ``sync/state.py`` describes it."""
+
+REPLICATION_KEY = "replication_key"
+REPLICATION_KEY_VALUE = "replication_key_value"
+
+
+class InputState(Protocol):
+    """The state that the run was given. It never changes, so any thread may ask."""
+
+    def input_state(self, stream: str, connection_id: str) -> PartitionState | None:
+        """A partition's entry; None where there is none."""
+
+    def history(self, connection_id: str) -> History | None:
+        """What a connection's data were read under."""
+
+
+@dataclass
+class RunContext:
+    """What all partitions of a run share. Worker threads use it: only its caches change."""
+
+    settings: Settings
+    client: Client
+    document: Document
+    input_state: InputState
+    cutoff: int
+    full_table: frozenset[str] = frozenset()
+    """Streams that the catalog asks to read whole."""
+    activation: Activation = field(default_factory=Activation)
+    told_plain: set[str] = field(default_factory=set)
+    """Streams of which it has been said that platform data are refused."""
+    _sync_statuses: dict[str, _Once] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def sync_status(self, connection: Connection) -> SyncStatus:
+        """How a connection stands at Rutter, read once a run by whichever thread comes first."""
+        with self._lock:
+            once = self._sync_statuses.setdefault(connection.id, _Once())
+        return once.get(lambda: self._read_sync_status(connection))
+
+    def known_sync_status(self, connection: Connection) -> SyncStatus | None:
+        """The same if it has been read already; no request is made."""
+        once = self._sync_statuses.get(connection.id)
+        return once.value if once else None
+
+    def _read_sync_status(self, connection: Connection) -> SyncStatus:
+        try:
+            return read_sync_status(self.client, connection.id)
+        except ConnectionUnusable as error:
+            if error.reason == "not_ready" and self.settings.force_fetch:
+                now = self.client.clock.now()
+                return SyncStatus(is_ready=False, received_ms=now, trouble=error)
+            raise
+
+    def is_forced(self, connection: Connection) -> bool:
+        """Whether a connection is read though its first sync is not over."""
+        return self.settings.force_fetch and not self.is_ready(connection)
+
+    def is_ready(self, connection: Connection) -> bool:
+        """Whether a connection's first sync is over; by its status where the list does not say."""
+        if connection.status:
+            return connection.status != "not_ready"
+        sync_status = self.known_sync_status(connection)
+        return sync_status is None or sync_status.is_ready is not False
+
+
+class _Once:
+    """A value made by the first thread that asks; the others wait. An error is kept as well."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._error: Exception | None = None
+        self.value: SyncStatus | None = None
+
+    def get(self, make: Callable[[], SyncStatus]) -> SyncStatus:
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            if self.value is None:
+                try:
+                    self.value = make()
+                except Exception as error:
+                    self._error = error
+                    raise
+            return self.value

@@ -1,0 +1,386 @@
+"""The emitter: one thread that takes what was read, in plan order, and speaks.
+
+It alone writes messages and moves bookmarks. No STATE precedes the records that it covers. A
+partition that fails keeps the bookmark that its delivered rows justify, and costs no other
+partition anything.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from tap_rutter.api.pages import Page
+from tap_rutter.connections.selection import Connection, Selection, check_credentials
+from tap_rutter.errors import (
+    ConnectionUnusable,
+    CredentialsRefused,
+    MapFailed,
+    PartitionFailed,
+    Stopped,
+)
+from tap_rutter.replication.base import Partition, Progress
+from tap_rutter.replication.items import (
+    Begin,
+    DeliveredItem,
+    Done,
+    End,
+    ListItem,
+    MonthsRead,
+    ParentRead,
+    ParentsRead,
+    Unavailable,
+    Unsorted,
+    WindowEnd,
+)
+from tap_rutter.replication.run_context import RunContext
+from tap_rutter.sync.delivery import Delivery
+from tap_rutter.sync.interfaces import RunStream, RunTap
+from tap_rutter.sync.outcomes import Outcomes
+from tap_rutter.sync.plan import Plan
+from tap_rutter.sync.progress import ProgressBar
+from tap_rutter.sync.read_ahead import Brought, Chain, Failed, Idle, ReadAhead
+from tap_rutter.sync.report import ALL, PartitionReport
+
+logger = logging.getLogger("tap-rutter")
+
+_PATIENCE = 5.0  # seconds in which workers may end what they are doing
+
+
+class Emitter:
+    """Delivers the partitions of a run, stream by stream."""
+
+    def __init__(
+        self,
+        tap: RunTap,
+        context: RunContext,
+        selection: Selection,
+        outcomes: Outcomes,
+        delivery: Delivery,
+        *,
+        check_signal: Callable[[], None],
+    ) -> None:
+        self._tap = tap
+        self.context = context
+        self.selection = selection
+        self.outcomes = outcomes
+        self.delivery = delivery
+        self.check_signal = check_signal
+        self._plan: Plan | None = None
+        self._queue: list[RunStream] = []
+        self._read_ahead: ReadAhead[Partition] | None = None
+        self._items: Iterator[tuple[Chain[Partition], Brought]] = iter(())
+        self._histories: set[str] = set()
+        self._has_checked_credentials = False
+        self._is_cut_short = False
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections that the settings choose."""
+        return self.selection.connections
+
+    def now(self) -> int:
+        """The time on the run's clock, Unix ms."""
+        return self.context.client.clock.now()
+
+    # ---- streams
+
+    def emit(self, stream: RunStream, bar: ProgressBar, *, write: bool) -> None:
+        """Deliver all partitions of one stream."""
+        with stream.get_record_counter() as counter, stream.get_sync_timer():
+            if stream.is_written_by_run:
+                counter.increment(self._emit_rows_of_run(stream, write=write))
+                return
+            plan = self._plan_from(stream)
+            partitions = plan.partitions(stream)
+            selected = [entry for entry in self._tap.rutter_streams if entry.selected]
+            place = selected.index(stream) if stream in selected else 0
+            for index, partition in enumerate(partitions):
+                delivered = self.delivery.total
+                bar.show(stream.name, place, len(selected), index, len(partitions), delivered)
+                counter.increment(self._emit_partition(stream, partition, plan, write=write))
+            plan.forget(stream)
+
+    def _plan_from(self, stream: RunStream) -> Plan:
+        """The plan that this stream comes next in; a new one if the streams come out of turn."""
+        if not (self._plan and self._queue and self._queue[0] is stream):
+            streams = [
+                entry
+                for entry in self._tap.rutter_streams
+                if entry.selected and not entry.is_written_by_run
+            ]
+            self._queue = streams[streams.index(stream) :] if stream in streams else [stream]
+            self.stop()
+            self._plan = Plan(self._queue, self.connections, self.context)
+            self._read_ahead = ReadAhead(
+                self._plan.chains(), workers=self.context.settings.concurrency
+            )
+            self._items = iter(self._read_ahead)
+        self._queue = self._queue[1:]
+        return self._plan
+
+    def finish(self, *, is_signalled: bool) -> None:
+        """The last STATE; where the run was cut short, its report before that."""
+        if self._is_cut_short or is_signalled:
+            for stream in self._tap.rutter_streams:
+                if stream.name == "sync_report" and stream.selected:
+                    stream._write_schema_message()
+                    self._emit_rows_of_run(stream, write=True)
+        self.delivery.state()
+        self.stop(timeout=0.0 if is_signalled else _PATIENCE)
+
+    def stop(self, timeout: float = _PATIENCE) -> None:
+        """End the workers; what they are doing now is waited for, ``timeout`` seconds at most."""
+        if self._read_ahead is not None:
+            self._read_ahead.stop(timeout=timeout)
+
+    # ---- one partition
+
+    def _emit_partition(
+        self, stream: RunStream, partition: Partition, plan: Plan, *, write: bool
+    ) -> int:
+        """Deliver one partition; returns how many records left."""
+        report = self.outcomes.report.partition(partition.connection.id, stream.name, self.now())
+        report.counts = partition.counts
+        reason = self.outcomes.reason_to_skip(partition)
+        if reason is not None:
+            self._drop(partition, plan)
+            self.outcomes.skip(report, reason, self.now())
+            return 0
+        account = _Account(self, stream, partition, report, write=write)
+        for item in self._items_of(partition, plan):
+            report.started_ms = partition.started_ms or report.started_ms
+            if isinstance(item, Failed):
+                self._drop(partition, plan)
+                self._fail(partition, report, item.error)
+                break
+            try:
+                account.take(item)
+            except (OSError, Stopped):  # of the output, which is everyone's
+                raise
+            except Exception as error:
+                # Whatever is odd about a row, a time or a bookmark fails this partition alone.
+                self._drop(partition, plan)
+                self._fail(partition, report, error)
+                break
+            if account.is_over:
+                break
+            self.delivery.state_if_due()
+        else:
+            self.check_signal()
+            # Nothing says that it was read to its end, so it does not count as read.
+            self._drop(partition, plan)
+            cut = PartitionFailed(
+                "the reading ended before the end of its rows", reason="interrupted"
+            )
+            self._fail(partition, report, cut)
+        self.delivery.state_if_due()
+        return report.rows
+
+    def _items_of(self, partition: Partition, plan: Plan) -> Iterator[DeliveredItem | Failed]:
+        for chain, item in self._items:
+            self.check_signal()
+            if isinstance(item, Idle):
+                self.delivery.state_if_due()
+            elif chain.owner is partition:
+                yield item
+            elif not plan.has_dropped(chain.owner):
+                # A later partition's: this one ended without a word, and costs no other its rows.
+                self._items = itertools.chain([(chain, item)], self._items)
+                return
+
+    def _drop(self, partition: Partition, plan: Plan) -> None:
+        plan.drop(partition)
+        if self._read_ahead is not None:
+            self._read_ahead.cancel(partition)
+
+    def _fail(self, partition: Partition, report: PartitionReport, error: Exception) -> None:
+        if isinstance(error, Stopped):
+            self.check_signal()
+            raise error
+        self.outcomes.fail(partition, report, error, self.now())
+        if isinstance(error, ConnectionUnusable) and error.status == 401:
+            self._check_credentials()
+
+    def _check_credentials(self) -> None:
+        """Find out once whether it is the organisation's credentials that are refused by now.
+
+        Raises:
+            CredentialsRefused: if so; no other connection needs to be asked.
+        """
+        if self._has_checked_credentials:
+            return
+        self._has_checked_credentials = True
+        client = self.context.client
+        try:
+            check_credentials(client, self.context.settings)
+        except CredentialsRefused:
+            self._is_cut_short = True
+            client.throttle.stop()
+            raise
+
+    # ---- what a partition's first item tells of its connection
+
+    def begin(self, partition: Partition, report: PartitionReport, progress: Progress) -> None:
+        """Take in how the partition's connection stands, before its rows."""
+        report.full_read = progress.full_read and partition.moves_bookmark
+        status = partition.sync_status
+        report.source_synced_ms = status.synced_at
+        report.source_count = status.count_of(partition.endpoint.rutter_object)
+        report.window_start, report.window_end = progress.start_ms, self.context.cutoff
+        if partition.distrusts_bookmark:
+            logger.warning(
+                "The bookmark of %s for connection %s lies in the future: read from its start.",
+                partition.endpoint.name,
+                partition.connection.id,
+            )
+        self._note_history(partition)
+
+    def _note_history(self, partition: Partition) -> None:
+        """Remember what a connection's data are read under, once a run.
+
+        Where it has grown, older rows may have come: the bookmarks of the connection that are
+        times on its platform's clock go, in the same STATE in which the new history is written.
+        """
+        connection = partition.connection
+        if connection.id in self._histories or not partition.moves_bookmark:
+            return
+        self._histories.add(connection.id)
+        bookmarks = self._tap.bookmarks
+        again = [
+            stream.name
+            for stream in self._tap.rutter_streams
+            if stream.rereads_when_history_grows
+            and bookmarks.input_state(stream.name, connection.id)
+        ]
+        if again and partition.has_grown:
+            logger.info(
+                "Connection %s has more history than before: its updated streams and statements"
+                " are read again from their start.",
+                connection.id,
+            )
+            for name in again:
+                bookmarks.put(name, connection.id, None)
+        history = partition.history
+        if history.to_state():
+            bookmarks.put_history(connection.id, history)
+
+    def move_bookmark(self, partition: Partition, progress: Progress) -> None:
+        """Let the partition's state say what the delivered rows justify."""
+        if partition.endpoint.replication_key is None or not partition.moves_bookmark:
+            return
+        self._tap.bookmarks.put(
+            partition.endpoint.name, partition.connection.id, progress.partition_state()
+        )
+
+    # ---- streams that the run writes itself
+
+    def rows_of_run(self, stream: RunStream) -> Iterator[Mapping[str, Any]]:
+        """The rows of a stream that the run writes of what it knows."""
+        if stream.name == "connections":
+            rows: list[Mapping[str, Any]] = [entry.row for entry in self.connections]
+            rows += [entry.row for entry in self.selection.not_found if entry.row is not None]
+            return iter(rows)
+        return self.outcomes.report.rows()
+
+    def _emit_rows_of_run(self, stream: RunStream, *, write: bool) -> int:
+        report = PartitionReport(ALL, stream.name, self.now())
+        if stream.name != "sync_report":
+            report = self.outcomes.report.partition(ALL, stream.name, self.now())
+            report.full_read = True
+        moment = datetime.fromtimestamp(self.now() / 1000, UTC)
+        for row in self.rows_of_run(stream):
+            record = stream.conformer.conform(row, None, report.repairs)
+            try:
+                if write:
+                    self.delivery.record(stream, record, moment)
+                report.rows += 1
+            except MapFailed as error:
+                self.delivery.note_unmapped(error, report)
+        if report.unmapped is None:
+            report.complete(self.now())
+        else:
+            self.outcomes.fail_rows_of_run(report, report.unmapped, self.now())
+        return report.rows
+
+
+class _Account:
+    """What has been taken in of one partition."""
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        stream: RunStream,
+        partition: Partition,
+        report: PartitionReport,
+        *,
+        write: bool,
+    ) -> None:
+        self._emitter = emitter
+        self._stream = stream
+        self._partition = partition
+        self._report = report
+        self._write = write
+        self._progress: Progress | None = None
+        self.is_over = False
+
+    def take(self, item: DeliveredItem) -> None:
+        """Take in one item, in plan order.
+
+        Raises:
+            Exception: whatever is wrong; it fails the partition.
+        """
+        match item:
+            case Unavailable():
+                self._emitter.outcomes.skip(self._report, "unavailable", self._emitter.now())
+                self.is_over = True
+            case Begin():
+                self._progress = self._partition.endpoint.replication.progress(self._partition)
+                self._emitter.begin(self._partition, self._report, self._progress)
+                self._move()
+            case Page():
+                self._deliver(item)
+            case End() | Unsorted() | WindowEnd() | MonthsRead() | ParentRead() | ParentsRead():
+                self._see(item)
+            case Done():
+                self._complete()
+            case _:
+                assert_never(item)
+
+    def _deliver(self, page: Page) -> None:
+        report = self._report
+        self._emitter.delivery.page(self._stream, page, self._partition, report, write=self._write)
+        report.partial = report.partial or page.partial
+        self._see(page)
+
+    def _see(self, item: ListItem) -> None:
+        # No bookmark passes a row that a map kept back; what a job left out is all read again.
+        if self._report.unmapped is None and not self._report.partial:
+            self._known_progress().see(item)
+            self._move()
+
+    def _complete(self) -> None:
+        report, partition, emitter = self._report, self._partition, self._emitter
+        if report.unmapped is not None:
+            raise report.unmapped
+        unserved = None if report.pages else partition.unserved()
+        if unserved is not None:
+            raise unserved
+        if not report.partial:
+            self._known_progress().finish()
+            self._move()
+        report.complete(emitter.now())
+        emitter.outcomes.complete(partition, report, self._stream.serving_platforms)
+        self.is_over = True
+
+    def _known_progress(self) -> Progress:
+        assert self._progress is not None, "a partition begins with Begin"
+        return self._progress
+
+    def _move(self) -> None:
+        progress = self._known_progress()
+        self._report.window_start = progress.start_ms
+        self._emitter.move_bookmark(self._partition, progress)
