@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from docs_streams import FAMILIES, endpoints_table, families_table, page, summary  # noqa: E402
 from docs_upgrading import differences, sources_table  # noqa: E402
 
-from tap_rutter.settings import JSONSCHEMA  # noqa: E402
+from tap_rutter.settings_schema import JSONSCHEMA  # noqa: E402
 from tap_rutter.streams import STREAMS, name_of  # noqa: E402
 
 

@@ -1,4 +1,7 @@
-"""What the user decides: the settings, their schema, and their check before any request."""
+"""What the user decides: the settings, checked before any request.
+
+Their names, types, defaults and limits are in ``settings_schema.py``.
+"""
 
 from __future__ import annotations
 
@@ -8,228 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from singer_sdk import typing as th
-
-from tap_rutter import __version__, times
+from tap_rutter import times
 from tap_rutter.errors import ConfigError
 from tap_rutter.names import nearest
-from tap_rutter.versions import BASE_URLS, LATEST, SUPPORTED
+from tap_rutter.settings_schema import ENUMS, JSONSCHEMA, RANGES, REFUSED, VARIABLE_PREFIX
+from tap_rutter.versions import BASE_URLS
 
-ENVIRONMENTS = tuple(BASE_URLS)
-ON_CONNECTION_ERROR = ("warn", "fail")
-LARGEST_PAGE = 500  # Rutter's documented maximum; what it does above is not known
-
-JSONSCHEMA: dict[str, Any] = th.PropertiesList(
-    th.Property(
-        "client_id",
-        th.StringType,
-        required=True,
-        title="Client ID",
-        description="Your organisation's client id, from Rutter's dashboard under API keys.",
-    ),
-    th.Property(
-        "client_secret",
-        th.StringType,
-        required=True,
-        secret=True,
-        title="Client secret",
-        description="The secret that belongs to the client id and to the same environment.",
-    ),
-    th.Property(
-        "environment",
-        th.StringType,
-        default="production",
-        allowed_values=list(ENVIRONMENTS),
-        title="Environment",
-        description="Which of Rutter's environments the keys belong to.",
-    ),
-    th.Property(
-        "api_url",
-        th.StringType,
-        title="API URL",
-        description="Base address that takes the place of the environment's: your organisation's"
-        " own subdomain, or a simulator. It ends in /versioned.",
-    ),
-    th.Property(
-        "api_version",
-        th.StringType,
-        default=LATEST,
-        allowed_values=list(SUPPORTED),
-        title="API version",
-        description="Version of Rutter's API to speak; it decides names and types of columns.",
-    ),
-    th.Property(
-        "access_tokens",
-        th.ArrayType(th.StringType),
-        secret=True,
-        title="Access tokens",
-        description="Read the connections of these access tokens instead of asking Rutter for"
-        " the list of all connections.",
-    ),
-    th.Property(
-        "connection_ids",
-        th.ArrayType(th.StringType),
-        title="Connection IDs",
-        description="Read only these connections.",
-    ),
-    th.Property(
-        "platforms",
-        th.ArrayType(th.StringType),
-        title="Platforms",
-        description="Read only connections of these platforms, such as QUICKBOOKS or SHOPIFY.",
-    ),
-    th.Property(
-        "shard",
-        th.StringType,
-        title="Shard",
-        description="Which part of the connections this process reads, as 'k/n': the k-th (from"
-        " 1) of n. A connection always falls into the same part.",
-    ),
-    th.Property(
-        "start_date",
-        th.DateTimeType,
-        title="Start date",
-        description="How far back a first read goes; without it, as far as Rutter has data, of"
-        " financial statements at most ten years.",
-    ),
-    th.Property(
-        "lookback_hours",
-        th.IntegerType,
-        default=24,
-        title="Lookback (hours)",
-        description="How much earlier than its bookmark an updated stream starts, since a row can"
-        " become visible long after the time that it bears.",
-    ),
-    th.Property(
-        "window_days",
-        th.IntegerType,
-        default=30,
-        title="Longest window (days)",
-        description="Longest time window in which a large updated stream is read.",
-    ),
-    th.Property(
-        "payout_days",
-        th.IntegerType,
-        default=60,
-        title="Payouts read again (days)",
-        description="How far back from the last read payouts are read again at each run, since"
-        " their status changes and they cannot be asked for by update time.",
-    ),
-    th.Property(
-        "statement_months",
-        th.IntegerType,
-        default=12,
-        title="Statements read again (months)",
-        description="How many months of financial statements are read again at each run, since"
-        " past months can be restated.",
-    ),
-    th.Property(
-        "optional_streams",
-        th.ArrayType(th.StringType),
-        default=[],
-        title="Optional streams",
-        description="Streams to add to the catalog that cost many requests or hold bank details.",
-    ),
-    th.Property(
-        "concurrency",
-        th.IntegerType,
-        default=8,
-        title="Concurrency",
-        description="How many requests are made at once.",
-    ),
-    th.Property(
-        "page_size",
-        th.IntegerType,
-        default=LARGEST_PAGE,
-        title="Page size",
-        description="Rows per page, 1 to 500.",
-    ),
-    th.Property(
-        "expand_platform_data",
-        th.BooleanType,
-        default=False,
-        title="Expand platform data",
-        description="Ask for the platform's own form of each row, in the column platform_data.",
-    ),
-    th.Property(
-        "expand_order_transactions",
-        th.BooleanType,
-        default=False,
-        title="Expand order transactions",
-        description="Ask for each order's payments with it, in the column transactions: for"
-        " platforms that have no list of transactions of its own.",
-    ),
-    th.Property(
-        "attachment_urls",
-        th.BooleanType,
-        default=False,
-        title="Attachment URLs",
-        description="Keep the links to attached files, in the column file_url. They live for a"
-        " short time only, and whoever has one can read the merchant's receipts and invoices.",
-    ),
-    th.Property(
-        "force_fetch",
-        th.BooleanType,
-        default=False,
-        title="Force fetch",
-        description="Read connections whose first sync at Rutter is still going on; what they"
-        " give may be incomplete and moves no bookmark.",
-    ),
-    th.Property(
-        "on_connection_error",
-        th.StringType,
-        default="warn",
-        allowed_values=list(ON_CONNECTION_ERROR),
-        title="On connection error",
-        description="Whether connections that are disabled or need to sign in again only warn, or"
-        " make the run end with exit code 1.",
-    ),
-    th.Property(
-        "request_timeout",
-        th.IntegerType,
-        default=60,
-        title="Request timeout (seconds)",
-        description="How long a single request may wait for an answer.",
-    ),
-    th.Property(
-        "max_retry_seconds",
-        th.IntegerType,
-        default=600,
-        title="Longest retrying (seconds)",
-        description="How long one request is tried again before its stream fails for that"
-        " connection.",
-    ),
-    th.Property(
-        "user_agent",
-        th.StringType,
-        default=f"tap-rutter/{__version__}",
-        title="User agent",
-        description="The User-Agent header of all requests.",
-    ),
-).to_dict()
-
-_ENUMS: dict[str, tuple[str, ...]] = {
-    "environment": ENVIRONMENTS,
-    "api_version": SUPPORTED,
-    "on_connection_error": ON_CONNECTION_ERROR,
-}
-# Smallest and largest value that makes sense.
-_RANGES: dict[str, tuple[int, int]] = {
-    "lookback_hours": (0, 24 * 366),
-    "window_days": (1, 366),
-    "payout_days": (0, 3660),
-    "statement_months": (0, 120),
-    "concurrency": (1, 64),
-    "page_size": (1, LARGEST_PAGE),
-    "request_timeout": (1, 3600),
-    "max_retry_seconds": (0, 86_400),
-}
-# Settings of the SDK that would break a promise of this tap.
-REFUSED = {
-    "emit_activate_version_messages": "it would delete the rows of connections that a run does not"
-    " read; see deleted_objects for deletions",
-    "batch_config": "records leave as RECORD messages only",
-}
 _SHARD = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})", re.ASCII)
 
 
@@ -338,7 +125,7 @@ def _checked(config: Mapping[str, Any], *, with_credentials: bool) -> dict[str, 
                 other = nearest(name, {*config} - {*JSONSCHEMA["properties"]})
                 raise ConfigError(
                     f"Setting '{name}' is missing: set it in the configuration or as"
-                    f" TAP_RUTTER_{name.upper()}."
+                    f" {VARIABLE_PREFIX}{name.upper()}."
                     + (f" '{other}', which is there, is not a setting." if other else "")
                 )
     return values
@@ -360,10 +147,10 @@ def _check_type(name: str, schema: dict[str, Any], value: object) -> None:
         fits = all(isinstance(entry, str) and entry.strip() for entry in value)
     if not fits:
         raise ConfigError(f"Setting '{name}' must be {text}.")
-    allowed = _ENUMS.get(name)
+    allowed = ENUMS.get(name)
     if allowed and value not in allowed:
         raise ConfigError(f"Setting '{name}' must be one of: {', '.join(allowed)}.")
-    bounds = _RANGES.get(name)
+    bounds = RANGES.get(name)
     if bounds and isinstance(value, int) and not bounds[0] <= value <= bounds[1]:
         raise ConfigError(f"Setting '{name}' must be {text} from {bounds[0]} to {bounds[1]}.")
 
@@ -388,7 +175,7 @@ def _base_url(value: str | None, environment: str) -> str:
     if not good or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(expected + ".")
     if "?" in value or "#" in value or "@" in parts.netloc:
-        raise ConfigError("Setting 'api_url' must hold no user name, query or fragment.")
+        raise ConfigError("Setting 'api_url' must not hold a user name, a query or a fragment.")
     return value.rstrip("/")
 
 

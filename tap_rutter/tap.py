@@ -25,7 +25,8 @@ from tap_rutter.catalog import checked, settle
 from tap_rutter.connections.notices import unknown_settings, unknown_variables
 from tap_rutter.errors import ConfigError
 from tap_rutter.schema.document import document
-from tap_rutter.settings import JSONSCHEMA, REFUSED, Settings
+from tap_rutter.settings import Settings
+from tap_rutter.settings_schema import JSONSCHEMA, REFUSED
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream, RutterTap
 from tap_rutter.streams.described import check_described

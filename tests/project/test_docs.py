@@ -35,7 +35,7 @@ def test_generated_parts_are_up_to_date() -> None:
 
 
 def test_every_setting_and_stream_is_in_the_readme() -> None:
-    from tap_rutter.settings import JSONSCHEMA
+    from tap_rutter.settings_schema import JSONSCHEMA
     from tap_rutter.streams import STREAMS, name_of
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

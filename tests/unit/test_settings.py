@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tap_rutter import __version__, times
 from tap_rutter.errors import ConfigError
-from tap_rutter.settings import JSONSCHEMA, Settings
+from tap_rutter.settings import Settings
+from tap_rutter.settings_schema import JSONSCHEMA
 
 OPTIONAL = ("accounting_metrics", "commerce_metrics")
 KEYS = {"client_id": "the-client", "client_secret": "s3cret-of-the-client"}
