@@ -1,30 +1,25 @@
-"""The live view of a run, for whoever watches it on a terminal.
+"""The progress bar of a run, on a terminal.
 
-Needs rich (the extra ``cli``). Without it, or where standard error is no terminal, log lines tell
-the same, a few per stream.
+It needs rich (the extra ``cli``). Without rich, or where standard error is not a terminal, log
+lines tell the same, a few per stream.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from singer_sdk.metrics import METRICS_LOGGER_NAME
-
+from tap_rutter.api.client import Client
 from tap_rutter.redact import redact
 from tap_rutter.sync.progress import NoProgressBar, ProgressBar
 
-if TYPE_CHECKING:
-    from tap_rutter.api.client import Client
-
-_EVERY = 0.2  # seconds between two looks at the figures
+_EVERY = 0.2  # seconds between two updates of the figures
 
 
 def open_progress_bar(client: Client) -> ProgressBar:
-    """A live view where a person watches, and nothing where none does."""
+    """A progress bar where a person watches a terminal, otherwise one that shows nothing."""
     if not sys.stderr.isatty():
         return NoProgressBar()
     try:
@@ -33,21 +28,10 @@ def open_progress_bar(client: Client) -> ProgressBar:
         return NoProgressBar()
 
 
-def hide_metrics() -> None:
-    """Keep the SDK's METRIC lines from a terminal: they are for machines, who read no terminal.
-
-    They are there at DEBUG, and where the user has configured the logging.
-    """
-    metrics = logging.getLogger(METRICS_LOGGER_NAME)
-    watched = sys.stderr.isatty() and "SINGER_SDK_LOG_CONFIG" not in os.environ
-    if watched and metrics.getEffectiveLevel() > logging.DEBUG:
-        metrics.setLevel(logging.WARNING)
-
-
 class TerminalProgressBar:
-    """Two lines at the bottom of the terminal, and one for what is waited for, if anything is.
+    """Two lines at the bottom of the terminal, and a third while a request waits to be tried again.
 
-    Log lines go by above them.
+    Log lines appear above them.
     """
 
     def __init__(self, client: Client) -> None:

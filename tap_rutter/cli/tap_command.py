@@ -29,7 +29,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from tap_rutter.cli.progress_bar import hide_metrics, open_progress_bar
+from tap_rutter.cli.log import hide_metrics
+from tap_rutter.cli.progress_bar import open_progress_bar
 from tap_rutter.errors import (
     ConfigError,
     CredentialsRefused,

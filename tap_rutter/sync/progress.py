@@ -1,4 +1,4 @@
-"""How a run tells how far it has come; the terminal's own bars are in ``cli/progress_bar.py``."""
+"""What a run tells about how far it has come, to whoever shows it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ class ProgressBar(Protocol):
     def show(
         self, stream: str, step: int, steps: int, partition: int, partitions: int, rows: int
     ) -> None:
-        """Show where the run is.
+        """A stream is being read.
 
         Args:
-            stream: The stream that is being read.
-            step: Its place among the selected streams, from 0.
-            steps: How many are selected.
-            partition: The place of the partition among the stream's, from 0.
-            partitions: How many the stream has.
-            rows: Rows read so far, of all streams.
+            stream: Its name.
+            step: How many streams have been read before it.
+            steps: How many streams there are in all.
+            partition: How many of its partitions have been read.
+            partitions: How many partitions it has.
+            rows: How many rows the run has delivered so far.
         """
 
     def end(self, rows: int) -> None:
-        """Everything has been read, or has failed."""
+        """Every partition has been read or has failed."""
 
     def stop(self) -> None:
         """The run is over."""
 
 
 class NoProgressBar:
-    """Nobody watches."""
+    """Shows nothing."""
 
     def show(self, *_figures: object) -> None:
         """Nothing."""
