@@ -1,44 +1,73 @@
-"""A given catalog: checked, and settled so that keys and types stay the tap's own."""
+"""Which streams there are, and a given catalog: checked, its types and keys replaced by ours."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from singer_sdk.singerlib import Catalog, Metadata, Schema
 from singer_sdk.singerlib.catalog import CatalogEntry, StreamMetadata
 
 from tap_rutter.errors import ConfigError
-from tap_rutter.schema.document import document
+from tap_rutter.schema.document import JSONSchema, document
+from tap_rutter.settings import Settings
 from tap_rutter.streams import STREAMS, name_of
+from tap_rutter.streams.base import RutterStream
+from tap_rutter.streams.described import check_described
 
-if TYPE_CHECKING:
-    from tap_rutter.tap import TapRutter
+Leaf = type[RutterStream]
 
 
-def settle(catalog: Catalog | None, tap: TapRutter) -> None:
+def leaves_of(settings: Settings) -> Sequence[Leaf]:
+    """The stream classes that make the catalog: optional ones only where the settings name them.
+
+    Raises:
+        UndescribedStream: for a stream that the API description does not know in any version.
+    """
+    check_described(STREAMS, document(settings.api_version))
+    return [
+        leaf
+        for leaf in _served(settings.api_version)
+        if not leaf.is_optional or name_of(leaf) in settings.optional_streams
+    ]
+
+
+def _served(api_version: str) -> Sequence[Leaf]:
+    """The stream classes whose endpoints an API version has."""
+    pinned = document(api_version)
+    return [leaf for leaf in STREAMS if not leaf.path or pinned.has(leaf.path)]
+
+
+def settle(
+    catalog: Catalog | None, api_version: str, schema_of: Callable[[Leaf], JSONSchema]
+) -> None:
     """Give the entries the tap's own types and keys, whatever an earlier version wrote.
 
     The SDK declares what the given catalog says, and one of an earlier version lacks columns.
+
+    Args:
+        catalog: What was given; it is changed.
+        api_version: The API version that is read.
+        schema_of: Makes the JSON Schema of a stream's records.
     """
-    known = {name_of(stream): stream for stream in STREAMS}
-    pinned = document(tap.settings.api_version)
+    known = {name_of(leaf): leaf for leaf in _served(api_version)}
     for entry in catalog.streams if catalog else ():
-        stream = known.get(entry.tap_stream_id)
-        if stream is None or (stream.path and not pinned.has(stream.path)):
+        leaf = known.get(entry.tap_stream_id)
+        if leaf is None:
             continue
         entry.stream = entry.tap_stream_id  # the SDK finds a stream's maps by it
-        entry.schema = Schema.from_dict(stream.make_schema(tap))
-        entry.key_properties = stream.primary_keys
-        _settle_selection(entry, stream.primary_keys)
+        entry.schema = Schema.from_dict(schema_of(leaf))
+        entry.key_properties = leaf.primary_keys
+        _settle_selection(entry, leaf.primary_keys)
 
 
 def _settle_selection(entry: CatalogEntry, primary_keys: tuple[str, ...]) -> None:
-    """See that a selected stream has its key, and that its columns are what was asked for."""
+    """Make sure that a selected stream has its key, and the columns that were asked for."""
     if not entry.metadata:
         return  # everything is selected
     if () not in entry.metadata:
-        # The SDK reads such a stream, but would leave out every column that the metadata name,
-        # those that are selected and those of the key among them.
+        # The SDK reads such a stream, but would leave out every column that the metadata name, even
+        # those that are selected and those of the key.
         entry.metadata[()] = StreamMetadata(selected=True)
     for name in primary_keys:
         automatic = Metadata(inclusion=Metadata.InclusionType.AUTOMATIC)

@@ -1,1 +1,10 @@
-"""TODO."""
+"""The two commands, ``tap-rutter`` and ``rutterctl``: what people type, see, and get as exit codes.
+
+``tap_command.py`` is the console script and ``running.py`` its run; ``endings.py`` has the exit
+codes, ``signals.py`` ends a run in order, ``summary.py``, ``progress_bar.py`` and ``log.py`` are
+what people see of it. ``rutterctl.py`` and ``check.py`` are for operators.
+
+Options, exit codes, signals and whatever is written for people belong here. What decides which rows
+leave or where a bookmark stands does not. This room may import every other one; none of them
+imports it, except ``demo``, which runs the commands.
+"""

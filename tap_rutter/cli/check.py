@@ -16,23 +16,23 @@ from dotenv import dotenv_values
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from singer_sdk.configuration._dict_config import parse_environment_config
 
 from tap_rutter.api.client import Client, Clock
 from tap_rutter.api.throttle import Throttle
+from tap_rutter.config import read_environment, read_files
 from tap_rutter.connections.platforms import PLATFORMS
 from tap_rutter.connections.selection import REFUSING, Connection, select_connections
 from tap_rutter.connections.sync_status import SyncStatus, read_sync_status
 from tap_rutter.errors import RequestFailed
 from tap_rutter.redact import SECRETS
 from tap_rutter.settings import Settings
+from tap_rutter.settings_schema import VARIABLE_PREFIX
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
-from tap_rutter.tap import TapRutter, read_config, read_environment
+from tap_rutter.tap import TapRutter
 
 HEADINGS = ("connection", "platform", "name", "status", "ready", "objects", "last sync", "remarks")
 _UNKNOWN = "-"
 _NAMED = 4  # objects that a line names
-_PREFIX = "TAP_RUTTER_"
 
 _REMARKS = {
     "needs_reauth": "the merchant has to sign in again, in Rutter Link",
@@ -229,16 +229,10 @@ def read_settings(sources: Sequence[str], folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for source in sources or ("ENV",):
         if source != "ENV":
-            config |= read_config([source])
+            config |= read_files([source])
             continue
         with _variables(folder):
-            try:
-                # The SDK's own search for a .env would let the file hide variables that are set.
-                config |= parse_environment_config(
-                    TapRutter.config_jsonschema, _PREFIX, dotenv_path=os.devnull
-                )
-            except ValueError:
-                config |= read_environment()  # names the variable
+            config |= read_environment(TapRutter.config_jsonschema)
     return config
 
 
@@ -251,10 +245,10 @@ def _variables(folder: Path) -> Iterator[None]:
     """
     file = {name: text for name, text in dotenv_values(folder / ".env").items() if text}
     known = {**file, **os.environ}
-    added = {name: text for name, text in known.items() if name.startswith(_PREFIX)}
+    added = {name: text for name, text in known.items() if name.startswith(VARIABLE_PREFIX)}
     for name in ("CLIENT_ID", "CLIENT_SECRET"):
-        if known.get(f"RUTTER_{name}") and not added.get(f"{_PREFIX}{name}"):
-            added[f"{_PREFIX}{name}"] = known[f"RUTTER_{name}"]
+        if known.get(f"RUTTER_{name}") and not added.get(f"{VARIABLE_PREFIX}{name}"):
+            added[f"{VARIABLE_PREFIX}{name}"] = known[f"RUTTER_{name}"]
     before = dict(os.environ)
     os.environ.update(added)
     try:

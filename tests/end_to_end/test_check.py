@@ -76,8 +76,8 @@ def test_settings_come_from_the_environment() -> None:
     ("content", "said"),
     [
         ("{}", "'client_id' is missing"),
-        ("[]", "no JSON object"),
-        ("{", "no JSON object"),
+        ("[]", "are not a JSON object"),
+        ("{", "are not a JSON object"),
         ('{"client_id": "a", "client_secret": "b", "shard": "0/2"}', "'shard'"),
     ],
 )

@@ -30,7 +30,7 @@ BAD_SETTINGS: list[tuple[str, Any, str]] = [
     ("api_version", 20240831, "'api_version' must be a string"),
     ("api_url", "api.example.com/versioned", "'api_url' must be a http or https address"),
     ("api_url", "http://[half", "'api_url' must be a http or https address"),
-    ("api_url", f"https://me:{SECRET}@example.com", "'api_url' must hold no user name"),
+    ("api_url", f"https://me:{SECRET}@example.com", "'api_url' must not hold a user name"),
     ("access_tokens", SECRET, "'access_tokens' must be an array of strings"),
     ("access_tokens", [SECRET, 5], "'access_tokens' must be an array of strings"),
     ("connection_ids", "one", "'connection_ids' must be an array of strings"),

@@ -165,7 +165,7 @@ def test_a_leaf_that_the_description_does_not_know_is_an_error_that_says_so(
     command: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tap_rutter.tap.STREAMS", (*STREAMS, leaf))
+    monkeypatch.setattr("tap_rutter.catalog.STREAMS", (*STREAMS, leaf))
     # Nobody listens on port 9: a request would be noticed as another error.
     keys = {"client_id": "i", "client_secret": "s", "api_url": "http://127.0.0.1:9/versioned"}
 

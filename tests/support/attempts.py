@@ -18,7 +18,7 @@ from unittest import mock
 
 from support.singer import Json, Messages, catalog_of, settings
 from tap_rutter.api.throttle import Throttle
-from tap_rutter.cli.tap_command import invoke
+from tap_rutter.cli.running import invoke
 from tap_rutter.simulator import Simulator
 from tap_rutter.tap import TapRutter
 

@@ -101,7 +101,7 @@ def test_what_is_waited_for_is_seen_while_it_is() -> None:
     assert seen
     assert "failed with status 503" in seen[0]
     last = _ESCAPES.sub("", ended.stderr).rindex("failed with status 503")
-    assert last < _ESCAPES.sub("", ended.stderr).rindex("streams complete")
+    assert last < _ESCAPES.sub("", ended.stderr).rindex("Read ")
 
 
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
