@@ -2,26 +2,31 @@
 
 The walk through the code, in the order in which a run happens::
 
-    main.py         the command: exit codes, signals, what is said at the end
-    settings.py     what the user decides, checked before any request; so are a given catalog
-                    (catalog.py) and stream maps (maps.py)
-    connections.py  which merchant connections a run reads; facts.py: how each stands at Rutter
-    plan.py         what is to be read, in order: one pair of stream and connection after another
-    reading.py      a pair: where it starts, and the requests that it makes
-    asking.py       one such request, and what its answer means for the pair's further ones
-    kinds/          how a pair of each replication kind is read, and what its bookmark may say
-    ahead.py        threads walk chains ahead, one consumer gets their pages in plan order
-    client.py       one request and its retries; wire.py: one try, and the answer's bytes
-    patience.py     when a request, a connection and the whole run give up
-    pages.py        an answer's bytes cut into records; paging.py: to the end of the list
-    run.py          the emitter: records, bookmarks and states in plan order
-    records.py      a record as it leaves: typed, repaired where it must be, nothing lost
-    short.py        the short way of pages and records that need no repair
-    delivery.py     records and STATE on their way out; writer.py: to standard output, in blocks
-    state.py        bookmarks by connection, found at once
-    outcomes.py     complete, skipped or failed; report.py: told as rows and as a summary
+    cli/            the commands: options, signals, exit codes, what people see
+    config.py       the configuration as it is given: files and environment variables
+    settings.py     what the user decides, checked before any request; names, types and defaults
+                    of the settings are in settings_schema.py
+    catalog.py      which streams there are, and a given catalog
+    tap.py          the tap as the Singer SDK knows it: it holds all of the above and makes the run
+    streams/        a class for each endpoint: mostly its name, path and what is particular about it
+    sync/           the run. plan.py says what is read, in order: partition after partition (a
+                    partition is one stream of one connection). read_ahead.py lets threads read
+                    several requests at once and gives their pages to one consumer, in plan order.
+                    run.py is that consumer: records, bookmarks and states leave in plan order, by
+                    way of delivery.py and writer.py. state.py holds the bookmarks, outcomes.py and
+                    report.py what became of each partition
+    replication/    how a partition is read, for each way of replication, and what its bookmark says
+    records/        a row of the API becomes a record: typed, repaired where it must be
+    schema/         the API description, and the JSON Schema of each stream's records
+    connections/    which merchant connections a run reads, and their sync status at Rutter
+    api/            one request with its retries, the responses' bytes, pages, and lists of pages
 
-``streams/`` holds a class for each endpoint: facts, no methods.
+Beside them: ``errors.py`` (what can go wrong, and what it costs), ``redact.py`` (no secret leaves),
+``times.py``, ``names.py``, ``json_values.py`` and ``versions.py``. ``openapi/`` holds Rutter's
+published API descriptions. ``simulator/`` (a Rutter for tests), ``demo/`` and ``warehouse/`` (SQL
+for the loaded tables) stand apart: the tap does not need them.
+
+Imports run one way: from ``cli`` down to ``api``, never up.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -1,22 +1,30 @@
-"""What can go wrong, by how one recovers.
+"""What can go wrong, arranged by what it costs.
 
 ::
 
-    TapError                    the message is safe to show and says what to do
-    ├── ConfigError             exit 2: bad settings, catalog or state; no request was made
-    ├── UnknownConnections      exit 2: after the listing, none of ``connection_ids`` exists
-    ├── CredentialsRefused      exit 3: Rutter refuses the organisation's client id and secret
-    ├── Stopped                 the run is being ended by a signal
-    └── RequestFailed           one request; costs at most its connection
-        ├── Unreachable         nothing answers the first request of a run: nothing is asked further
-        ├── ConnectionUnusable  the rest of this connection is skipped
-        ├── Unsupported         Rutter answered 404: this pair, or this parent, has nothing
-        ├── NotActivated        the product is closed to the organisation: this pair is skipped
-        └── PairFailed          this (connection, stream) fails, everything else goes on
-            ├── Gone            Rutter answered 410: this parent has nothing
-            └── SortRefused     a sorted list answered 400: asked again without ``sort``
+    TapError                        the message is safe to show and says what to do
+    ├── ConfigError                 exit 2: bad settings, catalog or state; no request was made
+    │   └── UndescribedStream       a stream class names an endpoint that no API version has
+    │                               (streams/described.py)
+    ├── UnknownConnections          exit 2: listed, and none of ``connection_ids`` exists
+    ├── CredentialsRefused          exit 3: Rutter refuses the organisation's client id and secret
+    ├── Stopped                     a signal is ending the run; whoever waits gives up
+    └── RequestFailed               one request; it costs at most its connection
+        ├── Unreachable             nothing answers the first request of a run: nothing else is
+        │                           asked
+        ├── ConnectionUnusable      the rest of this connection is skipped
+        ├── Unsupported             Rutter answered 404: this partition, or this parent, has nothing
+        ├── NotActivated            the organisation has no access: this partition is skipped
+        └── PartitionFailed         this partition (a stream of a connection) fails, others go on
+            ├── Gone                Rutter answered 410: this parent has nothing
+            ├── SortRefused         a sorted list answered 400: asked again without ``sort``
+            └── MapFailed           a stream map fails on a record, not a request
+                                    (sync/maps.py)
+    Terminated                      a signal has ended the run: exit 130 or 143; not an Exception
 
-The table of design section 7 is :func:`refusal`; what is tried again is :func:`is_passing`.
+What never leaves the room ``api``, such as a response that broke off, is declared there.
+Which error a response stands for: :func:`error_for_response`. What is tried again:
+:func:`is_transient`.
 """
 
 from __future__ import annotations
@@ -29,8 +37,8 @@ from tap_rutter.json_values import lenient, plain
 from tap_rutter.names import counted
 from tap_rutter.redact import redact, redact_start
 
-# Answers that pass by themselves: overload, the platform's throttle (452), faults of Rutter or of
-# the platform (550), and the gateways before them.
+# Statuses after which the same request may succeed: overload, the platform's throttle (452), faults
+# of Rutter or of the platform (550), and of the gateways before them.
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 452, 500, 502, 503, 504, 520, 521, 522, 524, 550})
 
 _CONNECTION_CODES = {
@@ -40,8 +48,9 @@ _CONNECTION_CODES = {
     "INVALID_CREDENTIALS": "unauthorized",
 }
 _ENDPOINT_CODE = "PRODUCT_NOT_ALLOWED"
-"""One endpoint is closed to the organisation. Its status is not published, and each of those that
-it may have would otherwise speak of something else: the connection, the platform, an outage."""
+"""One endpoint is closed to the organisation. Rutter does not publish the status that comes with
+it, and each likely one would otherwise mean something else: the connection, the platform, an
+outage."""
 _ABSENT = frozenset({404, 410})
 _LONGEST_MESSAGE = 300
 _LONGEST_CODE = 100
@@ -80,7 +89,7 @@ class Stopped(TapError):
 
 
 class Terminated(BaseException):
-    """A signal has ended the run. No Exception, so that nothing takes it for a fault."""
+    """A signal has ended the run. Not an Exception, so that nothing takes it for a fault."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -124,7 +133,7 @@ class Gone(PartitionFailed):
 
 
 class SortRefused(PartitionFailed):
-    """A list that was asked for in an order was refused; the order may be why."""
+    """A list that was asked for with ``sort`` was refused; that may be why."""
 
 
 class MapFailed(PartitionFailed):
@@ -154,9 +163,9 @@ _BODY = msgspec.json.Decoder(dict[str, Any])
 
 
 def error_body(content: bytes) -> ErrorBody | None:
-    """Rutter's own error in an answer, or None where the answer is not of Rutter's making.
+    """Rutter's own error in a response, or None where it was not Rutter that answered.
 
-    What the code decides it decides whatever the other parts look like.
+    Its code counts even where the other parts are of unexpected types.
     """
     body = _object(content)
     if body is None:
@@ -166,7 +175,7 @@ def error_body(content: bytes) -> ErrorBody | None:
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
-    """An object, also where a line break in a message is not escaped."""
+    """A JSON object, even if a line break in a message is not escaped."""
     try:
         return _BODY.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -187,26 +196,26 @@ def _as_text(value: object) -> str | None:
 def is_transient(status: int, body: ErrorBody | None) -> bool:
     """Whether the same request may succeed a little later.
 
-    The code is asked before the status, since the statuses of Rutter's connection errors are not
-    published.
+    The code decides before the status, since Rutter does not publish the statuses of its connection
+    errors.
     """
     if body is not None and body.error_code in {*_CONNECTION_CODES, _ENDPOINT_CODE}:
         return False
     if status in _ABSENT and body is None:
-        return True  # only Rutter knows what there is not: a gateway may be astray for a moment
+        return True  # a gateway's: only Rutter itself knows what does not exist
     return status in TRANSIENT_STATUSES or (status >= 500 and status != 501)
 
 
 def error_for_response(
     status: int, body: ErrorBody | None, *, where: str, sorted_list: bool
 ) -> RequestFailed:
-    """The error that a final answer other than 200 stands for.
+    """The error that a final response other than 200 stands for.
 
     Args:
         status: HTTP status.
         body: Rutter's error body, where there was one.
         where: The endpoint's path, for the message.
-        sorted_list: Whether the request asked for an order.
+        sorted_list: Whether the request asked for a sort order.
     """
     code = body.error_code if body else None
     said = (body.error_message if body else None) or "no message"

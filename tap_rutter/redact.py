@@ -1,4 +1,4 @@
-"""Nothing secret leaves: one function that every way out goes through.
+"""Keeps secrets out of every text that leaves the process: logs, errors, reports.
 
 Rutter puts the access token into the address of every data request, so any text that quotes an
 address (urllib3 at DEBUG, exceptions of requests, error bodies that echo) would give it away.
@@ -36,7 +36,7 @@ _PATTERNS = (
         re.IGNORECASE,
     ),
 )
-# Field names that mark a value as secret wherever they stand in a record (see records.py).
+# Field names that mark a value as secret wherever they stand in a record (see records/conform.py).
 SECRET_FIELD = re.compile(
     r"access_token|update_url|.*link_url", re.IGNORECASE | re.DOTALL | re.ASCII
 )
@@ -114,8 +114,8 @@ class Secrets:
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._forms: set[str] = set()
-        # By their last characters, so that thousands of them cost a line of the log no more than
-        # one does.
+        # By their last characters, so that a line of the log costs the same whether there are
+        # thousands of secrets or one.
         self._endings: dict[str, _Texts] = {}
         self._longest = 0
 
@@ -138,11 +138,11 @@ class Secrets:
 
     def add_basic(self, client_id: str, client_secret: str) -> None:
         """Learn the client secret and the Basic header that is made of it."""
-        pair = f"{client_id}:{client_secret}".encode()
-        self.add(client_secret, base64.b64encode(pair).decode())
+        credentials = f"{client_id}:{client_secret}".encode()
+        self.add(client_secret, base64.b64encode(credentials).decode())
 
     def hide(self, text: str, most: int | None = None) -> str:
-        """The text with every secret replaced; with ``most``, only what begins within so many."""
+        """The text with every secret replaced; with ``most``, of its first characters only."""
         kept = len(text) if most is None else min(most, len(text))
         with self._lock:
             text = text[: kept + self._longest]
@@ -188,9 +188,9 @@ def redact(text: object) -> str:
 
 
 def redact_start(text: str, most: int) -> str:
-    """The beginning of a text of any size, at most so many characters, made safe to leave.
+    """The first characters of a text of any size, made safe to leave.
 
-    It is cut after its secrets were hidden: half a secret would not be found any more.
+    It is cut after its secrets were hidden, since half a secret would not be found.
     """
     return SECRETS.hide(text, 4 * most)[:most]
 
@@ -208,7 +208,7 @@ class RedactingFormatter(logging.Formatter):
             text = self.inner.format(record)
         except Exception as error:
             # Left to logging, this would put the arguments on standard error as they are.
-            text = f"Not to be formatted ({error!r}): {record.msg!r} with {record.args!r}"
+            text = f"Cannot be formatted ({error!r}): {record.msg!r} with {record.args!r}"
         return redact(text)
 
 
@@ -234,7 +234,7 @@ def guard_logging() -> None:
 def _excepthook(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    # The interpreter's own hook would print the chain of causes as it is.
+    # The interpreter's own hook would print the error and its causes with their secrets.
     text = "".join(traceback.format_exception(kind, error, trace))
     logging.getLogger("tap-rutter").critical("A fault of the tap itself: %s", redact(text))
 

@@ -1,7 +1,7 @@
 """Points in time: Unix milliseconds inside, RFC 3339 in UTC outside.
 
-Rutter's numeric bounds are Unix milliseconds, inclusive at both ends, so a time with finer digits
-is rounded down: a bound that is too low reads a row again, one that is too high would lose it.
+Rutter's numeric bounds are Unix milliseconds, inclusive at both ends, so a finer time is rounded
+down: a bound that is too low reads a row again, one that is too high would lose it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FORM = re.compile(
     r"[ ]?([Zz]|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
-# What leaves the tap; text in this form is passed on as it came.
+# The form that leaves the tap; text that has it is passed on as it came.
 _FINAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
 
 
@@ -41,7 +41,7 @@ def from_datetime(moment: datetime) -> int:
 
 
 def _split(text: str) -> tuple[datetime, str] | None:
-    """The whole second in UTC and the digits of its fraction, or None for what is no time."""
+    """The whole second in UTC and the digits of its fraction, or None for what is not a time."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
         return None
@@ -63,7 +63,7 @@ def _split(text: str) -> tuple[datetime, str] | None:
 
 
 def parse(text: object) -> int | None:
-    """Text as Unix milliseconds, or None where it is no time.
+    """Text as Unix milliseconds, or None where it is not a time.
 
     A date alone is its midnight in UTC; a time without an offset is taken as UTC.
     """
@@ -77,7 +77,7 @@ def parse(text: object) -> int | None:
 
 
 def normal_form(text: str) -> str | None:
-    """The same point in time as UTC, RFC 3339 with ``Z``; None where the text is no time.
+    """The same point in time as UTC, RFC 3339 with ``Z``; None where the text is not a time.
 
     Digits of a fraction are kept as they came.
     """
@@ -92,7 +92,7 @@ def normal_form(text: str) -> str | None:
 
 
 def from_http_date(value: str | None) -> int | None:
-    """A ``Date`` or ``Retry-After`` header's date as Unix milliseconds; None where it is none."""
+    """A ``Date`` or ``Retry-After`` header's date as Unix milliseconds; None for any other text."""
     if not value:
         return None
     try:

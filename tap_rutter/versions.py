@@ -1,4 +1,4 @@
-"""The API versions that the tap speaks; the only place that compares them."""
+"""The API versions that the tap can read, newest first, and the addresses of the API."""
 
 from __future__ import annotations
 

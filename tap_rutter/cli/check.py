@@ -1,4 +1,4 @@
-"""``rutterctl check``: how the connections stand, before or between runs. No data are read."""
+"""``rutterctl check``: the status of the connections, before or between runs. Reads no data."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _REMARKS = {
 
 @dataclass(frozen=True)
 class Standing:
-    """One connection as the table shows it."""
+    """What the table shows of one connection."""
 
     connection: Connection
     sync_status: SyncStatus | None
@@ -52,11 +52,11 @@ class Standing:
 
     @property
     def is_lost(self) -> bool:
-        """Whether a run cannot read it, or cannot tell how it stands."""
+        """Whether a run cannot read it, or does not know its status."""
         return self.sync_status is None or not self.sync_status.status
 
     def row(self, now: int, objects: Mapping[str, str]) -> tuple[str, ...]:
-        """The cells of its line; none is empty.
+        """The cells of its line, each with a text.
 
         Args:
             now: Rutter's time.
@@ -83,12 +83,12 @@ class Standing:
         )
 
     def _remarks(self, objects: Mapping[str, str]) -> Iterator[str]:
-        """What one should know of it: why it is not read, or what it lacks."""
+        """Why it is not read, or which objects it lacks."""
         if self.trouble:
             yield self.trouble
         status = self.connection.status
         if self.sync_status is not None and not self.sync_status.status:
-            yield "Rutter did not tell how it stands: try again"
+            yield "Rutter did not report its status: try again"
         if self.sync_status is not None and self.sync_status.is_ready is False:
             status = "not_ready"
         if status in _REMARKS:
@@ -101,9 +101,9 @@ class Standing:
 
 
 def objects_of(platform: str, objects: Mapping[str, str]) -> frozenset[str]:
-    """The objects that such a platform may have: a ledger has no orders, a shop no journals.
+    """The objects that such a platform may have: a ledger does not have orders.
 
-    None where it is not known what it is, as for banks: of their lists Rutter names no objects.
+    Empty for a platform that is not known, and for banks: Rutter does not name their objects.
     """
     families = {
         stream.partition("_")[0]
@@ -116,7 +116,7 @@ def objects_of(platform: str, objects: Mapping[str, str]) -> frozenset[str]:
 
 
 def lag(now: int, then: int | None) -> str:
-    """How long ago a time was, in its largest unit."""
+    """How long ago a time was, in the largest unit that fits."""
     if then is None:
         return "never"
     seconds = max(0, now - then) // 1000
@@ -127,7 +127,7 @@ def lag(now: int, then: int | None) -> str:
 
 
 def read_standings(settings: Settings) -> tuple[list[Standing], int]:
-    """All chosen connections with their facts, and the time on Rutter's clock (Unix ms).
+    """All chosen connections with their sync status, and the time on Rutter's clock (Unix ms).
 
     Raises:
         TapError: when the connections cannot be listed.
@@ -177,9 +177,9 @@ def check(config: Mapping[str, Any], console: Console) -> int:
 
 
 def show(title: str, rows: Sequence[tuple[str, ...]], console: Console) -> None:
-    """The rows as a table where there is room for one, else as a few lines for each.
+    """The rows as a table if the terminal is wide enough, otherwise a few lines for each.
 
-    In a pipe, as in CI, a line has no end: each row is one line, whole.
+    In a pipe, as in CI, each row is one line, however long.
     """
     print_line = partial(console.print, markup=False, soft_wrap=True)
     print_line(title)
@@ -208,7 +208,7 @@ def _shown(cell: str) -> str:
 
 
 def _block(row: tuple[str, ...], width: int) -> Iterator[str]:
-    """A row as lines that fit."""
+    """A row as several lines that fit the width."""
     identity, platform, name, status, ready, objects, synced, remarks = row
     yield ""
     yield f"{identity}  {platform}  {status}"

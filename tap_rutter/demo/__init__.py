@@ -1,7 +1,11 @@
-"""The main job end to end: Rutter, this tap under Meltano, target-postgres, PostgreSQL.
+"""``rutterctl demo``: Rutter, this tap under Meltano, target-postgres, PostgreSQL, end to end.
 
-Rutter is simulated, unless there are keys for the real one. All the rest is what a user would run:
-Meltano, the tap, target-postgres, and a PostgreSQL that lives in a folder.
+Rutter is simulated, unless there are keys for the real API. All the rest is what a user would run:
+Meltano, the tap, target-postgres, and a PostgreSQL whose data are in a folder.
+
+What the demo alone needs lives here: its database, its Meltano project, what happens at its
+simulated Rutter, its tables of results. It may import the tap, the simulator and the command line;
+only the command ``rutterctl`` imports it.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ class Keys:
 
     @classmethod
     def find(cls, folder: Path) -> Keys | None:
-        """From the environment or the folder's .env; an empty variable hides the file's.
+        """From the environment or the folder's .env, which even an empty variable hides.
 
         Raises:
             DemoError: when there is only one of the two.
@@ -73,7 +77,7 @@ def main(folder: Path) -> int:
         the simulator shows.
 
     Raises:
-        DemoError: when a part of it does not work.
+        DemoError: when a part of the demo does not work.
     """
     keys = Keys.find(folder)
     demo = folder / FOLDER
@@ -185,7 +189,7 @@ def psql(folder: Path, arguments: list[str]) -> int:
         psql's exit code.
 
     Raises:
-        DemoError: when there was no demo yet.
+        DemoError: if the demo has not been run yet.
     """
     data = folder / FOLDER / "postgres"
     if not (data / "PG_VERSION").is_file():

@@ -1,4 +1,4 @@
-"""The demo's PostgreSQL: from the package index, in a folder, with no server to install."""
+"""The demo's PostgreSQL: a Python package, whose data are in a folder. No server is installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEMA = "rutter"
 DATABASE = "rutter"
 ROLE = "postgres"
 
-# What target-postgres adds to each row; it changes at every run, whatever the row's own columns do.
+# Columns that target-postgres adds; they change at every run, even if the row does not.
 _METADATA = [
     "_sdc_extracted_at",
     "_sdc_received_at",
@@ -160,8 +160,8 @@ def remove(data: Path) -> None:
 
 
 def _stop(server: PostgresServer) -> None:
-    # Not the package's own way: that leaves the server running while its list of users names a
-    # process that was killed.
+    # The package's own way would leave the server running if its list of users names a process that
+    # was killed.
     subprocess.run(
         [server.bin_path / "pg_ctl", "-D", server.pgdata, "-m", "fast", "-w", "stop"],
         user=server.system_user,

@@ -22,7 +22,7 @@ from rich.markup import escape
 COMMAND = ("run", "tap-rutter", "target-postgres")
 
 _LAST_LINES = 20
-# One line of each stream, of tap and target: no news.
+# One such line for each stream, of tap and target: not worth showing.
 _NOISE = " METRIC: "
 _TIME_AND_LEVEL = re.compile(r"^\S+Z \[\w+ *\] ")
 
@@ -48,7 +48,7 @@ class Project:
             return cls(folder)
         packaged = resources.files("tap_rutter.demo") / "meltano.yml"
         if not packaged.is_file():
-            raise DemoError(f"There is no meltano.yml with tap-rutter in {folder}.")
+            raise DemoError(f"The folder {folder} has no meltano.yml with tap-rutter.")
         project = yaml.safe_load(packaged.read_text(encoding="utf-8"))
         for plugins in project["plugins"].values():
             for plugin in plugins:
@@ -108,7 +108,7 @@ class Project:
             said = "\n  ".join(errors or last)
             raise DemoError(
                 f"{title}: meltano {' '.join(COMMAND)} ended with exit code {process.returncode}:"
-                f"\n\n  {said}\n\nAll that it said is in {log}"
+                f"\n\n  {said}\n\nThe whole log is in {log}"
             )
         return time.monotonic() - started
 

@@ -21,11 +21,11 @@ class Line:
     shown: int
     """What the API shows."""
     landed: int
-    """What the table holds, rows among them that were deleted at the platform since."""
+    """What the table holds, including rows that the platform has deleted since."""
     new: int
     changed: int
     deleted: int
-    """Rows of the table that deleted_objects tells of: they stay, with their last values."""
+    """Rows of the table that deleted_objects names: they stay, with their last values."""
     expected: tuple[int, int, int] | None
     """New, changed and deleted, where that is known."""
 
@@ -38,7 +38,7 @@ class Line:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to tell of this stream."""
+        """Whether the stream has no rows, neither in Rutter nor in PostgreSQL."""
         return not self.shown and not self.landed
 
 

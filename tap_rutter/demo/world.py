@@ -1,4 +1,4 @@
-"""The simulated organisation of the demo: what its API shows, and what happens in between."""
+"""The simulated organisation of the demo: what its API shows, and what changes between the runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tap_rutter.simulator.platforms import entity_of, reports_deletions
 from tap_rutter.simulator.world import World
 
 HOUR = 3600
-# Not past midnight, UTC: commerce_balance keeps a row of each day.
+# So that midnight (UTC) does not pass: commerce_balance has a row for each day.
 _HALF_A_DAY = 12 * HOUR
 
 # Lists in which something happens between the runs, each with a field that changes and its value.
@@ -41,7 +41,7 @@ def readable(world: World) -> list[Connection]:
 def rows_shown(world: World, path: str) -> int:
     """How many rows the API shows in a list, over all connections.
 
-    Not counted is a list that Rutter itself names as unavailable on a connection.
+    A list that Rutter itself names as unavailable on a connection does not count.
     """
     if path in {"/connections", "/connections/status"}:
         return len(world.connections)
@@ -105,7 +105,7 @@ def _tells(connection: Connection) -> bool:
 
 
 def _first_with_rows(world: World, path: str) -> Connection | None:
-    """A connection with enough rows in a list, rather one that tells of deletions."""
+    """A connection with enough rows in a list, preferably one that reports deletions."""
     found: Iterable[Connection] = (
         connection
         for connection in readable(world)

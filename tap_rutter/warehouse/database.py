@@ -1,4 +1,4 @@
-"""Runs a script on PostgreSQL. psycopg is needed for this alone, so it is imported here alone."""
+"""Runs a script on PostgreSQL. Only this needs psycopg, so only this imports it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class DatabaseError(Exception):
-    """The script could not be run; the message is fit to show, and holds no password."""
+    """The script could not be run; the message is safe to show and holds no password."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Outcome:
 
 
 def run(script: str, dsn: str) -> Outcome:
-    """Run a rendered script in the database; all of it is done, or nothing.
+    """Run a rendered script in the database; it takes effect as a whole or not at all.
 
     Args:
         script: what ``render`` gave.

@@ -232,7 +232,7 @@ def test_a_run_that_fails_is_told_with_the_errors_that_were_logged(
     assert str(raised.value) == (
         "First run: meltano run tap-rutter target-postgres ended with exit code 7:\n\n"
         "  tap-rutter   the keys are refused\n\n"
-        f"All that it said is in {log}"
+        f"The whole log is in {log}"
     )
     assert log.read_text().splitlines()[-1] == f"http://127.0.0.1:1 in {tmp_path}"
 

@@ -7,16 +7,24 @@ calls whom. Each is used because no public hook serves; the code says why at the
 from __future__ import annotations
 
 import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from singer_sdk import Stream, Tap
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.mapper import PluginMapper
 from singer_sdk.pagination import BaseAPIPaginator
+from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib.encoding import GenericSingerWriter
 from singer_sdk.streams._state import StreamStateManager
-from support.singer import Json, catalog_of, discovered, settings, sync
+from support.singer import Json, Messages, catalog_of, discovered, environment, settings, sync
 
 from tap_rutter.api.paging import CursorPaginator
+from tap_rutter.config import read_environment
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.sync.state import PartitionStateManager
@@ -39,7 +47,10 @@ def world() -> World:
 @pytest.mark.parametrize(
     ("ours", "theirs", "private"),
     [
+        # The SDK's loop per stream would end the run at the first error, and nothing public leads
+        # between a stream's schema and its SCHEMA message.
         (RutterStream, Stream, {"_sync_records", "_generate_schema_messages"}),
+        # The SDK's check of the settings would quote them, secrets too.
         (TapRutter, Tap, {"_validate_config"}),
         (PartitionStateManager, StreamStateManager, set()),
         (CursorPaginator, BaseAPIPaginator, set()),
@@ -66,22 +77,63 @@ def test_what_is_overridden_exists_and_takes_the_same_arguments(
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (Stream, "_abort_sync"),
+        # Records that go through stream maps (sync/maps.py).
         (Stream, "_generate_record_messages"),
+        # The schemas of a trial, and of the report of a run that was cut short.
         (Stream, "_write_schema_message"),
+        # How the SDK's own test of a tap asks for a few records only.
         (Stream, "ABORT_AT_RECORD_COUNT"),
         (Tap, "append_builtin_config"),
-        (TapRutter, "_env_var_config"),
+        # What Tap.setup_mapper calls, which the tap does itself with the maps that it has settled.
+        (PluginMapper, "register_raw_streams_from_catalog"),
     ],
 )
 def test_what_is_called_exists(owner: type, name: str) -> None:
     assert hasattr(owner, name)
 
 
+def test_variables_are_read_by_the_sdks_own_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A private module: the public way also looks for a file .env, which would hide variables.
+    wanted = inspect.signature(parse_environment_config).parameters
+    assert list(wanted) == ["config_schema", "prefix", "dotenv_path"]
+    monkeypatch.setenv("TAP_RUTTER_PAGE_SIZE", "5")
+    assert read_environment(TapRutter.config_jsonschema) == {"page_size": 5}
+
+
+def test_the_mapper_is_made_as_the_sdk_makes_it() -> None:
+    made = [inspect.getsource(part.setup_mapper) for part in (PluginBase, Tap)]
+    assert "PluginMapper(\n            plugin_config=dict(self.config)," in made[0]
+    assert "self.mapper.register_raw_streams_from_catalog(self.catalog)" in made[1]
+
+
 def test_a_stream_keeps_what_the_tap_sets_on_it() -> None:
     stream = TapRutter(validate_config=False).streams[STREAM]
     for name in ("_state_manager", "_input_schema"):
         assert name in vars(stream), name
+
+
+# ---- the SDK's own command
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (400, 1)])
+def test_the_sdks_own_command_runs_the_tap(
+    world: World, tmp_path: Path, status: int, code: int
+) -> None:
+    config = tmp_path / "config.json"
+    with Simulator(world) as simulator:
+        if status != 200:
+            simulator.faults.add("respond", path="/accounting/vendors", status=status, times=99)
+        config.write_text(json.dumps(settings(simulator)))
+        script = "from tap_rutter.tap import TapRutter; TapRutter.cli()"
+        ended = subprocess.run(
+            [sys.executable, "-c", script, "--config", str(config)],
+            capture_output=True,
+            env=environment(),
+        )
+        secret = simulator.client_secret
+    assert ended.returncode == code
+    assert len(Messages.parse(ended.stdout).records[STREAM]) == (0 if code else 4)
+    assert secret.encode() not in ended.stdout + ended.stderr
 
 
 # ---- who calls whom
