@@ -10,7 +10,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from tap_rutter.redact import SECRET_FIELD
-from tap_rutter.schema.document import document, is_any
+from tap_rutter.schema.document import document
+from tap_rutter.schema.json_schema import is_any
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.tap import TapRutter

@@ -9,7 +9,8 @@ from singer_sdk.singerlib import Catalog, Metadata, Schema
 from singer_sdk.singerlib.catalog import CatalogEntry, StreamMetadata
 
 from tap_rutter.errors import ConfigError
-from tap_rutter.schema.document import JSONSchema, document
+from tap_rutter.schema.document import document
+from tap_rutter.schema.json_schema import JSONSchema
 from tap_rutter.settings import Settings
 from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.streams.base import RutterStream

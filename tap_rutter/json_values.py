@@ -1,4 +1,4 @@
-"""JSON that strict readers refuse, and numbers that no database holds.
+"""JSON that strict readers refuse, read all the same.
 
 Platforms let such values through to Rutter, and one of them must not cost its page: what can be
 read is read, and a value that no strict reader takes is marked, so that it is set aside alone.
@@ -15,22 +15,11 @@ from typing import Any
 
 import msgspec
 
-LARGEST_EXPONENT = 1_000
-"""Beyond it no ledger goes, and numeric columns end soon after."""
-
 _CONTROL = re.compile(r"[\x00-\x1f]")
-
-# To look for vast numbers, digits, points and signs become 0, both letters of an exponent e, and
-# what may follow a number a comma: then two plain searches do. One for all forms that the text can
-# have takes several times as long.
-_FORMS = bytes.maketrans(b"123456789+-.E}] \t\r\n", b"000000000000e,,,,,,")
-_MAY_BE_EXPONENT = re.compile(rb"e000*,")
-_WIDE_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
-_LONG_RUN = b"0" * (LARGEST_EXPONENT // 2)
 
 
 class Unfit(str):
-    """A value that is no strict JSON: NaN and the like, or a text with raw control characters."""
+    """A value that is not strict JSON: NaN and the like, or a text with raw control characters."""
 
     raw: str
     """As it came."""
@@ -84,20 +73,6 @@ def as_it_came(value: object) -> msgspec.Raw:
     if isinstance(value, Unfit):
         return msgspec.Raw(value.raw.encode("utf-8", "replace"))
     raise TypeError(f"{type(value).__name__} has no form in JSON")
-
-
-def has_vast_numbers(content: bytes) -> bool:
-    """Whether raw JSON may hold a number with an exponent of three digits or more, or as long.
-
-    A database refuses most of them, and with each the batch that it stands in. A text that reads
-    like one may pass for one.
-    """
-    forms = content.translate(_FORMS)
-    if _LONG_RUN in forms:
-        return True
-    return any(
-        _WIDE_EXPONENT.match(content, found.start()) for found in _MAY_BE_EXPONENT.finditer(forms)
-    )
 
 
 def _exact(digits: str) -> Decimal | str:

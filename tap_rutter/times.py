@@ -35,6 +35,11 @@ def to_text(ms: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0") + f"{ms % 1000:03d}Z"
 
 
+def second_of(ms: int) -> int:
+    """The whole second, in Unix seconds, in which a time lies."""
+    return ms // SECOND
+
+
 def from_datetime(moment: datetime) -> int:
     """An aware datetime as Unix milliseconds, rounded down."""
     return (moment - _EPOCH) // _MILLISECOND

@@ -1,7 +1,7 @@
-"""One request to Rutter: its tries, and what its answer stands for.
+"""One request to Rutter: its tries, and what its response stands for.
 
-Everything that passes by itself is tried again within ``max_retry_seconds`` of the request's whole
-life, or for as long as ``patience.py`` still grants; what remains is an error of ``errors.py``.
+A failure that may pass is tried again within ``max_retry_seconds`` of the request's whole life, or
+for as long as ``patience.py`` still grants; what remains is an error of ``errors.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tap_rutter import times
+from tap_rutter.api.clock import Clock
 from tap_rutter.api.patience import Life, NotAsked, Patience, Retries
+from tap_rutter.api.request import Counts, Request, Response, UnreadableResponse
 from tap_rutter.api.throttle import Throttle
 from tap_rutter.api.transport import (
     BrokenResponse,
@@ -35,74 +37,12 @@ from tap_rutter.redact import redact_start
 from tap_rutter.settings import Settings
 
 _T = TypeVar("_T")
-Params = Mapping[str, str]
 
 _FIRST_WAIT = 1.0  # seconds; doubled at each further try
 _LONGEST_WAIT = 60.0
 _SPEAKING = frozenset({429, 452, 550})
 """Statuses of Rutter itself, about too many requests or the platform behind it: it is up."""
 _LONGEST_TROUBLE = 200
-
-
-class UnreadableResponse(Exception):
-    """A 200 whose body is not what was asked for: HTML, broken or cut JSON. It may pass."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """A 200 from Rutter."""
-
-    content: bytes
-    received_ms: int
-    """When it had arrived whole, on the run's clock."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What one pair of stream and connection cost."""
-
-    requests: int = 0
-    retries: int = 0
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be fetched. The path is relative to the API's base address."""
-
-    path: str
-    params: Params
-    connection_id: str | None = None
-    """Whose access token goes with it; the token itself is looked up when the request is built."""
-    sorted_list: bool = False
-    proves_address: bool = False
-    """Whether a 404 that is not Rutter's own says that the address is wrong, once and for all."""
-
-
-class Clock:
-    """The run's clock: this machine's, corrected by the server's where the two are apart."""
-
-    # The Date header has whole seconds and travels: a smaller difference says nothing.
-    _TOLERANCE = 2 * times.SECOND
-
-    def __init__(self) -> None:
-        self._offset = 0
-        self._set = False
-
-    def now(self) -> int:
-        """Unix milliseconds."""
-        return time.time_ns() // 1_000_000 + self._offset
-
-    def correct(self, date_header: str | None) -> None:
-        """Take the server's time from the first answer that bears one."""
-        if self._set:
-            return
-        server = times.from_http_date(date_header)
-        if server is None:
-            return
-        self._set = True
-        difference = server - self.now()
-        if abs(difference) > self._TOLERANCE:
-            self._offset = difference
 
 
 class Client:
@@ -114,34 +54,37 @@ class Client:
         self.throttle = throttle
         self.tokens: dict[str, str] = {}
         """Access tokens by connection id. They live here and nowhere else."""
-        self.requests = 0
-        """How many requests have been made, give or take those of this moment."""
         self.patience = Patience(
             settings.max_retry_seconds, lambda: time.monotonic(), lambda: throttle.stopped
         )
         self.retries = Retries(lambda: time.monotonic())
         self._transport = Transport(settings, lambda: throttle.stopped)
 
+    @property
+    def requests(self) -> int:
+        """How many requests have been made."""
+        return self.throttle.turns
+
     def close(self) -> None:
         """Close all connections of all threads."""
         self._transport.close()
 
-    def get(self, call: Request, decode: Callable[[Response], _T], counts: Counts) -> _T:
-        """Fetch and decode, trying again what passes by itself.
+    def get(self, request: Request, decode: Callable[[Response], _T], counts: Counts) -> _T:
+        """Fetch and decode, trying again what may pass by itself.
 
-        Decoding happens inside the retried part: an HTML page or a cut body with status 200 is as
-        passing a fault as a 502.
+        Decoding happens inside the retried part: an HTML page or a cut body with status 200 may
+        pass as a 502 does.
 
         Args:
-            call: What to fetch.
-            decode: Makes the result; raises ``UnreadableAnswer`` for a body that may pass.
+            request: What to fetch.
+            decode: Makes the result; raises ``UnreadableResponse`` for a body that may pass.
             counts: Counted up as requests are made.
 
         Raises:
-            RequestFailed: what the answer stands for (see ``errors.refusal``).
+            RequestFailed: what the response stands for (see ``errors.error_for_response``).
             Stopped: when the run is being ended.
         """
-        life = self.patience.begin(call.path, call.connection_id)
+        life = self.patience.begin(request.path, request.connection_id)
         # However short a request may live, it gets a whole try.
         end = life.begun + max(self.settings.max_retry_seconds, self.settings.request_timeout)
         tries = 0
@@ -150,12 +93,12 @@ class Client:
                 self.patience.admit(life)
             except NotAsked as error:
                 raise PartitionFailed(
-                    f"{call.path} was not asked for{' again' if tries else ''}: {error}",
+                    f"{request.path} was not asked for{' again' if tries else ''}: {error}",
                     reason="retries_exhausted",
                 ) from None
             tries += 1
             try:
-                result = self._attempt(call, decode, counts, life, end)
+                result = self._attempt(request, decode, counts, life, end)
             finally:
                 self.patience.release(life)
             if not isinstance(result, _TransientFailure):
@@ -170,32 +113,32 @@ class Client:
             is_patient = result.status != 429 and not is_parked
             why = self.patience.failed(life, wait, speaks=speaks, is_patient=is_patient)
             if why is not None:
-                raise self._given_up(call, result, tries, why)
+                raise self._given_up(request, result, tries, why)
             counts.retries += 1
-            self.retries.say(call.path, call.connection_id, result.text, wait)
+            self.retries.say(request.path, request.connection_id, result.text, wait)
             self.throttle.sleep(wait)
 
     def _given_up(
-        self, call: Request, trouble: _TransientFailure, tries: int, why: str
+        self, request: Request, failure: _TransientFailure, tries: int, why: str
     ) -> RequestFailed:
         """The error for a request that is not tried again."""
         times_said = f"{tries} time{'s' if tries > 1 else ''}"
         if not self.patience.is_reached:
             return Unreachable(
-                f"nothing answers at {place_of(self.settings.api_url)}: {call.path} failed"
-                f" {times_said}, last with {trouble.text}. Check the setting 'api_url', and the"
+                f"nothing answers at {place_of(self.settings.api_url)}: {request.path} failed"
+                f" {times_said}, last with {failure.text}. Check the setting 'api_url', and the"
                 " network, DNS and proxy between here and there",
-                reason=trouble.reason,
+                reason=failure.reason,
             )
         return PartitionFailed(
-            f"{call.path} failed {times_said}, last with {trouble.text}{why and ', ' + why}",
-            reason=trouble.reason,
-            status=trouble.status,
+            f"{request.path} failed {times_said}, last with {failure.text}{why and ', ' + why}",
+            reason=failure.reason,
+            status=failure.status,
         )
 
     def _attempt(
         self,
-        call: Request,
+        request: Request,
         decode: Callable[[Response], _T],
         counts: Counts,
         life: Life,
@@ -204,11 +147,10 @@ class Client:
         """One try: its result, or what was wrong and how long the server asks to wait."""
         with self.throttle.turn():
             counts.requests += 1
-            self.requests += 1
             try:
                 reply = self._transport.get(
-                    call.path,
-                    self._query(call),
+                    request.path,
+                    self._query(request),
                     end=end,
                     begin_within=self.patience.most_seconds(life),
                 )
@@ -222,14 +164,14 @@ class Client:
                 self.patience.reached()
                 self.patience.heard(life)
                 raise PartitionFailed(
-                    f"{call.path} was answered with {error}", reason="bad_response"
+                    f"{request.path} was answered with {error}", reason="bad_response"
                 ) from None
             except UntrustedCertificate as error:
-                raise _unverified(call.path, error) from None
+                raise _unverified(request.path, error) from None
             except (OSError, ValueError) as error:
                 # Where proxies or certificates are set up in a way that cannot work.
                 raise PartitionFailed(
-                    f"{call.path} cannot be asked for: {type(error).__name__}: {error}",
+                    f"{request.path} cannot be asked for: {type(error).__name__}: {error}",
                     reason="refused",
                 ) from None
         status, headers, content = reply.status, reply.headers, reply.content
@@ -251,9 +193,11 @@ class Client:
             return result
         body = error_body(content)
         is_astray = status in {404, 410} and body is None
-        if not is_transient(status, body) or (is_astray and call.proves_address):
+        if not is_transient(status, body) or (is_astray and request.proves_address):
             self.patience.heard(life)
-            raise error_for_response(status, body, where=call.path, sorted_list=call.sorted_list)
+            raise error_for_response(
+                status, body, where=request.path, sorted_list=request.sorted_list
+            )
         reason = "rate_limited" if status in {429, 452} else "retries_exhausted"
         said = f": {body.error_message}" if body and body.error_message else ""
         said = " that is not Rutter's own" if is_astray else said
@@ -264,10 +208,10 @@ class Client:
             self._asked_wait(headers),
         )
 
-    def _query(self, call: Request) -> Mapping[str, str]:
-        if call.connection_id is None:
-            return call.params
-        return {**call.params, "access_token": self.tokens[call.connection_id]}
+    def _query(self, request: Request) -> Mapping[str, str]:
+        if request.connection_id is None:
+            return request.params
+        return {**request.params, "access_token": self.tokens[request.connection_id]}
 
     def _asked_wait(self, headers: Mapping[str, str]) -> float | None:
         """Seconds that a ``Retry-After`` asks for, in either of its forms."""

@@ -14,16 +14,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tap_rutter.api.client import Client, Counts, Request, Response
-from tap_rutter.api.pages import (
-    ENCODER,
-    ListDecoder,
-    Page,
-    decode_marked,
-    decode_value,
-    missing,
-    open_body,
-)
+from tap_rutter.api.body import missing, open_body
+from tap_rutter.api.client import Client
+from tap_rutter.api.json_text import ENCODER, decode_marked, decode_value
+from tap_rutter.api.list_decoder import ListDecoder
+from tap_rutter.api.pages import Page
+from tap_rutter.api.request import Counts, Request, Response
 from tap_rutter.errors import (
     ErrorBody,
     NotActivated,
@@ -56,36 +52,38 @@ class Promise:
     job_id: str
 
 
-def get_list(client: Client, call: Request, decoder: ListDecoder, key: str, counts: Counts) -> Page:
+def get_list(
+    client: Client, request: Request, decoder: ListDecoder, key: str, counts: Counts
+) -> Page:
     """A list's page, at once or by way of a job.
 
     Raises:
         RequestFailed: for a job that failed or takes longer than ``max_retry_seconds``.
     """
 
-    def decode(answer: Response) -> Page | Promise:
-        outer = open_body(answer.content)
+    def decode(response: Response) -> Page | Promise:
+        outer = open_body(response.content)
         if key in outer or "async_response" not in outer:
-            return decoder(answer)
+            return decoder(response)
         promised = decode_value(outer["async_response"])
         job_id = promised.get("id") if isinstance(promised, dict) else None
         if not isinstance(job_id, str) or not job_id:
-            raise missing(answer.content, key, call.path)
+            raise missing(response.content, key, request.path)
         return Promise(job_id)
 
-    page = client.get(call, decode, counts)
+    page = client.get(request, decode, counts)
     if isinstance(page, Promise):
-        answer, status = _wait(client, call, page.job_id, counts)
-        page = decoder(answer)
+        response, status = _wait(client, request, page.job_id, counts)
+        page = decoder(response)
         if status != _DONE:
-            said = f"{call.path}: Rutter's job ended as {status}, so rows may be missing"
+            said = f"{request.path}: Rutter's job ended as {status}, so rows may be missing"
             page = replace(page, partial=said)
     return page
 
 
-def _wait(client: Client, call: Request, job_id: str, counts: Counts) -> tuple[Response, str]:
+def _wait(client: Client, request: Request, job_id: str, counts: Counts) -> tuple[Response, str]:
     """The body of a job's response, once it is there, and what the job has ended as."""
-    path = f"/jobs/{_safe(job_id, call)}"
+    path = f"/jobs/{_safe(job_id, request)}"
     until = time.monotonic() + client.settings.max_retry_seconds
     wait = _FIRST_WAIT
     connection_id: str | None = None
@@ -96,7 +94,7 @@ def _wait(client: Client, call: Request, job_id: str, counts: Counts) -> tuple[R
         except RequestFailed as error:
             # No parameter is documented, not even the access token that all else needs.
             if connection_id is None and error.status in {400, 401, 403}:
-                connection_id = call.connection_id
+                connection_id = request.connection_id
                 continue
             if isinstance(error, Unsupported):
                 # It speaks of the job: the list itself was there, and has promised an answer.
@@ -104,17 +102,17 @@ def _wait(client: Client, call: Request, job_id: str, counts: Counts) -> tuple[R
             raise
         status = str(job["status"]).lower()
         if _has_ended(job, status):
-            return _response(job, status, received, call), status
+            return _response(job, status, received, request), status
         if status not in _WAITING and not puzzled:
             puzzled = True
             logger.warning(
                 "%s: Rutter's job has the status '%s', which is not known: asking on.",
-                call.path,
+                request.path,
                 redact(status)[:_LONGEST_STATUS],
             )
         if time.monotonic() + wait > until:
             raise PartitionFailed(
-                f"{call.path}: Rutter's job was still {status[:_LONGEST_STATUS]} after"
+                f"{request.path}: Rutter's job was still {status[:_LONGEST_STATUS]} after"
                 f" {client.settings.max_retry_seconds} seconds",
                 reason="retries_exhausted",
             )
@@ -130,28 +128,28 @@ def _has_ended(job: dict[str, Any], status: str) -> bool:
     return status not in _WAITING and isinstance(response, dict) and "body" in response
 
 
-def _safe(job_id: str, call: Request) -> str:
+def _safe(job_id: str, request: Request) -> str:
     """A job's id as part of a path: what the server hands out must not lead elsewhere."""
     if not job_id.replace("-", "").replace("_", "").isalnum() or not job_id.isascii():
         raise PartitionFailed(
-            f"{call.path} answered with a job whose id is not an id",
+            f"{request.path} answered with a job whose id is not an id",
             reason="bad_response",
             status=200,
         )
     return job_id
 
 
-def _decode_job(answer: Response) -> tuple[dict[str, Any], int]:
-    outer = open_body(answer.content)
+def _decode_job(response: Response) -> tuple[dict[str, Any], int]:
+    outer = open_body(response.content)
     job = {name: decode_marked(raw) for name, raw in outer.items()}
     if isinstance(job.get("job"), dict):
         job = job["job"]
     if not isinstance(job.get("status"), str):
-        raise missing(answer.content, "status", "/jobs")
-    return job, answer.received_ms
+        raise missing(response.content, "status", "/jobs")
+    return job, response.received_ms
 
 
-def _response(job: dict[str, Any], status: str, received: int, call: Request) -> Response:
+def _response(job: dict[str, Any], status: str, received: int, request: Request) -> Response:
     response = job.get("response")
     response = response if isinstance(response, dict) else {}
     body = response.get("body")
@@ -168,7 +166,7 @@ def _response(job: dict[str, Any], status: str, received: int, call: Request) ->
             error_message=_text(said.get("error_message")) or f"its job ended as {status}",
         )
         failed = error_for_response(
-            code if isinstance(code, int) else 500, error, where=call.path, sorted_list=False
+            code if isinstance(code, int) else 500, error, where=request.path, sorted_list=False
         )
         if isinstance(failed, NotActivated):
             raise failed

@@ -1,4 +1,4 @@
-"""From page to page: the cursor is followed to its end, and one without end is noticed."""
+"""From page to page: the cursor is followed to the end of the list; one without end is noticed."""
 
 from __future__ import annotations
 
@@ -15,56 +15,55 @@ _EMPTY_PAGES = 1_000  # a list this long without a row, or without another, does
 
 
 class CursorPaginator(BaseAPIPaginator["str | None"]):
-    """Follows ``next_cursor`` to its end, and notices when there is none.
+    """Follows ``next_cursor`` to its end, in this tap or in any ``RESTStream``."""
 
-    Unlike the SDK's paginators it goes on after an empty page: a page may be empty and still have
-    a next one.
-    """
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def get_next(self, response: Any) -> str | None:
+        """The cursor of a page, or of the SDK's response; None at the end of the list."""
+        if isinstance(response, Page):
+            return response.next_cursor
+        return response.json().get("next_cursor") or None
+
+    def continue_if_empty(self, response: Any) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Go on: a page may be empty and still have a next one."""
+        return True
+
+
+class LoopGuard:
+    """Notices a list that never ends: a cursor or rows that come again and again."""
 
     def __init__(self, where: str) -> None:
-        super().__init__(None)
+        """``where``: the endpoint's path, for messages."""
         self._where = where
         self._cursors: set[int] = set()
         self._pages: dict[int, int] = {}
         self._empty = 0
 
-    def advance(self, response: Any) -> None:
-        """Take the cursor of a page.
+    def check(self, page: Page) -> None:
+        """Look at a page before the next one is asked for.
 
         Raises:
-            PairFailed: for a cursor that came before, or pages without end that repeat.
+            PartitionFailed: for a cursor that came before, or for pages that repeat.
         """
-        page = cast("Page", response)
-        self._page_count += 1
-        cursor = self.get_next(page)
-        if cursor is None:
-            self._finished = True
+        if page.next_cursor is None:
             return
-        self._notice_loop(page, cursor)
-        self._value = cursor
-
-    def get_next(self, response: Any) -> str | None:
-        """The page's cursor; None at the end of the list."""
-        return cast("Page", response).next_cursor
-
-    def continue_if_empty(self, response: Any) -> bool:  # noqa: ARG002 - the SDK's signature
-        """Go on: emptiness is not the end."""
-        return True
-
-    def _notice_loop(self, page: Page, cursor: str) -> None:
-        if hash(cursor) in self._cursors:
+        cursor = hash(page.next_cursor)
+        if cursor in self._cursors:
             raise self._loop("the same cursor came twice")
-        self._cursors.add(hash(cursor))
-        if page.raws:
-            self._empty = 0
-            mark = hash(tuple(map(repr, page.ids) if any(page.ids) else map(bytes, page.raws)))
-            self._pages[mark] = self._pages.get(mark, 0) + 1
-            if self._pages[mark] >= (_REPEATED_PAGES if any(page.ids) else _EMPTY_PAGES):
-                raise self._loop("the same rows come again and again")
-        else:
+        self._cursors.add(cursor)
+        if not page.raws:
             self._empty += 1
             if self._empty >= _EMPTY_PAGES:
                 raise self._loop("empty pages without end")
+            return
+        self._empty = 0
+        has_ids = any(page.ids)
+        mark = hash(tuple(map(repr, page.ids) if has_ids else map(bytes, page.raws)))
+        self._pages[mark] = self._pages.get(mark, 0) + 1
+        if self._pages[mark] >= (_REPEATED_PAGES if has_ids else _EMPTY_PAGES):
+            raise self._loop("the same rows come again and again")
 
     def _loop(self, how: str) -> PartitionFailed:
         return PartitionFailed(f"{self._where}: cursor loop, {how}", reason="cursor_loop")
@@ -76,9 +75,13 @@ def follow(fetch: Callable[[str | None], Page], where: str) -> Iterator[Page]:
     Args:
         fetch: Gets the page at a cursor (None for the first).
         where: The endpoint's path, for messages.
+
+    Raises:
+        PartitionFailed: where the list does not end.
     """
-    paginator = CursorPaginator(where)
+    paginator, guard = CursorPaginator(), LoopGuard(where)
     while not paginator.finished:
         page = fetch(paginator.current_value)
         yield page
-        paginator.advance(page)
+        guard.check(page)
+        paginator.advance(cast("Any", page))  # declared for requests.Response

@@ -271,7 +271,7 @@ def _shape(path: str) -> str:
 
 
 def _of_connection(life: Life) -> str:
-    """What a connection's strikes are counted under; what tells of connections is no list."""
+    """What a connection's strikes are counted under; what tells about connections is not a list."""
     if life.connection is None or life.path.startswith(_SERVICE):
         return ""
     return f"connection {life.connection}"

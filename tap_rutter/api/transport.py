@@ -100,8 +100,8 @@ class Transport:
     def close(self) -> None:
         """Close all connections of all threads."""
         with self._lock:
-            for way in self._routes:
-                way.close()
+            for route in self._routes:
+                route.close()
             self._routes.clear()
 
     def get(
@@ -121,13 +121,13 @@ class Transport:
             begin_within: Seconds in which it must begin, where that is to be sooner than usual.
 
         Raises:
-            Broken: when it does not.
+            BrokenResponse: when it does not.
             TooLarge: when it goes on and on.
-            Unverified: when the server's certificate cannot be trusted.
+            UntrustedCertificate: when the server's certificate cannot be trusted.
             OSError, ValueError: when proxies or certificates are set up in a way that cannot work.
         """
-        way = self._route()
-        target = way.base + (path if _IS_PLAIN_PATH(path) else requote_uri(path))
+        route = self._route()
+        target = route.base + (path if _IS_PLAIN_PATH(path) else requote_uri(path))
         if params:
             target += "?" + urlencode(params)
         left = max(_SHORTEST_TIMEOUT, end - time.monotonic())
@@ -138,10 +138,10 @@ class Transport:
             connect = min(timeout, _CONNECT_SECONDS)
         response = None
         try:
-            response = way.pool.urlopen(
+            response = route.pool.urlopen(
                 "GET",
                 target,
-                headers=way.headers,
+                headers=route.headers,
                 timeout=urllib3.Timeout(connect=connect, read=timeout),
                 retries=_NO_RETRIES,
                 redirect=False,
@@ -153,12 +153,16 @@ class Transport:
             content = _unpacked(response.headers.get("Content-Encoding", ""), packed)
             if response.status < _FIRST_STATUS:
                 # What it announces would be taken for the answer to the next request.
-                self._forget(way)
-                raise BrokenResponse(f"status {response.status}, which is no answer", begun=True)
+                self._forget(route)
+                raise BrokenResponse(
+                    f"status {response.status}, which is not an answer", begun=True
+                )
         except (urllib3.exceptions.HTTPError, zlib.error) as error:
             if isinstance(error, urllib3.exceptions.LocationValueError):
                 # Its own text quotes an address, which may be a proxy's with its password.
-                raise ValueError("the name of the host or of a proxy is none") from None
+                raise ValueError(
+                    "the host, or a proxy, has a name that is not a host name"
+                ) from None
             if _BAD_CERTIFICATES.search(str(error)):
                 raise ValueError(
                     "the certificates that the environment names (REQUESTS_CA_BUNDLE or"
@@ -194,20 +198,20 @@ class Transport:
                 raise TooLarge(_TOO_LARGE)
         return b"".join(chunks)
 
-    def _forget(self, way: _Route) -> None:
-        """Let the thread's next request find a new way."""
-        way.close()
-        del self._local.way
+    def _forget(self, route: _Route) -> None:
+        """Let the thread's next request find a new route."""
+        route.close()
+        del self._local.route
         with self._lock:
-            self._routes = [entry for entry in self._routes if entry is not way]
+            self._routes = [entry for entry in self._routes if entry is not route]
 
     def _route(self) -> _Route:
-        way: _Route | None = getattr(self._local, "way", None)
-        if way is None:
-            way = self._local.way = _find_route(self._settings)
+        route: _Route | None = getattr(self._local, "route", None)
+        if route is None:
+            route = self._local.route = _find_route(self._settings)
             with self._lock:
-                self._routes.append(way)
-        return way
+                self._routes.append(route)
+        return route
 
 
 def _find_route(settings: Settings) -> _Route:
@@ -235,7 +239,7 @@ def _find_route(settings: Settings) -> _Route:
             "a proxy's address cannot be read (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the"
             " environment)"
             if proxies
-            else "the address's host is none"
+            else "the address has no valid host name"
         ) from None
     adapter.cert_verify(pool, settings.api_url, verify, cert)  # type: ignore[no-untyped-call]
     base = adapter.request_url(request, proxies).rstrip("/")

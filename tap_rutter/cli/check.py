@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tap_rutter.api.client import Client, Clock
+from tap_rutter.api.client import Client
+from tap_rutter.api.clock import Clock
 from tap_rutter.api.throttle import Throttle
 from tap_rutter.config import read_environment, read_files
 from tap_rutter.connections.platforms import PLATFORMS

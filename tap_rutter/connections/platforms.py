@@ -83,4 +83,4 @@ _SERVED_BY: Mapping[str, str] = {
 PLATFORMS: Mapping[str, tuple[str, ...]] = {
     stream: tuple(sorted(names.split())) for stream, names in _SERVED_BY.items()
 }
-"""By stream: the platforms that are known to serve it. Of a stream that is not here none is."""
+"""By stream: the platforms known to serve it. Of a stream that is not here, none is known."""

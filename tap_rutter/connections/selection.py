@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from tap_rutter.api.client import Client, Counts, Request, Response
-from tap_rutter.api.pages import (
-    ListDecoder,
-    Page,
-    clean_text,
-    decode_value,
-    key_of,
-    missing,
-    open_body,
-)
+from tap_rutter.api.body import missing, open_body
+from tap_rutter.api.client import Client
+from tap_rutter.api.json_text import clean_text, decode_value
+from tap_rutter.api.list_decoder import ListDecoder
+from tap_rutter.api.pages import Page, key_of
 from tap_rutter.api.paging import follow
+from tap_rutter.api.request import Counts, Request, Response
 from tap_rutter.connections.notices import missing_platforms
 from tap_rutter.errors import (
     ConnectionUnusable,
@@ -187,7 +183,7 @@ def _all_pages(
 
     for page in follow(fetch, LIST_PATH):
         for raw in page.raws:
-            learnt = _learn(client, decode_value(raw))
+            learnt = _take_in(client, decode_value(raw))
             if isinstance(learnt, Connection):
                 found.append(learnt)
             else:
@@ -195,7 +191,7 @@ def _all_pages(
     return found, not_found
 
 
-def _learn(client: Client, row: dict[str, Any]) -> Connection | Skipped:
+def _take_in(client: Client, row: dict[str, Any]) -> Connection | Skipped:
     """Take a listed connection in; its secrets go to the client and the redaction only."""
     identity, token = _as_text(row.get("id")), _as_text(row.get("access_token"))
     SECRETS.add(token, _as_text(row.get("link_url")))
@@ -250,11 +246,11 @@ def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], lis
     return found, not_found
 
 
-def _decode_connection(answer: Response) -> dict[str, Any]:
-    outer = open_body(answer.content)
+def _decode_connection(response: Response) -> dict[str, Any]:
+    outer = open_body(response.content)
     row = decode_value(outer["connection"]) if "connection" in outer else None
     if not isinstance(row, dict) or not _as_text(row.get("id")):
-        raise missing(answer.content, "connection", TOKEN_PATH)
+        raise missing(response.content, "connection", TOKEN_PATH)
     return row
 
 
@@ -304,8 +300,3 @@ def _raise_refused(error: RequestFailed, settings: Settings) -> None:
 
 def _as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def platforms_of(connections: Iterable[Connection]) -> tuple[str, ...]:
-    """The platforms among connections, sorted."""
-    return tuple(sorted({connection.platform for connection in connections}))

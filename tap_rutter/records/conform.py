@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from tap_rutter import times
-from tap_rutter.api.pages import ENCODER, clean_text, decode_marked
-from tap_rutter.json_values import LARGEST_EXPONENT, Unfit
+from tap_rutter.api.json_text import ENCODER, LARGEST_EXPONENT, clean_text, decode_marked
+from tap_rutter.json_values import Unfit
 from tap_rutter.redact import SECRET_FIELD
-from tap_rutter.schema.document import EXTRA, ISSUES, JSONSchema, is_any
+from tap_rutter.schema.json_schema import JSONSchema, is_any, type_of
+from tap_rutter.schema.record_schema import EXTRA, ISSUES
 
 Record = dict[str, Any]
 
@@ -38,7 +39,7 @@ MISFIT = object()
 
 @dataclass(slots=True)
 class Repairs:
-    """How often a pair's values needed more than being passed on."""
+    """How often a partition's values needed more than being passed on."""
 
     repaired_values: int = 0
     unknown_fields: int = 0
@@ -126,16 +127,16 @@ _REPAIRS: Mapping[str, _Repair] = {
 
 @dataclass(frozen=True)
 class FieldTypes:
-    """What a schema asks of an object's fields: a repair, or a nested shape, by name."""
+    """What a schema asks of an object's fields: a repair, or nested field types, by name."""
 
     fields: Mapping[str, _Repair | FieldTypes]
 
     @classmethod
     def of(cls, schema: JSONSchema) -> FieldTypes:
-        """The shape that a JSON Schema's properties describe."""
+        """The types that a JSON Schema's properties declare."""
         fields: dict[str, _Repair | FieldTypes] = {}
         for name, entry in schema.get("properties", {}).items():
-            kind = next(kind for kind in entry["type"] if kind != "null")
+            kind = type_of(entry)
             if kind == "object" and "properties" in entry:
                 fields[name] = cls.of(entry)
             elif is_any(entry):

@@ -1,28 +1,46 @@
-"""The short way of a record: checked at C speed and passed on as its own text.
+"""The fast path: a row that needs nothing done to it leaves as its own text.
 
-Most rows need nothing done to them. Their raw text is checked against a msgspec Struct made from
-the stream's schema, without building objects for what is not looked at, and spliced into the RECORD
-line: digits stay exact, and nothing is decoded twice. A row that does not pass for whatever reason
-takes the full way (``records.py``); both ways give equal records.
+**What always holds: the fast path and the full path give equal messages.** The fast path is taken
+only where the full path (``conform.py``) would change nothing. In doubt it is not taken, which
+costs time and nothing else. ``tests/unit/test_fast_path.py`` and ``test_fast_path_pages.py`` hold
+it.
+
+A row takes the fast path when all of this is so:
+
+* *Its stream has one.* ``RutterStream.fast_path`` is there where no stream map and no flattening
+  changes the records (``is_unmapped``), the tap neither makes nor transforms the rows, and only
+  whole fields of the first level are deselected. The request adds no values of its own to the page
+  (``Page.request_values``).
+* *Its fields are as declared.* The text is checked at C speed against a msgspec Struct made from
+  the schema, without building objects for what is not looked at.
+* *Its text is clean* (``is_clean`` in ``api/json_text.py``): nothing in it, at any depth, has to be
+  mended or dropped.
+
+``FastPath.passes`` checks one row for the last two. Most pages hold only rows that pass: the list
+decoder checks them all at once (``FastPath.rows_of``, then ``is_clean``) and notes it as
+``Page.all_pass``; their lines leave as one block, unless fields are deselected. Of other pages each
+row is checked by itself. A row's text is spliced into its RECORD line: digits stay exact, and
+nothing is decoded twice.
 """
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cached_property
 from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 
-from tap_rutter.json_values import has_vast_numbers
-from tap_rutter.schema.document import EXTRA, ISSUES, JSONSchema, is_any
+from tap_rutter.api.body import page_decoder
+from tap_rutter.api.json_text import ENCODER, UNREADABLE, Raw, is_clean
+from tap_rutter.schema.json_schema import JSONSchema, is_any, type_of
+from tap_rutter.schema.record_schema import EXTRA, ISSUES
 
-# RFC 3339 in UTC with Z, every day but 29 February, which takes the full way.
+# RFC 3339 in UTC with Z, every day but 29 February, which takes the full path.
 _DATE_TIME = (
     r"^(?!0000)[0-9]{4}-"
     r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -33,22 +51,10 @@ _DATE_TIME = (
 # Lengths of 2026-03-02T09:30:00Z, and of the same with a point and nine more digits.
 _SHORTEST, _LONGEST = 20, 30
 _MOMENTS = msgspec.json.Decoder(list[datetime])
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for JSON that is none, of another form, or nested too deeply."""
-
-Raw = bytes | msgspec.Raw
-"""JSON as it came."""
 
 _INTEGERS = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-# Escapes of NUL, of surrogates, and of the letters of which names that say secret consist.
-_ESCAPES = re.compile(rb"\\u(?:00(?:00|5[fF]|[4-7][0-9a-fA-F])|[dD][89a-fA-F])")
-# The end of a name that may say secret; what is before it decides. One pass with a rare first
-# byte costs a third of a search for each of the names.
-_NAME_END = re.compile(rb'_(?i:url|token)"')
-_SECRET_BEGINNINGS = (b"access", b"link", b"update")
 
 
 class _AnyArray(msgspec.Struct, array_like=True, gc=False):
@@ -67,37 +73,6 @@ _TYPES: Mapping[str, Any] = {
     "array": _AnyArray,
     "object": _AnyObject,
 }
-
-
-def is_clean(content: bytes, rows: Iterable[Raw] = ()) -> bool:
-    """Whether raw JSON is free of what would have to be mended or dropped at any depth.
-
-    That is NUL and surrogate escapes, bytes that are no UTF-8, names that say secret, and numbers
-    beyond what databases hold.
-
-    Args:
-        content: JSON, a row or a page of them.
-        rows: Of a page: its rows, whose bytes are then the only ones that have to be UTF-8. One by
-            one they take a third of the time that the page takes as a whole.
-    """
-    if b"\\" in content and _ESCAPES.search(content):
-        return False
-    if not content.isascii() and not all(map(_is_utf8, rows or (content,))):
-        return False
-    if any(
-        content[match.start() - 6 : match.start()].lower().endswith(_SECRET_BEGINNINGS)
-        for match in _NAME_END.finditer(content)
-    ):
-        return False
-    return not has_vast_numbers(content)
-
-
-def _is_utf8(text: Raw) -> bool:
-    try:
-        str(text, "utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -131,7 +106,7 @@ def _form(
     for index, (field, schema) in enumerate(properties.items()):
         attribute = f"f{index}"
         attributes[field] = attribute
-        kind = next(entry for entry in schema["type"] if entry != "null")
+        kind = type_of(schema)
         annotation = _TYPES[kind]
         if schema.get("format") == "date-time":
             annotation = time
@@ -159,7 +134,7 @@ def _form(
     return _Form(struct, attributes, times)
 
 
-def _are_final(texts: Sequence[str]) -> bool:
+def _are_normal(texts: Sequence[str]) -> bool:
     """Whether points in time are all written in the form that they leave in.
 
     As ``_DATE_TIME`` says, but read all at once, which takes a fifth of the time: written as one
@@ -188,27 +163,6 @@ def _times_at(rows: Sequence[Any], path: Sequence[str]) -> list[str]:
     for attribute in path:
         rows = [value for value in map(attrgetter(attribute), rows) if value is not None]
     return list(rows)
-
-
-def _page_decoder(key: str, rows: Any) -> Callable[[bytes], Any]:
-    fields: list[Any] = [("rows", rows), ("next_cursor", str | None, None)]
-    page = msgspec.defstruct("Page", fields, rename={"rows": key}, gc=False)
-    return msgspec.json.Decoder(page).decode
-
-
-@cache
-def _splitter(key: str) -> Callable[[bytes], Any]:
-    return _page_decoder(key, list[msgspec.Raw])
-
-
-def split(content: bytes, key: str) -> tuple[Sequence[Raw], str | None]:
-    """The rows of a page as they came, and its cursor.
-
-    Raises:
-        UNREADABLE: for what is no such page.
-    """
-    page = _splitter(key)(content)
-    return page.rows, page.next_cursor
 
 
 class FastPath:
@@ -251,18 +205,18 @@ class FastPath:
         """Check the rows of a whole page at once.
 
         Args:
-            content: A page; whether it is clean is for ``is_clean`` to say.
+            content: A page; whether its text is clean is not looked at.
             key: What the rows stand under.
 
         Returns:
-            The rows, for ``column``; None unless every single one passes.
+            The rows, for ``column``; None unless the fields of every single one are as declared.
         """
         try:
             rows: Sequence[Any] = self._page(key)(content).rows
         except UNREADABLE:
             return None
         times = (_times_at(rows, path) for path in self._form.times)
-        return rows if all(_are_final(texts) for texts in times if texts) else None
+        return rows if all(_are_normal(texts) for texts in times if texts) else None
 
     def _page(self, key: str) -> Callable[[bytes], Any]:
         # A Struct's first decoder takes it to pieces: another thread that comes meanwhile would
@@ -270,7 +224,7 @@ class FastPath:
         with self._lock:
             if key not in self._pages:
                 rows: Any = list[self._form.struct]  # type: ignore[name-defined]
-                self._pages[key] = _page_decoder(key, rows)
+                self._pages[key] = page_decoder(key, rows)
             return self._pages[key]
 
     def column(self, rows: Sequence[Any], field: str) -> Sequence[Any]:
@@ -279,12 +233,12 @@ class FastPath:
         return [None] * len(rows) if attribute is None else list(map(attrgetter(attribute), rows))
 
     def passes(self, raw: Raw) -> bool:
-        """Whether a clean row can be passed on as it is."""
+        """Whether a row can be passed on as it is."""
         try:
             self._decode(raw)
         except UNREADABLE:
             return False
-        return True
+        return is_clean(bytes(raw))
 
     def selected(self, raw: Raw) -> Raw:
         """The text of a row that has passed, without the fields that are not selected."""
@@ -292,7 +246,7 @@ class FastPath:
             return raw
         fields = _FIELDS.decode(raw)
         return b"{%b}" % b",".join(
-            b"%b:%b" % (msgspec.json.encode(name), bytes(value))
+            b"%b:%b" % (ENCODER.encode(name), bytes(value))
             for name, value in fields.items()
             if name not in self._without
         )

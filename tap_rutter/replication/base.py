@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from tap_rutter import times
-from tap_rutter.api.client import Counts, Request
 from tap_rutter.api.jobs import get_list
-from tap_rutter.api.pages import ListDecoder, Page
+from tap_rutter.api.list_decoder import ListDecoder
+from tap_rutter.api.pages import Page
 from tap_rutter.api.paging import follow
+from tap_rutter.api.request import Counts, Request
+from tap_rutter.connections.history import History
 from tap_rutter.connections.selection import Connection
-from tap_rutter.connections.sync_status import History, SyncStatus
+from tap_rutter.connections.sync_status import SyncStatus
 from tap_rutter.errors import Gone, NotActivated, PartitionFailed, RequestFailed, Unsupported
 from tap_rutter.records.fast_path import FastPath
 from tap_rutter.replication.items import Item, ListItem

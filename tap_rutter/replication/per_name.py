@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tap_rutter.api.client import Request, Response
-from tap_rutter.api.pages import ENCODER, Page, decode_marked, missing, open_body
+from tap_rutter.api.body import missing, open_body
+from tap_rutter.api.json_text import ENCODER, decode_marked
+from tap_rutter.api.pages import Page
+from tap_rutter.api.request import Request, Response
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Inline, Item
 from tap_rutter.replication.snapshot import NoBookmark

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from tap_rutter import times
-from tap_rutter.api.pages import Page, decode_value, key_of
+from tap_rutter.api.json_text import decode_value
+from tap_rutter.api.pages import Page, key_of
 from tap_rutter.errors import PartitionFailed, SortRefused
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Inline, Item, ListItem, ParentsRead

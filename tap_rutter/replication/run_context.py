@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tap_rutter.api.client import Client
+from tap_rutter.connections.history import History
 from tap_rutter.connections.selection import Connection
-from tap_rutter.connections.sync_status import History, SyncStatus, read_sync_status
+from tap_rutter.connections.sync_status import SyncStatus, read_sync_status
 from tap_rutter.errors import ConnectionUnusable
 from tap_rutter.replication.activation import Activation
 from tap_rutter.schema.document import Document

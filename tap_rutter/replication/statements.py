@@ -13,7 +13,8 @@ from datetime import date
 from typing import Any
 
 from tap_rutter import times
-from tap_rutter.api.pages import Page, decode_value
+from tap_rutter.api.json_text import decode_value
+from tap_rutter.api.pages import Page
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Inline, Item, ListItem, MonthsRead
 from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE

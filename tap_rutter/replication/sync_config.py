@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from tap_rutter.api.client import Request, Response
-from tap_rutter.api.pages import ENCODER, Page, decode_value, missing, open_body
+from tap_rutter.api.body import missing, open_body
+from tap_rutter.api.json_text import ENCODER, decode_value
+from tap_rutter.api.pages import Page
+from tap_rutter.api.request import Request, Response
 from tap_rutter.errors import ConnectionUnusable, PartitionFailed, Unsupported
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Item

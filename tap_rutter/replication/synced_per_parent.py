@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tap_rutter import times
-from tap_rutter.api.pages import Page, decode_value
+from tap_rutter.api.json_text import decode_value
+from tap_rutter.api.pages import Page
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Inline, Item, ListItem, ParentRead
 from tap_rutter.replication.per_parent import Parents, check_named, identity_of

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tap_rutter import times
-from tap_rutter.api.pages import Page, decode_value
+from tap_rutter.api.json_text import decode_value
+from tap_rutter.api.pages import Page
 from tap_rutter.connections.sync_status import LONGEST_LAG
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Inline, Instead, Item, ListItem, WindowEnd

@@ -1,9 +1,8 @@
-"""JSON Schemas of records, made once from the pinned description of an API version.
+"""The pinned description of an API version, and the fields of its rows as JSON Schemas.
 
-The rules (design section 3): everything but the key may be null; enums and id formats are not
-enforced, since Rutter adds values without a new version; arrays are declared without ``items``
-(targets would make arrays of a column type of them, and refuse a later change); what is recursive
-or free-form is an open object.
+Enums and id formats are not enforced, since Rutter adds values without a new version. Arrays are
+declared without ``items``: targets would make arrays of a column type of them, and refuse a later
+change. What is recursive or free-form is an open object.
 """
 
 from __future__ import annotations
@@ -15,29 +14,13 @@ from importlib import resources
 from typing import Any
 
 from tap_rutter.redact import SECRET_FIELD
-from tap_rutter.schema.field_docs import describe
-
-JSONSchema = dict[str, Any]
-
-EXTRA = "_rutter_extra"
-ISSUES = "_rutter_issues"
-
-STRING: JSONSchema = {"type": ["string", "null"]}
-INTEGER: JSONSchema = {"type": ["integer", "null"]}
-NUMBER: JSONSchema = {"type": ["number", "null"]}
-BOOLEAN: JSONSchema = {"type": ["boolean", "null"]}
-DATE_TIME: JSONSchema = {"type": ["string", "null"], "format": "date-time"}
-OBJECT: JSONSchema = {"type": ["object", "null"], "additionalProperties": True}
-ARRAY: JSONSchema = {"type": ["array", "null"]}
-# All named, object first: targets make the same JSON column of it as of an object, where {} would
-# become text.
-ANY: JSONSchema = {"type": ["object", "array", "string", "number", "boolean", "null"]}
+from tap_rutter.schema.json_schema import ANY, DATE_TIME, OBJECT, STRING, JSONSchema, is_any
 
 _REF = "#/components/schemas/"
 
 
 class Document:
-    """The reduced OpenAPI description of one API version."""
+    """The reduced OpenAPI description of one API version: its endpoints and their rows' fields."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         self.version: str = content["info"]["version"]
@@ -114,57 +97,3 @@ def document(version: str) -> Document:
     """The pinned description of an API version."""
     source = resources.files("tap_rutter.openapi").joinpath(f"{version}.json")
     return Document(json.loads(source.read_text(encoding="utf-8")))
-
-
-def is_any(schema: Mapping[str, Any]) -> bool:
-    """Whether a field may hold any JSON value."""
-    return bool(schema.get("type") == ANY["type"])
-
-
-def record_schema(
-    properties: Mapping[str, JSONSchema],
-    key: Sequence[str],
-    *,
-    made: bool = False,
-    stream: str = "",
-) -> JSONSchema:
-    """The JSON Schema of a stream's records.
-
-    Args:
-        properties: Fields beside ``connection_id``.
-        key: The primary key, ``connection_id`` included where the stream has it.
-        made: Whether the tap makes the records itself; then there are no unknown fields to keep.
-        stream: Whose records they are, for what their fields mean.
-    """
-    fields: dict[str, JSONSchema] = {}
-    if "connection_id" in key:
-        # First, since targets take the order of a key's columns from the order of properties.
-        fields["connection_id"] = {"type": ["string"]}
-    for name in key:
-        if name not in fields:
-            declared = properties.get(name, STRING)
-            kinds = [kind for kind in declared["type"] if kind != "null"]
-            fields[name] = {**declared, "type": kinds}
-    for name, schema in properties.items():
-        fields.setdefault(name, schema)
-    if not made:
-        fields[EXTRA] = dict(OBJECT)
-        fields[ISSUES] = dict(OBJECT)
-    for name, schema in fields.items():
-        meaning = describe(stream, name)
-        if meaning:
-            fields[name] = {**schema, "description": meaning}
-    return {"type": "object", "properties": fields, "additionalProperties": True}
-
-
-def opened(schema: JSONSchema) -> JSONSchema:
-    """The schema with nested objects left open, as SCHEMA messages declare it.
-
-    A target conforms and validates each record along the nested properties, to no one's gain: the
-    column is JSON either way.
-    """
-    fields = {
-        name: {part: value for part, value in field.items() if part != "properties"}
-        for name, field in schema.get("properties", {}).items()
-    }
-    return {**schema, "properties": fields}

@@ -1,7 +1,8 @@
 """What fields mean where their name does not say it, in our words.
 
 Signs of amounts, whose clock a time is, which id points where. What Rutter does not tell is said to
-be unknown rather than guessed. Paths are those of ``references.py``: ``line_items[].total_amount``.
+be unknown rather than guessed. Paths are written as in ``foreign_keys.py``, such as
+``line_items[].total_amount``.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ _STREAM_OF_KIND: Mapping[str, str] = {
 
 
 def target_of(stream: str, path: str) -> str | None:
-    """The stream that the ids at a path of a stream's rows come from; None where it is no key."""
+    """The stream that the ids at a path of a stream's rows point into; None where there is none."""
     if path == "connection_id":
         return "connections"
     if (stream, path) in _ONE:
@@ -114,7 +114,7 @@ def target_of(stream: str, path: str) -> str | None:
     family = _ANY.get(stream.partition("_")[0], {})
     *around, field = path.split(".")
     nested = f"{around[-1]}.{field}" if around else field
-    # What has an id of its own inside a row, such as a line, is no reference.
+    # What has an id of its own inside a row, such as a line, is not a reference.
     return family.get(nested) or family.get(field)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tap_rutter.api.pages import Page
 from tap_rutter.replication.base import Partition, Replication
 from tap_rutter.replication.per_parent import Parents, PerParent
-from tap_rutter.schema.document import JSONSchema
+from tap_rutter.schema.json_schema import JSONSchema
 from tap_rutter.streams.base import RutterStream, RutterTap, text_columns, time_columns
 
 

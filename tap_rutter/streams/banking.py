@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tap_rutter.replication.base import Replication
 from tap_rutter.replication.per_parent import Parents, PerParent
-from tap_rutter.schema.document import JSONSchema
+from tap_rutter.schema.json_schema import JSONSchema
 from tap_rutter.streams.base import RutterTap, SnapshotStream, SyncedStream, text_columns
 
 _ACCOUNTS = Parents("/banking/bank_accounts", "bank_accounts")

@@ -22,14 +22,9 @@ from tap_rutter.replication.base import Partition, Replication
 from tap_rutter.replication.snapshot import Snapshot
 from tap_rutter.replication.synced import Synced
 from tap_rutter.replication.updated import Updated
-from tap_rutter.schema.document import (
-    DATE_TIME,
-    OBJECT,
-    JSONSchema,
-    document,
-    opened,
-    record_schema,
-)
+from tap_rutter.schema.document import document
+from tap_rutter.schema.json_schema import DATE_TIME, OBJECT, JSONSchema
+from tap_rutter.schema.record_schema import opened, record_schema
 from tap_rutter.settings import Settings
 from tap_rutter.sync import maps, preview
 from tap_rutter.sync.run import Run
@@ -155,7 +150,7 @@ class RutterStream(Stream):
         if self.is_allow_list or type(self).transform_row is not RutterStream.transform_row:
             return None
         dropped = {part for part, selected in self.mask.items() if not selected}
-        if not self.keeps_objects_whole or any(len(part) != 2 for part in dropped):
+        if not self.is_unmapped or any(len(part) != 2 for part in dropped):
             return None
         return FastPath(self.schema, self.primary_keys, without=[part[1] for part in dropped])
 
@@ -216,7 +211,7 @@ class RutterStream(Stream):
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
         # No public hook leads between a stream's schema and its message.
         for message in super()._generate_schema_messages():
-            if self.keeps_objects_whole:
+            if self.is_unmapped:
                 message.schema = opened(message.schema)
             yield message
 
@@ -240,7 +235,7 @@ class RutterStream(Stream):
         return maps.leaves(self.stream_maps)
 
     @cached_property
-    def keeps_objects_whole(self) -> bool:
+    def is_unmapped(self) -> bool:
         """Whether rows leave with their nested objects as they are: no flattening, no map."""
         maps = self.stream_maps
         return (
@@ -250,9 +245,9 @@ class RutterStream(Stream):
         )
 
     @cached_property
-    def is_plain(self) -> bool:
+    def leaves_whole(self) -> bool:
         """Whether rows leave as they are: every field selected, no flattening, no map."""
-        return self.keeps_objects_whole and all(self.mask.values())
+        return self.is_unmapped and all(self.mask.values())
 
 
 class SyncedStream(RutterStream):

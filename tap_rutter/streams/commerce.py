@@ -10,7 +10,7 @@ from tap_rutter.records.conform import derived_key
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.snapshot import Snapshot, utc_day
 from tap_rutter.replication.updated import Updated
-from tap_rutter.schema.document import ARRAY, JSONSchema
+from tap_rutter.schema.json_schema import ARRAY, JSONSchema
 from tap_rutter.streams.base import (
     MadeStream,
     RutterTap,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tap_rutter.api.pages import ENCODER
+from tap_rutter.api.json_text import ENCODER
 from tap_rutter.replication.base import Replication
 from tap_rutter.replication.per_name import PerName
-from tap_rutter.schema.document import ARRAY, BOOLEAN, JSONSchema
+from tap_rutter.schema.json_schema import ARRAY, BOOLEAN, JSONSchema
 from tap_rutter.streams.base import MadeStream, text_columns, time_columns
 
 _LINE_ITEMS = "line_items"

@@ -11,7 +11,7 @@ from tap_rutter.replication.base import Partition
 from tap_rutter.replication.snapshot import Status
 from tap_rutter.replication.sync_config import SyncConfig
 from tap_rutter.replication.synced import Synced
-from tap_rutter.schema.document import ARRAY, BOOLEAN, OBJECT, JSONSchema
+from tap_rutter.schema.json_schema import ARRAY, BOOLEAN, OBJECT, JSONSchema
 from tap_rutter.streams.base import (
     MadeStream,
     RutterTap,

@@ -10,10 +10,10 @@ from typing import Any
 
 from singer_sdk.singerlib import StateMessage
 
-from tap_rutter.api.pages import ENCODER, Page, key_of
+from tap_rutter.api.json_text import ENCODER, Raw
+from tap_rutter.api.pages import Page, key_of
 from tap_rutter.errors import MapFailed, PartitionFailed
 from tap_rutter.records.conform import decode_row
-from tap_rutter.records.fast_path import Raw, is_clean
 from tap_rutter.replication.base import Partition
 from tap_rutter.sync.interfaces import RunStream, RunTap
 from tap_rutter.sync.maps import MapFailures, messages
@@ -133,17 +133,15 @@ class Delivery:
         self._rows += len(rows)
         self.total += len(rows)
         self._bytes += page.size
-        is_final = fast_path is not None and page.is_final
+        all_pass = fast_path is not None and page.all_pass
         keeps_all = fast_path is not None and not fast_path.drops_fields
-        if is_final and keeps_all and rows and page.size < _LARGEST_PAGE:
+        if all_pass and keeps_all and rows and page.size < _LARGEST_PAGE:
             entry.rows += len(rows)
             if write:
                 self._tap.writer.write_block(line.block_of(rows))
             return
         for raw in rows:
-            if fast_path is not None and (
-                is_final or ((page.is_clean or is_clean(bytes(raw))) and fast_path.passes(raw))
-            ):
+            if fast_path is not None and (all_pass or fast_path.passes(raw)):
                 entry.rows += 1
                 if write:
                     self._tap.writer.write_line(line.of_raw(fast_path.selected(raw)))
@@ -171,7 +169,7 @@ class Delivery:
             PairFailed: for a record larger than runners of taps take.
             MapFailed: where a stream map fails for it.
         """
-        if stream.is_plain:
+        if stream.leaves_whole:
             self._tap.writer.write_line(Line(stream.name, "", moment).of(ENCODER.encode(record)))
             return
         for message in messages(stream, record):

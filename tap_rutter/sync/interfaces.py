@@ -44,7 +44,7 @@ class RunStream(Endpoint, MappedStream, Protocol):
         """Brings rows into the form of the schema."""
 
     @property
-    def is_plain(self) -> bool:
+    def leaves_whole(self) -> bool:
         """Whether records leave as they are."""
 
     @property

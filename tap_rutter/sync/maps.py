@@ -266,7 +266,7 @@ class MappedStream(Protocol):
     """What of a stream its records pass on their way through the SDK."""
 
     @property
-    def keeps_objects_whole(self) -> bool:
+    def is_unmapped(self) -> bool:
         """Whether no map and no flattening changes its records."""
 
     @property
@@ -289,7 +289,7 @@ def messages(stream: MappedStream, record: dict[str, Any]) -> list[Any]:
     Raises:
         MapFailed: for an expression that fails; nothing of the record leaves then.
     """
-    if stream.keeps_objects_whole:
+    if stream.is_unmapped:
         return list(stream._generate_record_messages(record))
     _fill(record, stream.schema)
     # All of them before the first leaves; selection and maps have no public hook.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tap_rutter import __version__, times
-from tap_rutter.api.client import Counts
+from tap_rutter.api.request import Counts
 from tap_rutter.errors import MAP_FAILED, MapFailed, RequestFailed
 from tap_rutter.records.conform import Repairs
 

@@ -9,7 +9,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tap_rutter.api.client import Client, Clock
+from tap_rutter.api.client import Client
+from tap_rutter.api.clock import Clock
 from tap_rutter.api.throttle import Throttle
 from tap_rutter.connections.selection import REFUSING, Selection, select_connections
 from tap_rutter.errors import Terminated

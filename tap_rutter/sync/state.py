@@ -21,7 +21,7 @@ from typing import Any
 from singer_sdk.streams._state import StreamStateManager
 
 from tap_rutter import times
-from tap_rutter.connections.sync_status import History
+from tap_rutter.connections.history import History
 from tap_rutter.errors import ConfigError
 from tap_rutter.replication.run_context import REPLICATION_KEY_VALUE, PartitionState
 

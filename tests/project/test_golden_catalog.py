@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tap_rutter.schema.document import is_any
+from tap_rutter.schema.json_schema import is_any
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.tap import TapRutter

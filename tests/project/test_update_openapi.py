@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_rutter.schema.document import ANY
+from tap_rutter.schema.json_schema import ANY
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ROOT / "tap_rutter" / "openapi"

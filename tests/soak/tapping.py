@@ -148,7 +148,11 @@ def run(
         time_ns=time.time_ns if now is None else lambda: now() * 1_000_000,
         monotonic=time.monotonic,
     )
-    with mock.patch("tap_rutter.api.client.time", clock), _states_every(state_seconds):
+    with (
+        mock.patch("tap_rutter.api.client.time", clock),
+        mock.patch("tap_rutter.api.clock.time", clock),
+        _states_every(state_seconds),
+    ):
         try:
             tap.sync_all()
             tap.run.finish()

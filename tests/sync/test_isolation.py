@@ -10,11 +10,11 @@ import pytest
 from support.attempts import Attempt, attempt
 from support.singer import Json
 
+from tap_rutter.api.request import Request
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import Done, PartitionItem
 from tap_rutter.replication.synced import SyncedProgress
 from tap_rutter.simulator import Connection, Simulator, World
-from tap_rutter.simulator.request import Request
 from tap_rutter.sync import plan
 
 pytestmark = pytest.mark.any_workers

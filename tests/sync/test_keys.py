@@ -16,7 +16,8 @@ import pytest
 from support.attempts import attempt
 from support.singer import Messages, sync
 
-from tap_rutter.api.pages import ENCODER, Page
+from tap_rutter.api.json_text import ENCODER
+from tap_rutter.api.pages import Page
 from tap_rutter.errors import PartitionFailed
 from tap_rutter.records.conform import Repairs, decode_row
 from tap_rutter.simulator import Simulator, World, standard_world

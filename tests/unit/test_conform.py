@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_rutter.api.pages import ENCODER, decode_value
+from tap_rutter.api.json_text import ENCODER, decode_value
 from tap_rutter.records.conform import (
     Conformer,
     FieldTypes,
@@ -24,19 +24,11 @@ from tap_rutter.records.conform import (
     decode_row,
     derived_key,
 )
-from tap_rutter.schema.document import (
-    ARRAY,
-    BOOLEAN,
-    DATE_TIME,
-    EXTRA,
-    INTEGER,
-    ISSUES,
-    NUMBER,
-    OBJECT,
-    STRING,
-    record_schema,
-)
+from tap_rutter.schema.json_schema import ARRAY, BOOLEAN, DATE_TIME, OBJECT, STRING
+from tap_rutter.schema.record_schema import EXTRA, ISSUES, record_schema
 
+INTEGER = {"type": ["integer", "null"]}
+NUMBER = {"type": ["number", "null"]}
 REPLICATION_KEY = ("connection_id", "id")
 LEAVES = {
     "text": STRING,

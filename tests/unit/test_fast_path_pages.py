@@ -28,12 +28,14 @@ from test_fast_path import (
     ways,
 )
 
-from tap_rutter.api.client import Response
-from tap_rutter.api.pages import ENCODER, ListDecoder, Page
+from tap_rutter.api.json_text import ENCODER
+from tap_rutter.api.list_decoder import ListDecoder
+from tap_rutter.api.pages import Page
+from tap_rutter.api.request import Response
 from tap_rutter.records.conform import Repairs, decode_row
-from tap_rutter.records.fast_path import FastPath, _are_final, is_clean
+from tap_rutter.records.fast_path import FastPath, _are_normal
 from tap_rutter.replication.base import Partition
-from tap_rutter.schema.document import is_any
+from tap_rutter.schema.json_schema import is_any
 from tap_rutter.sync.delivery import Delivery, Line
 from tap_rutter.sync.report import PartitionReport
 
@@ -98,8 +100,8 @@ def pages_of(draw: st.DrawFn) -> tuple[str, str, bytes]:
 
 
 def parted(page: Page) -> Page:
-    """A page as it would be without the short way's marks."""
-    return replace(page, raws=[bytes(raw) for raw in page.raws], is_final=False, is_clean=False)
+    """A page as it would be without the fast path's mark."""
+    return replace(page, raws=[bytes(raw) for raw in page.raws], all_pass=False)
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
@@ -110,14 +112,14 @@ def test_a_page_checked_at_once_is_the_same_page(given_page: tuple[str, str, byt
     answer = Response(content, 5)
     whole = ListDecoder("rows", field, where="/rows", fast_path=short)(answer)
     assert parted(whole) == parted(ListDecoder("rows", field, where="/rows")(answer))
-    event(f"final: {whole.is_final}, rows: {bool(whole.raws)}")
-    if not (whole.is_final and whole.raws):
+    event(f"all pass: {whole.all_pass}, rows: {bool(whole.raws)}")
+    if not (whole.all_pass and whole.raws):
         return
     line = Line("stream", "c1", MOMENT)
     lines = bytes(line.block_of(whole.raws)).splitlines(keepends=True)
     assert lines == [line.of_raw(raw) + b"\n" for raw in whole.raws]
     for raw, written in zip(whole.raws, lines, strict=True):
-        assert is_clean(bytes(raw))
+        assert short.passes(raw)
         conformed = conformer.conform(decode_row(raw), "c1", Repairs())
         assert decimals(written) == decimals(line.of(ENCODER.encode(conformed)))
 
@@ -130,11 +132,11 @@ def page_of(*rows: Any, form: FastPath) -> Page:
 GOOD = {"id": "a", "updated_at": "2026-03-02T09:30:00.000Z", "name": "Göteborg"}
 
 
-def test_ordinary_pages_are_final() -> None:
+def test_ordinary_pages_are_normal() -> None:
     _, short, _ = ways("Order")
-    assert page_of(GOOD, GOOD | {"id": "b"}, form=short).is_final
-    assert page_of(GOOD, GOOD | {"updated_at": None}, form=short).is_final
-    assert page_of(GOOD | {"updated_at": "2024-02-29T09:30:00.000Z"}, form=short).is_final
+    assert page_of(GOOD, GOOD | {"id": "b"}, form=short).all_pass
+    assert page_of(GOOD, GOOD | {"updated_at": None}, form=short).all_pass
+    assert page_of(GOOD | {"updated_at": "2024-02-29T09:30:00.000Z"}, form=short).all_pass
 
 
 @pytest.mark.parametrize(
@@ -154,38 +156,38 @@ def test_ordinary_pages_are_final() -> None:
     ],
     ids=str,
 )
-def test_one_odd_row_keeps_a_page_from_being_final(odd: dict[str, Any]) -> None:
+def test_one_odd_row_keeps_a_page_off_the_fast_path(odd: dict[str, Any]) -> None:
     _, short, _ = ways("Order")
-    assert not page_of(GOOD, GOOD | odd, GOOD, form=short).is_final
+    assert not page_of(GOOD, GOOD | odd, GOOD, form=short).all_pass
 
 
 @pytest.mark.parametrize("number", ["1e200000", "1e-99999", "9" * 5_000, "NaN", '"a\tb"'])
 @pytest.mark.parametrize("column", ["total_price", "line_items"])
-def test_one_vast_number_keeps_a_page_from_being_final(number: str, column: str) -> None:
+def test_one_vast_number_keeps_a_page_off_the_fast_path(number: str, column: str) -> None:
     _, short, _ = ways("Order")
     decode = ListDecoder("rows", None, where="/rows", fast_path=short)
     value = Bare(number) if column == "total_price" else [{"n": [Bare(number)]}]
     rows = [GOOD, GOOD | {column: value}, GOOD | {"total_price": 1.5}]
     page = decode(Response(json_text({"rows": rows}).replace("\n", "").encode(), 5))
-    assert not page.is_final
+    assert not page.all_pass
     assert len(page.raws) == 3
 
 
-def test_rows_that_are_no_utf_8_keep_a_page_from_being_final() -> None:
+def test_rows_that_are_not_utf_8_keep_a_page_from_being_final() -> None:
     _, short, _ = ways("Order")
     decode = ListDecoder("rows", None, where="/rows", fast_path=short)
     content = b'{"rows":[{"id":"a","line_items":["\xff"]}]}'
     page = decode(Response(content, 5))
-    assert not page.is_final
-    assert not page.is_clean
+    assert not page.all_pass
+    assert not short.passes(page.raws[0])
 
 
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(st.one_of(TIMES, MOMENTS.map(FORMS["mixed"]), TEXTS), min_size=1, max_size=3))
-def test_times_that_are_final_together_are_final_one_by_one(texts: list[str]) -> None:
+def test_times_that_are_normal_together_are_normal_one_by_one(texts: list[str]) -> None:
     schema = {"properties": {"at": {"type": ["string"], "format": "date-time"}}}
     row = FastPath(schema, REPLICATION_KEY)
-    if not _are_final(texts):
+    if not _are_normal(texts):
         return
     for text in texts:
         # The pattern for single rows leaves out 29 February.
@@ -232,13 +234,9 @@ def test_a_page_is_delivered_as_its_rows_would_be_one_by_one(dropped: tuple[str,
     short = FastPath(schema, REPLICATION_KEY, without=dropped)
     rows = [GOOD | {"id": name, "total_price": 1.5} for name in "abcab"]
     page = page_of(*rows, form=short)
-    assert page.is_final
+    assert page.all_pass
     delivered = []
-    for entry in (
-        page,
-        replace(page, is_final=False),
-        replace(page, is_final=False, is_clean=False),
-    ):
+    for entry in (page, replace(page, all_pass=False)):
         writer = Written()
         delivery = Delivery(cast("Any", SimpleNamespace(writer=writer)))
         stream = SimpleNamespace(name="orders", fast_path=short, conformer=conformer)
@@ -247,6 +245,6 @@ def test_a_page_is_delivered_as_its_rows_would_be_one_by_one(dropped: tuple[str,
         delivery.page(cast("Any", stream), entry, pair, report, write=True)
         assert report.rows == delivery.total == 5
         delivered.append(writer.lines)
-    assert delivered[0] == delivered[1] == delivered[2]
+    assert delivered[0] == delivered[1]
     first = json.loads(delivered[0][0], parse_float=Decimal)["record"]
     assert list(first) == ["connection_id", *(name for name in rows[0] if name not in dropped)]

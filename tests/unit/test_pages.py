@@ -12,23 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_rutter.api.client import Response, UnreadableResponse
-from tap_rutter.api.pages import (
+from tap_rutter.api.body import missing, open_body
+from tap_rutter.api.json_text import (
     ENCODER,
-    ListDecoder,
-    Page,
-    Span,
     clean_text,
     clean_value,
     decode_marked,
     decode_value,
-    missing,
-    open_body,
-    span_of,
+    has_vast_numbers,
 )
-from tap_rutter.api.paging import CursorPaginator, follow
+from tap_rutter.api.list_decoder import ListDecoder
+from tap_rutter.api.pages import Page, Span, span_of
+from tap_rutter.api.paging import LoopGuard, follow
+from tap_rutter.api.request import Response, UnreadableResponse
 from tap_rutter.errors import ConnectionUnusable, PartitionFailed
-from tap_rutter.json_values import Unfit, has_vast_numbers
+from tap_rutter.json_values import Unfit
 
 PATH = "/orders"
 DECODE = ListDecoder("orders", "updated_at", where=PATH)
@@ -134,8 +132,8 @@ def test_a_200_without_its_list_is_never_an_empty_list(content: str) -> None:
 
 
 @pytest.mark.parametrize("row", ['"1"', "17", "true", "[]", "[{}]", "NaN", '"\t"'])
-def test_rows_that_are_no_objects_are_an_error(row: str) -> None:
-    with pytest.raises(PartitionFailed, match="no objects"):
+def test_rows_that_are_not_objects_are_an_error(row: str) -> None:
+    with pytest.raises(PartitionFailed, match="not objects"):
         decoded(f'{{"orders": [{{"id": "1"}}, {row}]}}')
 
 
@@ -193,7 +191,7 @@ def test_broken_text_costs_neither_its_page_nor_its_time(row: bytes, identity: s
 
 
 @pytest.mark.parametrize("stamp", ["17", "true", '{"at": 1}', '["2024"]', '"soon"', "null"])
-def test_a_time_of_any_shape_is_no_time(stamp: str) -> None:
+def test_a_time_of_any_type_is_not_a_time(stamp: str) -> None:
     page = decoded(f'{{"orders": [{{"id": "1", "updated_at": {stamp}}}]}}')
     assert page.span == Span(rows=1, nulls=True)
 
@@ -203,7 +201,7 @@ def test_an_id_of_any_shape_costs_no_page(identity: str) -> None:
     rows = f'[{{"id": {identity}}}, {{"id": {identity}}}]'
     page = decoded(f'{{"orders": {rows}, "next_cursor": "a"}}')
     assert len(page.raws) == len(page.ids) == 2
-    CursorPaginator(PATH).advance(page)
+    LoopGuard(PATH).check(page)
 
 
 def test_ids_that_come_twice_on_a_page_come_with_their_times() -> None:
@@ -483,7 +481,7 @@ def test_pages_without_end_are_a_loop(ids: list[tuple[Any, ...]]) -> None:
         followed(endless(ids))
 
 
-def test_many_empty_pages_in_between_are_no_loop() -> None:
+def test_many_empty_pages_in_between_are_not_a_loop() -> None:
     def pages() -> Iterator[Page]:
         for number in range(3_000):
             yield page_of((str(number),) if number % 10 == 0 else (), str(number))
@@ -492,12 +490,12 @@ def test_many_empty_pages_in_between_are_no_loop() -> None:
     assert len(followed(pages())[1]) == 3_001
 
 
-def test_rows_that_come_again_across_pages_are_no_loop() -> None:
+def test_rows_that_come_again_across_pages_are_not_a_loop() -> None:
     """A cursor of whole seconds brings rows of the last second again."""
     pages = [page_of((str(n), str(n + 1)), str(n)) for n in range(50)]
     assert len(followed(iter([*pages, page_of(("49",), None)]))[1]) == 51
 
 
-def test_rows_without_ids_are_no_loop() -> None:
+def test_rows_without_ids_are_not_a_loop() -> None:
     pages = [page_of((None, None), str(n)) for n in range(50)]
     assert len(followed(iter([*pages, page_of((), None)]))[1]) == 51

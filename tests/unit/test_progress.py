@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_rutter import times
-from tap_rutter.api.client import Client, Counts, Request, Response
+from tap_rutter.api.client import Client
 from tap_rutter.api.pages import Page, span_of
+from tap_rutter.api.request import Counts, Request, Response
 from tap_rutter.connections.selection import Connection
 from tap_rutter.replication.base import Endpoint, Partition
-from tap_rutter.replication.items import End, ParentRead, Unsorted, WindowEnd
+from tap_rutter.replication.items import End, ListItem, ParentRead, Unsorted, WindowEnd
 from tap_rutter.replication.run_context import RunContext
 from tap_rutter.replication.synced import SyncedProgress, first_time
 from tap_rutter.replication.synced_per_parent import (
@@ -240,7 +241,8 @@ def test_no_bookmark_passes_what_was_delivered(pages: list[Page]) -> None:
     """And before the end of a list none passes a row that is still to come, if that is in order."""
     everything = [entry.span.newest for entry in pages if entry.span.newest is not None]
     progress = SyncedProgress(pair_of(), ("",), ordered=True)
-    for entry in [*pages, END]:
+    told: list[ListItem] = [*pages, END]
+    for entry in told:
         progress.see(entry)
         content = progress.partition_state()
         if content is not None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_rutter.connections.sync_status import History
+from tap_rutter.connections.history import History
 from tap_rutter.errors import ConfigError
 from tap_rutter.sync.state import Bookmarks, PartitionStateManager, check_shape
 

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_rutter import redact, times
-from tap_rutter.api.client import Client, Counts, Request, Response
-from tap_rutter.connections.sync_status import History, SyncStatus, read_sync_status
+from tap_rutter.api.client import Client
+from tap_rutter.api.request import Counts, Request, Response
+from tap_rutter.connections.history import History
+from tap_rutter.connections.sync_status import SyncStatus, read_sync_status
 from tap_rutter.errors import ConnectionUnusable, PartitionFailed, RequestFailed, Stopped
 
 CUTOFF = 1_706_702_400_000  # 2024-01-31T12:00:00Z

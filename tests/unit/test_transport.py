@@ -17,8 +17,8 @@ import pytest
 from support.attempts import attempt
 from support.singer import settings as configured
 
-from tap_rutter.api.client import Response, UnreadableResponse
-from tap_rutter.api.pages import ListDecoder
+from tap_rutter.api.list_decoder import ListDecoder
+from tap_rutter.api.request import Response, UnreadableResponse
 from tap_rutter.api.transport import BrokenResponse, RawResponse, Transport
 from tap_rutter.records.fast_path import FastPath
 from tap_rutter.settings import Settings
@@ -193,7 +193,7 @@ def test_a_page_nested_too_deeply_is_unreadable_and_may_pass() -> None:
     }
     short = FastPath(schema, ("connection_id", "id"))
     decode = ListDecoder("rows", None, where="/rows", fast_path=short)
-    assert decode(Response(nested(50), 1)).is_final
+    assert decode(Response(nested(50), 1)).all_pass
     with pytest.raises(UnreadableResponse):
         decode(Response(nested(100_000), 1))
     assert not short.passes(nested(100_000))
