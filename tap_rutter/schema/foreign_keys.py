@@ -102,7 +102,7 @@ _STREAM_OF_KIND: Mapping[str, str] = {
 
 
 def target_of(stream: str, path: str) -> str | None:
-    """The stream that the ids at a path of a stream's rows point into; None where there is none."""
+    """The stream that the ids at a path of a stream's rows point into, if they do."""
     if path == "connection_id":
         return "connections"
     if (stream, path) in _ONE:
