@@ -55,9 +55,9 @@ def _default(name: str, schema: dict[str, Any]) -> str:
 
 
 def streams_table() -> str:
-    """The streams with endpoint, kind, key and bookmark."""
+    """The streams with endpoint, replication, key and bookmark."""
     lines = [
-        "| stream | what it holds | endpoint | kind | key | bookmark |",
+        "| stream | what it holds | endpoint | replication | key | bookmark |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for stream in STREAMS:

@@ -145,10 +145,10 @@ def _newest_fields(stream: type[RutterStream]) -> tuple[Field, ...]:
 
 
 def _facts(stream: type[RutterStream]) -> str:
-    """Endpoint, kind, key and so on."""
+    """Endpoint, replication, key and so on."""
     facts = [
         ("Endpoint", f"`{stream.path}`" if stream.path else "none: the tap makes the rows"),
-        ("Kind", stream.replication.label),
+        ("Replication", stream.replication.label),
         ("Key", ", ".join(f"`{name}`" for name in stream.primary_keys)),
         ("Bookmark", f"`{stream.replication_key}`" if stream.replication_key else "none"),
     ]

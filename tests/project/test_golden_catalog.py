@@ -33,7 +33,7 @@ def written(stream: RutterStream) -> str:
     lines = [
         f"{stream.name}{' (optional)' if stream.is_optional else ''}",
         f"  endpoint: {stream.path or '-'}",
-        f"  kind: {stream.replication.label}",
+        f"  replication: {stream.replication.label}",
         f"  key: {', '.join(stream.primary_keys)}",
         f"  replication key: {stream.replication_key or '-'}",
         f"  records: {'closed' if stream.is_allow_list else 'open'}",

@@ -126,7 +126,7 @@ def test_every_stream_has_a_section_with_its_facts_and_columns(stream: str) -> N
     expected = set(newest.streams[stream].schema["properties"])
     expected -= {"_rutter_extra", "_rutter_issues"}
     assert set(re.findall(r"^\| `([^`.]+)` \|", section, re.MULTILINE)) == expected
-    assert f"- Kind: {leaf.replication.label}" in section
+    assert f"- Replication: {leaf.replication.label}" in section
     assert f"`{leaf.path}`" in section or not leaf.path
     assert ("- Optional: " in section) == leaf.is_optional
     assert ("- Platforms: " in section) == (stream in PLATFORMS)
