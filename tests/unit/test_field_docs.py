@@ -20,7 +20,12 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMES = [name_of(stream) for stream in STREAMS]
 TAPS = {
     version: TapRutter(
-        config={"api_version": version, "optional_streams": list(OPTIONAL)}, validate_config=False
+        config={
+            "api_version": version,
+            "optional_streams": list(OPTIONAL),
+            "attachment_urls": True,  # the column that it adds is described too
+        },
+        validate_config=False,
     )
     for version in VERSIONS
 }
