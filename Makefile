@@ -70,8 +70,9 @@ openapi: $(TOOLS_READY) ## Make an API document anew: make openapi VERSION=2024-
 	fi
 	@$(BIN)/python scripts/update_openapi.py --version '$(VERSION)' $(if $(SOURCE),'$(SOURCE)') $(ARGS)
 
-golden: $(TOOLS_READY) ## Write the snapshots of the catalog anew; review their diff before you commit it
+golden: $(TOOLS_READY) ## Write the snapshots of the catalog, and examples that are missing; review their diff
 	@$(BIN)/python scripts/check_streams.py
+	@$(BIN)/python scripts/new_examples.py
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet tests/project/test_golden_catalog.py $(ARGS)
 
 docs: $(TOOLS_READY) ## Write the generated parts of README.md and docs/ anew
