@@ -18,12 +18,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from docs_fields import VERSIONS, versions_of  # noqa: E402
+from docs_fields import versions_of  # noqa: E402
 
 from tap_rutter.schema.document import document  # noqa: E402
 from tap_rutter.schema.foreign_keys import target_of  # noqa: E402
 from tap_rutter.streams import STREAMS, name_of  # noqa: E402
 from tap_rutter.streams.base import RutterStream  # noqa: E402
+from tap_rutter.versions import LATEST  # noqa: E402
 
 FOLDER = ROOT / "tests" / "data" / "examples"
 _REF = "#/components/schemas/"
@@ -33,13 +34,19 @@ _ITSELF = object()  # what holds itself is not shown again inside
 Json = dict[str, Any]
 
 
+def version_of(stream: type[RutterStream]) -> str:
+    """The version that an example is of: the default one, or the newest that has the stream."""
+    there = versions_of(stream)
+    return LATEST if LATEST in there else there[-1]
+
+
 class Example:
     """Makes the body of one stream's example."""
 
     def __init__(self, stream: type[RutterStream], folder: Path) -> None:
         self.name = name_of(stream)
         self.stream = stream
-        self.version = versions_of(stream)[-1]
+        self.version = version_of(stream)
         self.folder = folder
 
     def body(self) -> Json:
@@ -157,7 +164,7 @@ def main(folder: Path = FOLDER) -> int:
     for stream in STREAMS:
         name = name_of(stream)
         file = folder / f"{name}.json"
-        is_wanted = versions_of(stream)[-1] in {VERSIONS[-1], "2023-03-14"}
+        is_wanted = version_of(stream) in {LATEST, "2023-03-14"}
         if not stream.path or not is_wanted:
             continue
         if file.exists():
