@@ -19,7 +19,6 @@
             ├── Gone                Rutter answered 410: this parent has nothing
             ├── SortRefused         a sorted list answered 400: asked again without ``sort``
             └── MapFailed           a stream map fails on a record, not a request
-                                    (sync/maps.py)
     Terminated                      a signal has ended the run: exit 130 or 143; not an Exception
 
 What never leaves the room ``api``, such as a response that broke off, is declared there.
