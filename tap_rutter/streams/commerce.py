@@ -35,14 +35,6 @@ class Orders(CommerceStream):
     component = "Order"
     rutter_object = "order"
 
-    @classmethod
-    def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:
-        """The order's fields, with the transactions that may be asked for."""
-        fields = dict(super().fields(tap))
-        if tap.settings.expand_order_transactions:
-            fields.setdefault("transactions", dict(ARRAY))
-        return fields
-
 
 class Products(CommerceStream):
     """What a shop sells, with its variants."""
