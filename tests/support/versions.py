@@ -9,6 +9,7 @@ from typing import Any
 from support.singer import Json, Messages, sync
 from tap_rutter.schema.document import document
 from tap_rutter.simulator import Simulator, World
+from tap_rutter.simulator.sync_configs import SyncConfig, entities_of
 from tap_rutter.simulator.worlds import counts_for
 from tap_rutter.streams import OPTIONAL, STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
@@ -41,6 +42,8 @@ def world_of(version: str) -> World:
     for platform in _PLATFORMS:
         connection = world.add_connection(platform)
         connection.counts = counts_for(world, connection, 0.02)
+    ledger = "QUICKBOOKS"
+    world.platform_sync_configs[ledger] = SyncConfig(entities_of(world.document, ledger))
     return world
 
 
