@@ -341,7 +341,7 @@ def test_every_figure_is_asked_for_once_and_is_a_row_per_month(
     assert set(messages.schemas[stream]["key_properties"]) == {"connection_id", *key}
 
 
-def test_a_figure_without_a_currency_has_an_empty_one() -> None:
+def test_a_figure_without_a_currency_has_a_star_for_it() -> None:
     world, _ = connected("SHOPIFY")
     values = [
         {"start_date": "2026-01-01", "end_date": "2026-01-31", "currency": None, "value": "0.12"},
@@ -355,8 +355,8 @@ def test_a_figure_without_a_currency_has_an_empty_one() -> None:
         messages = sync(simulator, "commerce_metrics", "sync_report")
     rows = [row for row in messages.records["commerce_metrics"] if row["metric"] == "refund_rate"]
     assert [(row["start_date"], row["currency"], row["value"]) for row in rows] == [
-        ("2026-01-01", "", "0.12"),
-        ("2026-02-01", "", None),
+        ("2026-01-01", "*", "0.12"),
+        ("2026-02-01", "*", None),
     ]
     (report,) = messages.records["sync_report"]
     assert report["derived_keys"] == 0
