@@ -124,7 +124,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("/connection", {"connection_id": "CONNECTION", "paused": "no"}, "must be true or false"),
     ("/history", {"connection_id": "CONNECTION", "rows": {"/orders": "many"}}, "whole numbers"),
     ("/history", {"connection_id": "CONNECTION", "rows": {"/order": 1}}, "has no path '/order'"),
-    ("/switches", {"name": "gravity", "value": 1}, "'name' must be one of arrival_at_bounds, "),
+    ("/switches", {"name": "gravity", "value": 1}, "'name' must be one of activated, "),
     ("/switches", {"name": "sort", "value": 1}, "switch sort takes one of ['honour', "),
     ("/faults", {"action": "explode"}, "'action' must be one of respond, redirect"),
     ("/faults", {"action": "respond", "status": "503"}, "'status' must be a whole number"),
