@@ -23,6 +23,7 @@ from tap_rutter.connections.selection import Connection
 from tap_rutter.connections.sync_status import SyncStatus
 from tap_rutter.errors import Gone, NotActivated, PartitionFailed, RequestFailed, Unsupported
 from tap_rutter.records.fast_path import FastPath
+from tap_rutter.replication.expand import Params, declares_expand, expanding, parts_of
 from tap_rutter.replication.items import Item, ListItem
 from tap_rutter.replication.run_context import (
     REPLICATION_KEY,
@@ -30,7 +31,6 @@ from tap_rutter.replication.run_context import (
     PartitionState,
     RunContext,
 )
-from tap_rutter.schema.document import Document
 
 OVERLAP = times.HOUR
 """How much earlier a stream on Rutter's own clock starts: a stamp is taken before its row shows."""
@@ -96,10 +96,10 @@ class Partition:
     index: int = 0
     """Its place among the partitions of its stream."""
     counts: Counts = field(default_factory=Counts)
-    plain: bool = False
-    """Whether the platform has refused to give its own form of the rows."""
+    refused: frozenset[str] = frozenset()
+    """What the platform has refused to give with the rows, of what is asked for by ``expand``."""
     expanded: bool = False
-    """Whether the platform has given it."""
+    """Whether the platform has given any of it."""
     absent: dict[str, RequestFailed] = field(default_factory=dict)
     """Parents, or names, of which Rutter has said that they have nothing."""
     is_served: bool = False
@@ -200,11 +200,7 @@ class Partition:
         ):
             expand.append("platform_data")
         declared = self.run.document.choices(path, "expand")
-        if (
-            self.run.settings.expand_order_transactions
-            and "transactions" in declared
-            and not self.plain
-        ):
+        if self.run.settings.expand_order_transactions and "transactions" in declared:
             expand.append("transactions")
         if expand:
             params["expand"] = ",".join(expand)
@@ -260,17 +256,12 @@ class Partition:
                 page, request_values=dict(request_values or {}), list_name=list_name
             )
 
-    def ask(
-        self,
-        params: Mapping[str, str],
-        send: Callable[[Mapping[str, str]], _T],
-        *,
-        own: bool = True,
-    ) -> _T:
-        """Any request of the partition: sent, and sent without ``expand`` where that is refused.
+    def ask(self, params: Params, send: Callable[[Params], _T], *, own: bool = True) -> _T:
+        """Any request of the partition, sent with less in its ``expand`` where that is refused.
 
         Platform data are asked for where no description declares them, and a platform may refuse
-        them elsewhere: that costs the platform data and not the rows.
+        them elsewhere: that costs the platform data, and neither the rows nor what else they come
+        with.
 
         Args:
             params: The request's parameters.
@@ -279,7 +270,7 @@ class Partition:
         """
         activation, stream = self.run.activation, self.endpoint.name
         try:
-            answer = self._send(without_expand(params) if self.plain else params, send)
+            answer = self._send(params, send)
         except NotActivated:
             activation.closed(stream, self.index)
             raise
@@ -287,31 +278,53 @@ class Partition:
             activation.served(stream, self.index)
         return answer
 
-    def _send(self, params: Mapping[str, str], send: Callable[[Mapping[str, str]], _T]) -> _T:
+    def _send(self, params: Params, send: Callable[[Params], _T]) -> _T:
+        parts = [part for part in parts_of(params) if part not in self.refused]
         try:
-            answer = send(params)
+            answer = send(expanding(params, parts))
         except PartitionFailed as error:
-            # Where platform data have been given already, they are not what is refused.
-            if error.status != 400 or "expand" not in params or self.expanded:
+            # Where they have been given already, they are not what is refused.
+            if error.status != 400 or not parts or self.expanded:
                 raise
-            answer = send(without_expand(params))
-            self.plain = True
-            self._tell_of_plain_rows()
-            return answer
-        self.expanded = self.expanded or "expand" in params
+            answer, given = self._send_with_less(params, parts, send)
+            lost = [part for part in parts if part not in given]
+            self.refused |= set(lost)
+            self._tell_of_lost_parts(lost, given)
+            parts = given
+        self.expanded = self.expanded or bool(parts)
         return answer
 
-    def _tell_of_plain_rows(self) -> None:
-        told, stream = self.run.told_plain, self.endpoint.name
-        if stream in told or not declares_expand(self.run.document, self.endpoint.path):
+    def _send_with_less(
+        self, params: Params, parts: list[str], send: Callable[[Params], _T]
+    ) -> tuple[_T, list[str]]:
+        """The answer to each part alone, what is described first; and at last to none of them."""
+        alone = sorted(parts, key=lambda part: not self._declares(part)) if len(parts) > 1 else []
+        for part in alone:
+            try:
+                return send(expanding(params, [part])), [part]
+            except PartitionFailed as error:
+                if error.status != 400:
+                    raise
+        return send(expanding(params, [])), []
+
+    def _tell_of_lost_parts(self, lost: list[str], given: list[str]) -> None:
+        # What no description promises is missed only beside something that came.
+        if not given and not any(map(self._declares, lost)):
             return
-        told.add(stream)
+        missing = f"{self.endpoint.name}: {' and '.join(lost)}"
+        if missing in self.run.told_plain:
+            return
+        self.run.told_plain.add(missing)
         logger.warning(
             "%s: Rutter refuses 'expand' for connection %s, and perhaps for others: their rows are"
-            " read without platform_data.",
-            stream,
+            " read without %s.",
+            self.endpoint.name,
             self.connection.id,
+            " and ".join(lost),
         )
+
+    def _declares(self, part: str) -> bool:
+        return declares_expand(self.run.document, self.endpoint.path, part)
 
     def unless_absent(self, name: str, fetch: Callable[[], _T]) -> _T | None:
         """What there is under a parent, or by a name; None where Rutter says there is nothing.
@@ -333,19 +346,6 @@ class Partition:
         if len(errors) < _SEVERAL or len(errors) < len(self.absent):
             return None
         return min(errors, key=lambda error: error.message)
-
-
-def without_expand(params: Mapping[str, str]) -> dict[str, str]:
-    """Parameters of a request that asks for the rows alone."""
-    return {name: value for name, value in params.items() if name != "expand"}
-
-
-def declares_expand(document: Document, path: str) -> bool:
-    """Whether an endpoint is described as giving platform data."""
-    if "expand" not in document.parameters(path):
-        return False
-    choices = document.choices(path, "expand")
-    return not choices or "platform_data" in choices
 
 
 class Progress(Protocol):

@@ -46,7 +46,7 @@ class RunContext:
     """Streams that the catalog asks to read whole."""
     activation: Activation = field(default_factory=Activation)
     told_plain: set[str] = field(default_factory=set)
-    """Streams of which it has been said that platform data are refused."""
+    """Streams, and what of their rows is refused, of which it has been said."""
     _sync_statuses: dict[str, _Once] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

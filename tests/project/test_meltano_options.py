@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tap_rutter.settings import JSONSCHEMA
+from tap_rutter.settings_schema import JSONSCHEMA
 
 DEFINITION = Path(__file__).resolve().parents[2] / "meltano.yml"
 
