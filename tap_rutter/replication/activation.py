@@ -2,7 +2,7 @@
 
 What is skipped is judged by the emitter, in plan order (``support.py``). But the workers are ahead
 of it, and would ask for a thousand connections what two have answered. So they leave out what the
-emitter is certain to skip: a stream whose first pairs in plan order have all ended without an
+emitter is certain to skip: a stream whose first partitions in plan order have all ended without an
 answer, two of them because the organisation has no access.
 """
 
@@ -15,27 +15,27 @@ _CLOSED, _SERVED, _NOTHING = "closed", "served", "nothing"
 
 
 class Activation:
-    """What the pairs of each stream have been answered. Used by all workers."""
+    """What the partitions of each stream have been answered. Used by all workers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._outcomes: dict[str, dict[int, str]] = {}
 
     def closed(self, stream: str, index: int) -> None:
-        """The organisation has no access, says the answer to the pair with this place."""
+        """The organisation has no access, says the answer to the partition with this place."""
         self._note(stream, index, _CLOSED)
 
     def served(self, stream: str, index: int) -> None:
-        """The pair's list has been answered."""
+        """The partition's list has been answered."""
         with self._lock:
             self._outcomes.setdefault(stream, {})[index] = _SERVED
 
     def nothing(self, stream: str, index: int) -> None:
-        """The pair has ended, and tells nothing of the organisation."""
+        """The partition has ended, and tells nothing of the organisation."""
         self._note(stream, index, _NOTHING)
 
     def is_known_closed(self, stream: str, index: int) -> bool:
-        """Whether the emitter is certain to skip the pair with this place."""
+        """Whether the emitter is certain to skip the partition with this place."""
         with self._lock:
             outcomes = self._outcomes.get(stream, {})
             closed = 0

@@ -141,7 +141,7 @@ class PerParent:
         )
 
     def progress(self, partition: Partition) -> NoBookmark | PerParentProgress:
-        """The bookkeeping of the pair's bookmark, where it has one."""
+        """The bookkeeping of the partition's bookmark, where it has one."""
         return PerParentProgress(partition) if self._incremental else NoBookmark()
 
 

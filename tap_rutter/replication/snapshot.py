@@ -16,7 +16,7 @@ from tap_rutter.replication.items import End, Item, ListItem
 
 
 class NoBookmark:
-    """The progress of a pair that is read whole each time."""
+    """The progress of a partition that is read whole each time."""
 
     full_read = True
     start_ms: int | None = None
@@ -28,7 +28,7 @@ class NoBookmark:
         """Nothing: no bookmark depends on it."""
 
     def partition_state(self) -> Mapping[str, Any] | None:
-        """None: such a pair has no partition."""
+        """None: such a partition has no entry in the state."""
         return None
 
 

@@ -100,7 +100,7 @@ class Statements:
         yield MonthsRead(first, last)
 
     def progress(self, partition: Partition) -> StatementsProgress:
-        """The bookkeeping of the pair's bookmark."""
+        """The bookkeeping of the partition's bookmark."""
         return StatementsProgress(partition, self.first_month(partition), self._resumed(partition))
 
 

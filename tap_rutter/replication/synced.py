@@ -79,7 +79,7 @@ class Synced:
         yield End(name)
 
     def progress(self, partition: Partition) -> SyncedProgress:
-        """The bookkeeping of the pair's bookmark, or bookmarks."""
+        """The bookkeeping of the partition's bookmark, or bookmarks."""
         return SyncedProgress(partition, tuple(self._passes), ordered=self._sortable)
 
 
@@ -151,7 +151,7 @@ def _second(ms: int) -> int:
 
 
 class SyncedProgress:
-    """Bookmarks of a pair's passes; the partition's value is the older, absent until all exist."""
+    """Bookmarks of a partition's passes; its own is the oldest, absent until all exist."""
 
     def __init__(self, partition: Partition, passes: tuple[str, ...], *, ordered: bool) -> None:
         self._partition = partition

@@ -1,7 +1,7 @@
 """Children: lists that must be asked for parent by parent.
 
 A child reads its parents' list itself, with its own bookmark, so the parent need not be selected.
-The bookmark moves once, when every list of the pair is complete.
+The bookmark moves once, when every list of the partition is complete.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class SyncedPerParent:
             yield ParentRead(parent)
 
     def progress(self, partition: Partition) -> SyncedPerParentProgress:
-        """The bookkeeping of the pair's bookmark."""
+        """The bookkeeping of the partition's bookmark."""
         return SyncedPerParentProgress(partition)
 
 

@@ -30,7 +30,7 @@ _KNOWN_TO = "known_to"
 
 @dataclass(frozen=True)
 class Start:
-    """How a pair is read: from where, and whether whole, without any bound."""
+    """How a partition is read: from where, and whether whole, without any bound."""
 
     low: int | None
     resumed: int | None
@@ -38,7 +38,7 @@ class Start:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing of the pair is left out."""
+        """Whether nothing of the partition is left out."""
         return self.whole or self.low is None
 
 
@@ -65,7 +65,7 @@ class Updated:
         self._again = again
 
     def start(self, partition: Partition) -> Start:
-        """Where the pair begins.
+        """Where the partition begins.
 
         Rows without a time are hidden by any bound: a list that may hold them is read whole at
         first, at every run once it has shown one, and now and then otherwise.
@@ -171,7 +171,7 @@ class Updated:
         return partition.pages(params)
 
     def progress(self, partition: Partition) -> UpdatedProgress:
-        """The bookkeeping of the pair's bookmark."""
+        """The bookkeeping of the partition's bookmark."""
         return UpdatedProgress(partition, self.start(partition), again=bool(self._again))
 
 
@@ -261,7 +261,7 @@ class UpdatedProgress:
         return {_KNOWN_TO: times.to_text(max(self._horizon, known_to(self._partition) or 0))}
 
     def _null_facts(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Whether the pair has rows without a time, and when it was last read whole."""
+        """Whether the partition has rows without a time, and when it was last read whole."""
         sync_status = {
             name: given[name] for name in ("null_times", "whole_read_at") if given.get(name)
         }
@@ -277,7 +277,7 @@ class UpdatedProgress:
 
 
 def known_to(partition: Partition) -> int | None:
-    """Up to when a pair's changing rows are known, Unix ms; None where its partition does not tell.
+    """Up to when a partition's changing rows are known, Unix ms; None where its entry does not tell.
 
     One in the future was set under a wrong clock.
     """

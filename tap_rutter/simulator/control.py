@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tap_rutter.simulator.accounts import is_syncing
 from tap_rutter.simulator.arguments import (
@@ -26,15 +26,13 @@ from tap_rutter.simulator.arguments import (
 )
 from tap_rutter.simulator.connection import STATUSES, Connection
 from tap_rutter.simulator.documents import UnknownVersion
-from tap_rutter.simulator.faults import ACTIONS
+from tap_rutter.simulator.faults import ACTIONS, Faults
 from tap_rutter.simulator.places import place_of
 from tap_rutter.simulator.platforms import serves
-from tap_rutter.simulator.request import Answer
+from tap_rutter.simulator.request import Answer, RequestLog
 from tap_rutter.simulator.switches import SWITCHES
 from tap_rutter.simulator.text import decode, encode, iso, to_bytes
-
-if TYPE_CHECKING:
-    from tap_rutter.simulator.server import Simulator
+from tap_rutter.simulator.world import World
 
 # What may be set on a connection.
 _SETTABLE: Mapping[str, Kind] = {
@@ -64,6 +62,24 @@ _FAULT: Mapping[str, Kind] = {
 }
 
 
+class Controlled(Protocol):
+    """What can be controlled of a running simulator."""
+
+    faults: Faults
+    requests: RequestLog
+
+    @property
+    def api_url(self) -> str:
+        """The base address of the API."""
+
+    @property
+    def world(self) -> World:
+        """The organisation that it serves."""
+
+    def replace_world(self, world: World) -> None:
+        """Serve another organisation from now on."""
+
+
 class Control:
     """Answers control requests; bodies and answers are JSON objects.
 
@@ -71,7 +87,7 @@ class Control:
     done is answered with 400 and ``{"error": …}`` in words, and changes nothing.
     """
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Controlled) -> None:
         self._simulator = simulator
         self.routes: dict[tuple[str, str], Route] = {
             ("GET", ""): Route(self._index),

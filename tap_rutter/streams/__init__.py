@@ -1,4 +1,11 @@
-"""The table of contents of streams: a class for each endpoint, holding its facts."""
+"""The streams: a class for each endpoint, holding its facts; this file is their list.
+
+Here live the leaves, by family, and the base class of each replication method (``base.py``). A leaf
+says what is so about its endpoint: name, path, row type, keys. What does not come in: requests,
+pages, bookmarks; what an endpoint needs beyond facts is an attribute that a base class reads, or a
+replication method of its own. This room imports ``replication``, ``records``, ``schema`` and the
+run's interfaces from ``sync``.
+"""
 
 from __future__ import annotations
 

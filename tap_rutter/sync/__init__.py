@@ -1,1 +1,11 @@
-"""TODO."""
+"""A run: what is read in which order, ahead of the one thread that delivers it.
+
+Here live the run (``run.py``: it starts, hands streams to the emitter, and has a result), its plan
+and the threads that read ahead of it (``plan.py``, ``read_ahead.py``), the emitter and what leaves
+(``emitter.py``, ``delivery.py``, ``maps.py``, ``writer.py``), the state (``state.py``), and what is
+told of a run (``outcomes.py``, ``report.py``, ``progress.py``). ``interfaces.py`` says what a run
+needs of the tap and of its streams, so that neither is imported here.
+
+What comes in concerns the run as a whole. What does not: how a list is asked for, what a value
+means, which streams there are, and what a person sees on a terminal.
+"""

@@ -118,7 +118,7 @@ class Delivery:
         *,
         write: bool,
     ) -> None:
-        """All rows of a page, counted in the pair's report.
+        """All rows of a page, counted in the partition's report.
 
         Raises:
             MapFailed: where a stream map fails for every single row: to go on would be in vain.

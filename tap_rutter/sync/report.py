@@ -24,7 +24,7 @@ FOLDED = {"unsupported", "unavailable"}
 NOT_ACTIVATED = "not_activated"
 """The organisation has no access to the stream's endpoint."""
 PARTIAL = "PARTIAL_SUCCESS"
-"""Error code of a pair that is complete but for what a job of Rutter's could not give."""
+"""Error code of a partition that is complete but for what a job of Rutter's could not give."""
 
 _FAMILIES = ("accounting", "commerce", "banking", "hris", "ads")
 _SHOWN = 12  # failures that the summary spells out
@@ -55,7 +55,7 @@ class PartitionReport:
     unmapped: MapFailed | None = None
     """Why rows did not leave although they were read: a stream map failed for them."""
     partial: str = ""
-    """What Rutter says that it left out; nothing of the pair is bookmarked then."""
+    """What Rutter says that it left out; nothing of the partition is bookmarked then."""
 
     def complete(self, now: int) -> None:
         """Everything was delivered."""
@@ -134,7 +134,7 @@ def _counted(count: int, what: str) -> str:
 
 
 class Report:
-    """All pairs of a run, in plan order."""
+    """All partitions of a run, in plan order."""
 
     def __init__(self, api_version: str, started_ms: int) -> None:
         self.run_id = str(uuid.uuid4())
@@ -147,14 +147,14 @@ class Report:
         """By connection: the entities that Rutter is set to sync, where the run has read that."""
 
     def partition(self, connection_id: str, stream: str, now: int) -> PartitionReport:
-        """Begin the report of a pair."""
+        """Begin the report of a partition."""
         entry = PartitionReport(connection_id, stream, now)
         self._partitions.append(entry)
         return entry
 
     def fold(self, entry: PartitionReport) -> None:
-        """Take a pair that its platform cannot serve into its connection's one row."""
-        assert self._partitions[-1] is entry  # pairs are folded as they end, one after another
+        """Take a partition that its platform cannot serve into its connection's one row."""
+        assert self._partitions[-1] is entry  # partitions are folded as they end, one after another
         self._partitions.pop()
         self._folded.setdefault(entry.connection_id, []).append(
             (entry.stream, entry.reason or "unsupported")
@@ -191,7 +191,7 @@ class Report:
 
     @property
     def failures(self) -> list[PartitionReport]:
-        """Pairs that failed."""
+        """Partitions that failed."""
         return [entry for entry in self._partitions if entry.status == FAILED]
 
     def reasons(self) -> Mapping[str, int]:

@@ -9,8 +9,8 @@ The form is the SDK's, so that any Singer runner can keep it; extra facts ride i
         "connections": {"partitions": [
             {"context": {"connection_id": "…"}, "history": {"completed": true, …}}]}}}
 
-A pair that never delivered a row has no entry. Entries of connections and streams that a run does
-not read stay as they are.
+A partition that never delivered a row has no entry. Entries of connections and streams that a run
+does not read stay as they are.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class PartitionStateManager(StreamStateManager):
     """The SDK's view of a stream's state: found by id, never moved by the SDK itself.
 
     Only the emitter moves bookmarks, since only it knows what was delivered. The SDK's increments
-    and finalisation would move them per record, and create a partition for every pair it asks for.
+    and finalisation would move them per record, and create an entry for each partition asked for.
     """
 
     def __init__(self, bookmarks: Callable[[], Bookmarks], stream_name: str, **kwargs: Any) -> None:
@@ -200,7 +200,7 @@ class PartitionStateManager(StreamStateManager):
         return self._bookmarks().get(self.stream_name, context["connection_id"]) or {}
 
     def write_starting_replication_value(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing: where a pair starts is planned, not marked in the state."""
+        """Nothing: where a partition starts is planned, not marked in the state."""
 
     def write_replication_key_signpost(self, *_args: Any, **_kwargs: Any) -> None:
         """Nothing: the run's one cutoff bounds all bookmarks."""

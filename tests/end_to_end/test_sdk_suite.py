@@ -11,7 +11,7 @@ from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from singer_sdk.testing.templates import AttributeTestTemplate
 from support.singer import Messages, discovered, sync
 
-from tap_rutter.schemas import is_any
+from tap_rutter.schema.json_schema import is_any
 from tap_rutter.simulator import Simulator, World, standard_world
 from tap_rutter.streams import OPTIONAL
 from tap_rutter.tap import TapRutter

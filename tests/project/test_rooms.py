@@ -14,7 +14,17 @@ ROOT = Path(tap_rutter.__file__).parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     # Each may import from those above it, and from its own room.
-    ("errors", "json_values", "names", "redact", "times", "versions", "settings", ""),
+    (
+        "errors",
+        "json_values",
+        "names",
+        "redact",
+        "times",
+        "versions",
+        "settings_schema",
+        "settings",
+        "",
+    ),
     ("api",),
     ("schema",),
     ("records",),
