@@ -20,6 +20,9 @@ from benchmarks.serve import World
 
 _T = TypeVar("_T")
 
+STARTING = "start"
+"""The group of rows that only tell what a contestant takes to start."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -33,6 +36,26 @@ class Entry:
         RunFailed: when it does not deliver what it should.
         NotInstalled: when the contestant cannot be had.
     """
+
+
+class Served(dict[str, Any]):
+    """A simulator in a process of its own: what it greeted with, and a way to speak to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        super().__init__(self._line())
+
+    def tell(self, **wanted: float) -> dict[str, int]:
+        """Change how it serves (see ``serve.obey``); gives what was asked since the last time."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def _line(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        found: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return found
 
 
 @dataclass
@@ -55,8 +78,8 @@ class Bench:
         return self.contestants is None or contestant.name in self.contestants
 
     @contextmanager
-    def serving(self, world: World) -> Iterator[dict[str, Any]]:
-        """A simulator of this world in a process of its own; gives its greeting."""
+    def serving(self, world: World) -> Iterator[Served]:
+        """A simulator of this world in a process of its own."""
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.serve", world.to_json()],
             cwd=ROOT,
@@ -65,9 +88,8 @@ class Bench:
         )
         with process:
             assert process.stdin is not None
-            assert process.stdout is not None
             try:
-                yield json.loads(process.stdout.readline())
+                yield Served(process)
             finally:
                 process.stdin.close()
 
@@ -81,9 +103,9 @@ class Bench:
             entry.row.forget()
         return self.measure(entries)
 
-    def measure(self, entries: Sequence[Entry]) -> list[Row]:
+    def measure(self, entries: Sequence[Entry], *, runs: int | None = None) -> list[Row]:
         """Run them in turn, all of them so many times; who fails is not run again."""
-        for _ in range(self.runs):
+        for _ in range(runs or self.runs):
             for entry in entries:
                 if entry.row.error is None:
                     self._run(entry)
@@ -106,6 +128,7 @@ class Bench:
         row.peaks.append(cost.peak)
         row.memory = list(cost.memory)
         row.stages = list(cost.stages)
+        row.requests = cost.requests
         _say(about + f"{cost.wall:.1f} s, CPU {cost.cpu:.1f} s, {cost.peak / 1e6:.0f} MB")
 
     def reading(
@@ -139,7 +162,15 @@ class Bench:
 
 def start_of(row: Row) -> Start | None:
     """What a row tells about the start of a contestant."""
-    return None if row.error else Start(row.wall, row.cpu, row.units)
+    return None if row.error else Start(row.wall, row.cpu, row.units, row.requests or 0)
+
+
+def failed(starts: Sequence[Row]) -> list[Row]:
+    """Rows of contestants that do not even start: shown, so that they are not just missing."""
+    found = [row for row in starts if row.error is not None]
+    for row in found:
+        row.group = "not measured"
+    return found
 
 
 def _say(text: str) -> None:

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import contestants as who
-from benchmarks import loading
-from benchmarks.bench import Bench, Entry, start_of
-from benchmarks.contestants import Contestant, Job
-from benchmarks.lists import RutterList, ledger, orders
+from benchmarks import idle, loading
+from benchmarks.bench import STARTING, Bench, Entry, failed, start_of
+from benchmarks.contestants import Contestant, Job, workers_text
+from benchmarks.fleets import ROWS_PER_LIST, fleet_world
+from benchmarks.lists import RutterList, orders
 from benchmarks.measure import Cost, RunFailed, run
 from benchmarks.rows import Row, Start
 from benchmarks.serve import World
 
-_ROWS_PER_LIST = 5
-STARTING = "start"
-"""The group of rows that only tell what a contestant takes to start."""
 TOGETHER = "all"
 """The group where a case has one only."""
 
@@ -35,21 +33,6 @@ class Case:
     """Says what was done, and what came out."""
 
 
-def _failed(starts: Sequence[Row]) -> list[Row]:
-    """Rows of contestants that do not even start: shown, so that they are not just missing."""
-    failed = [row for row in starts if row.error is not None]
-    for row in failed:
-        row.group = "not measured"
-    return failed
-
-
-def workers_text(contestant: Contestant, workers: int) -> str:
-    """How a row names the number of workers."""
-    if len(contestant.worker_counts) == 1:
-        return "sequential"
-    return f"{workers} worker{'s' if workers > 1 else ''}"
-
-
 # ---- one large connection
 
 
@@ -63,7 +46,7 @@ def one_connection(bench: Bench) -> tuple[str, list[Row]]:
             [_order_entry(bench, STARTING, one, 1, 1, server, None) for one in chosen]
         )
     begun = {row.key: start_of(row) for row in starts}
-    rows = _failed(starts)
+    rows = failed(starts)
     for latency in latencies:
         group = f"{latency} ms a page"
         with ExitStack() as stack:
@@ -155,19 +138,6 @@ def _flatness(row: Row) -> str:
 # ---- many small connections
 
 
-def _fleet_world(connections: int, latency: float) -> tuple[World, list[RutterList], int]:
-    """A fleet of ledgers, its lists, and how many rows each connection has."""
-    full, empty = ledger()
-    world = World(
-        connections=connections,
-        latency=latency,
-        platform="NETSUITE",
-        tables={entry.path: _ROWS_PER_LIST for entry in full},
-        empty={entry.path: entry.key for entry in empty},
-    )
-    return world, [*full, *empty], len(full) * _ROWS_PER_LIST
-
-
 def _fleet_entry(
     bench: Bench,
     contestant: Contestant,
@@ -207,7 +177,7 @@ def fleet(bench: Bench) -> tuple[str, list[Row]]:
     count, few = bench.size((1_000, 10), (8, 2))
     latency = bench.size(0.05, 0.01)
     peers = [one for one in (who.PLAIN_SDK, who.GUIDE) if bench.wants(one)]
-    world, lists, rows_each = _fleet_world(count, latency)
+    world, lists, rows_each = fleet_world(count, latency)
     group = TOGETHER
     with bench.serving(world) as server:
 
@@ -236,10 +206,10 @@ def fleet(bench: Bench) -> tuple[str, list[Row]]:
             for one in peers
             if begun[one.name]
         ]
-        rows = _failed(starts) + bench.measure(entries)
+        rows = failed(starts) + bench.measure(entries)
     about = (
-        f"{count:,} connections with {len(lists)} lists, {rows_each // _ROWS_PER_LIST} of them with"
-        f" {_ROWS_PER_LIST} rows and the others empty, {latency * 1000:.0f} ms a request. The peers"
+        f"{count:,} connections with {len(lists)} lists, {rows_each // ROWS_PER_LIST} of them with"
+        f" {ROWS_PER_LIST} rows and the others empty, {latency * 1000:.0f} ms a request. The peers"
         f" read 1 and {few} connections; a straight line through both gives their figures for all,"
         " which is kind to them: the SDK's own book-keeping grows with the number of partitions."
     )
@@ -249,12 +219,12 @@ def fleet(bench: Bench) -> tuple[str, list[Row]]:
 def connections(bench: Bench) -> tuple[str, list[Row]]:
     """The tap on ever more connections: cost per connection."""
     counts = bench.size((10, 100, 1_000, 5_000), (2, 4, 8))
-    _, lists, rows_each = _fleet_world(1, 0.0)
+    _, lists, rows_each = fleet_world(1, 0.0)
     with ExitStack() as stack:
 
         def entry(count: int, start: Start | None) -> Entry:
-            fleet_world, _, _ = _fleet_world(count, 0.0)
-            server = stack.enter_context(bench.serving(fleet_world))
+            world, _, _ = fleet_world(count, 0.0)
+            server = stack.enter_context(bench.serving(world))
             made = _fleet_entry(
                 bench,
                 who.TAP,
@@ -324,6 +294,7 @@ def _sharded(
 
 
 CASES = (
+    Case("idle", idle.TITLE, "list", idle.REFERENCE, idle.measure),
     Case("one-connection", "One large connection", "record", f"tap-{who.MANY}", one_connection),
     Case("fleet", "Many small connections", "connection", f"tap-{who.MANY}", fleet),
     Case("records", "More records", "record", "", records),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import shutil
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks import keeping
 from benchmarks.environments import BENCH, Environments
 from benchmarks.lists import RutterList, write_schemas
 from benchmarks.measure import Command, Cost
@@ -38,6 +41,12 @@ class Job:
     connections: int | None = None
     """Only the first so many connections; None: all."""
     shard: str | None = None
+    incremental: bool = False
+    """Whether a state is made for the next run, and what is read depends on an earlier one's."""
+    state: Path | None = None
+    """What the contestant's ``keep`` has kept of an earlier run."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Further settings of the tap."""
 
     def write(self) -> Path:
         """The job as a file, in the form that all peers read."""
@@ -56,10 +65,13 @@ class Job:
             # What Airbyte's manifest takes: a slice for each worker.
             "step": f"P{math.ceil((_DAYS + 1) / self.workers)}D",
             "threads": max(2, self.workers),
+            "incremental": self.incremental,
+            "state": str(self.state) if self.state else None,
         }
-        return self._save("job.json", content)
+        return self.save("job.json", content)
 
-    def _save(self, name: str, content: object) -> Path:
+    def save(self, name: str, content: object) -> Path:
+        """A file in the run's folder."""
         file = self.folder / name
         file.write_text(json.dumps(content), encoding="utf-8")
         return file
@@ -77,6 +89,8 @@ class Contestant:
     """Whether it writes a line per record; otherwise its last line tells how many it had."""
     share: int = 1
     """Of a large job only this part is measured (1: all of it), where the whole takes too long."""
+    keep: Callable[[Path, Path], Path] = keeping.singer
+    """Makes what the next run starts from: of the file of its output, and its folder."""
 
     def delivered(self, cost: Cost) -> int:
         """How many records it says or shows that it delivered; messages of other kinds count."""
@@ -107,16 +121,29 @@ def _tap(environments: Environments, job: Job) -> Command:
         config["connection_ids"] = [connection["id"] for connection in found]
     if job.shard is not None:
         config["shard"] = job.shard
+    config |= job.settings
     tap = environments.own / "tap-rutter"
     return Command(
         [
             tap,
             "--config",
-            job._save("config.json", config),
+            job.save("config.json", config),
             "--catalog",
-            job._save("catalog.json", _catalog(tap, tuple(entry.name for entry in job.lists))),
+            job.save("catalog.json", _catalog(tap, tuple(entry.name for entry in job.lists))),
+            *_state(job),
         ]
     )
+
+
+def _state(job: Job) -> list[str | Path]:
+    return ["--state", job.state] if job.state else []
+
+
+@cache
+def settings_known(tap: Path) -> frozenset[str]:
+    """The settings that an installed tap has."""
+    found = subprocess.run([tap, "--about", "--format=json"], capture_output=True, check=True)
+    return frozenset(json.loads(found.stdout)["settings"]["properties"])
 
 
 @cache
@@ -133,11 +160,15 @@ def _catalog(tap: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
 def _plain_sdk(environments: Environments, job: Job) -> Command:
     python = environments.bin("plain-sdk") / "python"
-    return Command([python, _PEERS / "plain_sdk" / "tap_plain.py", "--config", job.write()])
+    tap = _PEERS / "plain_sdk" / "tap_plain.py"
+    return Command([python, tap, "--config", job.write(), *_state(job)])
 
 
 def _dlt(environments: Environments, job: Job, *destination: str) -> Command:
     python = environments.bin("dlt") / "python"
+    if job.state:
+        # A run changes the folder that it works in: each starts from what the first one left.
+        shutil.copytree(job.state, job.folder / keeping.DLT)
     return Command(
         [python, _PEERS / "dlt_rest_api.py", job.write(), job.folder, *destination],
         env={
@@ -153,12 +184,8 @@ def _dlt_duckdb(environments: Environments, job: Job) -> Command:
 
 
 def _airbyte(environments: Environments, job: Job) -> Command:
-    [entry] = job.lists
-    schema = json.loads((schemas() / f"{entry.name}.json").read_text(encoding="utf-8"))
-    manifest = yaml.safe_load((_PEERS / "airbyte.yaml").read_text(encoding="utf-8"))
-    manifest["streams"][0]["schema_loader"]["schema"] = schema
-    stream = {"name": entry.name, "json_schema": schema, "supported_sync_modes": ["full_refresh"]}
-    chosen = {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
+    make = _partitioned if job.incremental else _sliced
+    manifest, streams = make(job)
     return Command(
         [
             environments.bin("airbyte") / "source-declarative-manifest",
@@ -166,11 +193,59 @@ def _airbyte(environments: Environments, job: Job) -> Command:
             "--config",
             job.write(),
             "--catalog",
-            job._save("catalog.json", {"streams": [chosen]}),
+            job.save("catalog.json", {"streams": streams}),
             "--manifest-path",
-            job._save("manifest.json", manifest),
+            job.save("manifest.json", manifest),
+            *_state(job),
         ]
     )
+
+
+def _sliced(job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Airbyte's manifest and catalog for one list of one connection."""
+    [entry] = job.lists
+    schema = _schema(entry)
+    manifest = _manifest("airbyte.yaml")
+    manifest["streams"][0]["schema_loader"]["schema"] = schema
+    return manifest, [_configured(entry, schema, "full_refresh")]
+
+
+def _partitioned(job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The same for many lists, each partitioned by connection: a copy of one stream for each."""
+    manifest = _manifest("airbyte_partitions.yaml")
+    [template] = manifest["streams"]
+    manifest["streams"], chosen = [], []
+    for entry in job.lists:
+        schema = _schema(entry)
+        stream = copy.deepcopy(template)
+        stream["name"] = entry.name
+        stream["schema_loader"]["schema"] = schema
+        cursor = stream["incremental_sync"]
+        cursor["cursor_field"] = entry.time_field
+        cursor["start_time_option"]["field_name"] = f"{entry.time_field}_min"
+        stream["retriever"]["requester"]["path"] = entry.path
+        stream["retriever"]["record_selector"]["extractor"]["field_path"] = [entry.key]
+        manifest["streams"].append(stream)
+        chosen.append(_configured(entry, schema, "incremental"))
+    manifest["check"]["stream_names"] = [job.lists[0].name]
+    return manifest, chosen
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    manifest: dict[str, Any] = yaml.safe_load((_PEERS / name).read_text(encoding="utf-8"))
+    return manifest
+
+
+def _schema(entry: RutterList) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(
+        (schemas() / f"{entry.name}.json").read_text(encoding="utf-8")
+    )
+    return schema
+
+
+def _configured(entry: RutterList, schema: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    stream = {"name": entry.name, "json_schema": schema, "supported_sync_modes": [mode]}
+    return {"stream": stream, "sync_mode": mode, "destination_sync_mode": "append"}
 
 
 def _guide(environments: Environments, job: Job) -> Command:
@@ -186,7 +261,14 @@ MANY = 12
 
 TAP = Contestant("tap", "tap-rutter", _tap, (1, MANY))
 PLAIN_SDK = Contestant("plain_sdk", "plain SDK tap", _plain_sdk)
-DLT = Contestant("dlt", "dlt rest_api, extract only", _dlt, (1, MANY), lists_rows=False)
+DLT = Contestant(
+    "dlt",
+    "dlt rest_api, extract only",
+    _dlt,
+    (1, MANY),
+    lists_rows=False,
+    keep=keeping.dlt,
+)
 # Loading takes its time whatever the windows, so a tenth of the orders tells as much.
 DUCKDB = Contestant(
     "dlt_duckdb",
@@ -196,8 +278,15 @@ DUCKDB = Contestant(
     lists_rows=False,
     share=10,
 )
-AIRBYTE = Contestant("airbyte", "Airbyte CDK source", _airbyte, (1, MANY))
-GUIDE = Contestant("guide", "the guide's script", _guide)
+AIRBYTE = Contestant("airbyte", "Airbyte CDK source", _airbyte, (1, MANY), keep=keeping.airbyte)
+GUIDE = Contestant("guide", "the guide's script", _guide, keep=keeping.guide)
 FLOOR = Contestant("floor", "floor (raw split and write)", _floor)
 
 ALL = (TAP, PLAIN_SDK, DLT, DUCKDB, AIRBYTE, GUIDE, FLOOR)
+
+
+def workers_text(contestant: Contestant, workers: int) -> str:
+    """How a row names the number of workers."""
+    if len(contestant.worker_counts) == 1:
+        return "sequential"
+    return f"{workers} worker{'s' if workers > 1 else ''}"

@@ -51,6 +51,8 @@ class Cost:
     tail: str = ""
     memory: tuple[tuple[float, int], ...] = ()
     """Seconds and bytes over the run."""
+    requests: int | None = None
+    """As the server counted them; None where it was not asked."""
 
 
 def run(pipelines: Sequence[Pipeline], folder: Path, *, timeout: float) -> Cost:
@@ -64,10 +66,7 @@ def run(pipelines: Sequence[Pipeline], folder: Path, *, timeout: float) -> Cost:
     Raises:
         RunFailed: when a process ends with another code than 0, or not in time.
     """
-    home = folder / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment["HOME"] = str(home)
+    environment = _environment(folder)
     errors: list[Path] = []
     described = []
     for pipeline in pipelines:
@@ -105,6 +104,40 @@ def run(pipelines: Sequence[Pipeline], folder: Path, *, timeout: float) -> Cost:
         tail=outcome["tail"],
         memory=tuple(samples[:: max(1, len(samples) // _MOST_SAMPLES)]),
     )
+
+
+def run_kept(command: Command, folder: Path, *, timeout: float) -> Path:
+    """Run a command that is not measured, and keep what it writes.
+
+    Raises:
+        RunFailed: as ``run`` does.
+    """
+    output, errors = folder / "stdout.txt", folder / "stderr.txt"
+    try:
+        with output.open("wb") as out, errors.open("wb") as error:
+            done = subprocess.run(
+                [str(part) for part in command.argv],
+                env=_environment(folder) | dict(command.env),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=error,
+                timeout=timeout,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        raise RunFailed(f"not at its end after {timeout:.0f} s") from None
+    if done.returncode:
+        said = last_words(errors.read_text(encoding="utf-8", errors="replace"))
+        raise RunFailed(f"exit code {done.returncode}: {said}")
+    return output
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    home = folder / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return environment | {"HOME": str(home)}
 
 
 def _watched(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Start:
     wall: float
     cpu: float
     units: int
+    requests: int = 0
 
 
 @dataclass
@@ -45,6 +46,8 @@ class Row:
     """How much was really done, where that was scaled down."""
     start: Start | None = None
     note: str = ""
+    requests: int | None = None
+    """How many the server counted in the last run; None where they are not told."""
 
     def forget(self) -> None:
         """What was measured so far does not count; an error does."""
@@ -64,6 +67,13 @@ class Row:
     def peak(self) -> float:
         """Bytes: the median of the runs' peaks, as measured."""
         return median(self.peaks)
+
+    @property
+    def asked(self) -> int | None:
+        """Requests: as counted, extrapolated where the run was scaled down."""
+        if self.requests is None:
+            return None
+        return round(self._whole(self.requests, self.start.requests if self.start else 0.0))
 
     @property
     def halves(self) -> tuple[float, float]:

@@ -1,17 +1,24 @@
 """A simulated Rutter in a process of its own, so that its work is not counted.
 
 ``python -m benchmarks.serve '<world as JSON>'`` prints its address and its connections as one line
-of JSON and serves until its standard input ends, so it cannot outlive the harness.
+of JSON and serves until its standard input ends, so it cannot outlive the harness. Each line on its
+standard input is a JSON object that may change how it serves (``latency``, ``advance``: seconds);
+the answer is a line that tells what was asked of it since the line before.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tap_rutter.simulator import Simulator, bulk_world
+
+BOUNDED = ""
+"""Not a path: under it stands how many requests asked for rows from some time on."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +74,26 @@ def greeting(simulator: Simulator) -> dict[str, Any]:
     }
 
 
+def obey(simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, int]:
+    """Change how it serves; what was asked of it before: requests by path, and in ``""`` how many
+    of them had a lower bound of time."""
+    asked: Counter[str] = Counter()
+    for entry in simulator.requests:
+        asked[entry.path] += 1
+        asked[BOUNDED] += any(name.endswith("_min") for name in entry.params)
+    simulator.requests.clear()
+    simulator.latency = wanted.get("latency", simulator.latency)
+    if "advance" in wanted:
+        simulator.world.advance(wanted["advance"])
+    return dict(asked)
+
+
 def main() -> None:
     """Serve until standard input ends."""
     with simulator_of(World(**json.loads(sys.argv[1]))) as simulator:
         print(json.dumps(greeting(simulator)), flush=True)
-        sys.stdin.read()
+        for line in sys.stdin:
+            print(json.dumps(obey(simulator, json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

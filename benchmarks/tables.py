@@ -17,6 +17,7 @@ _HEADINGS = (
     "setting",
     "CPU ÷ tap",
     "time ÷ tap",
+    "requests",
     "records / CPU-s",
     "CPU each",
     "time, s",
@@ -24,7 +25,7 @@ _HEADINGS = (
     "peak, MB",
     "target, or note",
 )
-_TEXT_COLUMNS = (0, 1, 9)
+_TEXT_COLUMNS = (0, 1, 10)
 
 Line = tuple[str, ...]
 
@@ -37,7 +38,7 @@ def lines_of(result: Result, group: str, verdicts: Sequence[Verdict]) -> list[Li
 
 def _line(result: Result, row: Row, reference: Row | None, verdicts: Sequence[Verdict]) -> Line:
     if row.error is not None:
-        return (row.label, row.setting, *[""] * 7, f"failed: {row.error}")
+        return (row.label, row.setting, *[""] * 8, f"failed: {row.error}")
     notes = [
         str(verdict)
         for verdict in verdicts
@@ -52,7 +53,8 @@ def _line(result: Result, row: Row, reference: Row | None, verdicts: Sequence[Ve
         row.setting,
         _ratio(row.cpu, reference.cpu if reference else None),
         _ratio(row.wall, reference.wall if reference else None),
-        f"{_rounded(row.rate):,.0f}",
+        "" if row.asked is None else f"{row.asked:,}",
+        f"{_rounded(row.rate):,.0f}" if row.records else "",
         _each(row, result.unit),
         f"{row.wall:,.1f}",
         f"{row.cpu:,.1f}",
@@ -80,6 +82,8 @@ def _each(row: Row, unit: str) -> str:
         return ""
     if unit == "connection":
         return f"{row.each * 1e3:.1f} ms"
+    if unit == "list":
+        return f"{row.each * 1e3:.2f} ms"
     return f"{row.each * 1e6:.0f} µs"
 
 

@@ -2,12 +2,18 @@
 
 With several workers the year is cut into as many windows, each a resource of its own that is read
 in parallel, which is how dlt's documentation reads one endpoint with several threads.
+
+Where it is to read what is new only, each list of each connection is a resource with an
+``incremental`` of its own: a resource that depends on a list of connections would have one for all
+of them, and pass over what one connection has later than another.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,10 +37,72 @@ def windows(job: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def source(job: dict[str, Any]) -> Any:
-    """The source of one connection's list."""
+def resources(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """A resource for each window of one list of one connection."""
     [connection], [stream] = job["connections"], job["streams"]
-    params = {"access_token": connection["access_token"], "limit": job["page_size"]}
+    return [
+        resource(job, connection, stream, str(number), bounds)
+        for number, bounds in enumerate(windows(job))
+    ]
+
+
+def incremental_resources(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """A resource for each list of each connection, with what it has read so far in its state."""
+    return [
+        resource(
+            job,
+            connection,
+            stream,
+            connection["id"].replace("-", ""),
+            {
+                f"{stream['time_field']}_min": {
+                    "type": "incremental",
+                    "cursor_path": stream["time_field"],
+                    "initial_value": job["start"],
+                    "convert": milliseconds,
+                }
+            },
+        )
+        | {"processing_steps": [{"map": partial(belonging, connection["id"])}]}
+        for stream in job["streams"]
+        for connection in job["connections"]
+    ]
+
+
+def milliseconds(text: str) -> int:
+    """A time as the API takes it."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def belonging(connection_id: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the connection that it is of."""
+    row["connection_id"] = connection_id
+    return row
+
+
+def resource(
+    job: dict[str, Any],
+    connection: dict[str, str],
+    stream: dict[str, str],
+    name: str,
+    bounds: dict[str, Any],
+) -> dict[str, Any]:
+    """One list of one connection, within bounds."""
+    return {
+        "name": f"{stream['name']}_{name}",
+        "table_name": stream["name"],
+        "parallelized": job["workers"] > 1,
+        "endpoint": {
+            "path": stream["path"].lstrip("/"),
+            "data_selector": stream["key"],
+            "params": {"access_token": connection["access_token"], "limit": job["page_size"]}
+            | bounds,
+        },
+    }
+
+
+def source(job: dict[str, Any]) -> Any:
+    """The source of all that is to be read."""
     return rest_api_source(
         {
             "client": {
@@ -52,25 +120,13 @@ def source(job: dict[str, Any]) -> Any:
                 },
             },
             "resource_defaults": {"primary_key": "id", "write_disposition": "append"},
-            "resources": [
-                {
-                    "name": f"{stream['name']}_{number}",
-                    "table_name": stream["name"],
-                    "parallelized": job["workers"] > 1,
-                    "endpoint": {
-                        "path": stream["path"].lstrip("/"),
-                        "data_selector": stream["key"],
-                        "params": params | bounds,
-                    },
-                }
-                for number, bounds in enumerate(windows(job))
-            ],
+            "resources": incremental_resources(job) if job["incremental"] else resources(job),
         }
     )
 
 
 def main() -> None:
-    """Read the orders of one connection and say how many were read."""
+    """Read what the job asks for and say how many rows were read."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder = Path(sys.argv[2])
     destination = sys.argv[3] if len(sys.argv) > 3 else None
@@ -90,7 +146,8 @@ def main() -> None:
         for metrics in info.metrics[info.loads_ids[0]]:
             for table, found in metrics["table_metrics"].items():
                 rows[table] = rows.get(table, 0) + found.items_count
-    print(json.dumps({"delivered": rows[job["streams"][0]["name"]]}))
+    names = [stream["name"] for stream in job["streams"]]
+    print(json.dumps({"delivered": sum(rows.get(name, 0) for name in names)}))
 
 
 if __name__ == "__main__":

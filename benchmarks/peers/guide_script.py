@@ -1,23 +1,31 @@
 """The script that Rutter's guide leads to: one request after the other, all rows in memory.
 
 A loop over the cursor with ``requests``, connection by connection and list by list; the rows are
-gathered in one list and written at the end, as JSON lines.
+gathered in one list and written at the end, as JSON lines. Where it runs again and again it asks
+each list for what is newer than the newest row that it has seen, which it keeps in a file.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import requests
 
 
-def rows_of(job: dict[str, Any], stream: dict[str, str], token: str) -> list[dict[str, Any]]:
-    """All rows of one list of one connection."""
+def rows_of(
+    job: dict[str, Any], stream: dict[str, str], token: str, since: str | None
+) -> list[dict[str, Any]]:
+    """All rows of one list of one connection, from some time on."""
     rows: list[dict[str, Any]] = []
     params = {"access_token": token, "limit": str(job["page_size"])}
+    if since:
+        params[f"{stream['time_field']}_min"] = str(
+            int(datetime.fromisoformat(since).timestamp() * 1000)
+        )
     while True:
         response = requests.get(
             job["api_url"] + stream["path"],
@@ -38,11 +46,18 @@ def main() -> None:
     """Read all lists of all connections, then write."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     everything: list[dict[str, Any]] = []
+    seen: dict[str, str] = json.loads(Path(job["state"]).read_text()) if job["state"] else {}
     for connection in job["connections"]:
         for stream in job["streams"]:
-            everything.extend(rows_of(job, stream, connection["access_token"]))
+            name = f"{connection['id']} {stream['name']}"
+            rows = rows_of(job, stream, connection["access_token"], seen.get(name))
+            everything.extend(rows)
+            if job["incremental"] and rows:
+                seen[name] = max(row[stream["time_field"]] for row in rows)
     for row in everything:
         print(json.dumps(row))
+    if job["incremental"]:
+        Path("state.json").write_text(json.dumps(seen))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ class PlainStream(RESTStream[str]):
         """A context for each connection."""
         return [{"connection_id": entry["id"]} for entry in self.config["connections"]]
 
+    @cached_property
+    def tokens(self) -> dict[str, str]:
+        """Access tokens by connection."""
+        return {entry["id"]: entry["access_token"] for entry in self.config["connections"]}
+
     def get_new_paginator(self) -> JSONPathPaginator:
         """Follows the cursor."""
         return JSONPathPaginator(self.next_page_token_jsonpath)
@@ -58,9 +64,8 @@ class PlainStream(RESTStream[str]):
     ) -> dict[str, Any]:
         """Parameters of each request."""
         assert context is not None
-        tokens = {entry["id"]: entry["access_token"] for entry in self.config["connections"]}
         params: dict[str, Any] = {
-            "access_token": tokens[context["connection_id"]],
+            "access_token": self.tokens[context["connection_id"]],
             "limit": self.config["page_size"],
         }
         if next_page_token:

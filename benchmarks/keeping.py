@@ -1,0 +1,59 @@
+"""What of a contestant's run is handed to its next one, as its own runner would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import RunFailed
+
+DLT = "pipelines"
+"""The folder in which dlt keeps what it remembers, within the run's."""
+_GUIDE = "state.json"
+
+
+def singer(output: Path, folder: Path) -> Path:
+    """A Singer tap's last STATE."""
+    last: bytes | None = None
+    with output.open("rb") as lines:
+        for line in lines:
+            if line.startswith(b'{"type":"STATE"') or line.startswith(b'{"type": "STATE"'):
+                last = line
+    if last is None:
+        raise RunFailed("the first run wrote no STATE")
+    return _saved(folder, json.loads(last)["value"])
+
+
+def airbyte(output: Path, folder: Path) -> Path:
+    """The last STATE message of each stream of an Airbyte source."""
+    found: dict[str, Any] = {}
+    with output.open("rb") as lines:
+        for line in lines:
+            if b'"STATE"' not in line[:200]:
+                continue
+            message = json.loads(line)
+            if message["type"] == "STATE":
+                state = message["state"]
+                found[state["stream"]["stream_descriptor"]["name"]] = {
+                    name: value for name, value in state.items() if name in ("type", "stream")
+                }
+    if not found:
+        raise RunFailed("the first run wrote no STATE")
+    return _saved(folder, list(found.values()))
+
+
+def dlt(output: Path, folder: Path) -> Path:
+    """The working folder of a dlt pipeline."""
+    return folder / DLT
+
+
+def guide(output: Path, folder: Path) -> Path:
+    """The file that the script itself has written."""
+    return folder / _GUIDE
+
+
+def _saved(folder: Path, state: object) -> Path:
+    file = folder / "kept.json"
+    file.write_text(json.dumps(state), encoding="utf-8")
+    return file
