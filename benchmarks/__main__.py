@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.quick:
         page.draw(kept, kept, bench.environments)
     else:
-        page.write(results, found, kept, bench.environments, _kept_parts(kept))
+        titles = [case.title for case in CASES]
+        page.write(results, found, titles, kept, bench.environments, _kept_parts(kept))
     return int(any(row.error is not None for result in results for row in result.rows))
 
 

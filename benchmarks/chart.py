@@ -34,7 +34,7 @@ def cost(row: dict[str, Any], name: str) -> float:
 
 def colour(row: dict[str, Any]) -> str:
     """The tap stands out, the floor stands back."""
-    name = row["key"].rpartition("-")[0]
+    name = row["key"].partition("-")[0]
     return {"tap": _TAP, "floor": _FLOOR}.get(name, _PEER)
 
 
@@ -78,6 +78,14 @@ def main() -> None:
     kept, folder = Path(sys.argv[1]), Path(sys.argv[2])
     found = {file.stem: json.loads(file.read_text("utf-8")) for file in kept.glob("*.json")}
     panels: list[Callable[[Any], None]] = []
+    idle = [row for row in found.get("idle", {}).get("rows", []) if not row["error"]]
+    if idle:
+        # The largest one without a latency.
+        quick = [row for row in idle if ", 0 ms" in row["group"]]
+        most = [row for row in quick if row["group"] == quick[-1]["group"]]
+        spent = [cost(row, "cpu") for row in most]
+        title = f"CPU of an idle run over {most[0]['units']:,} lists"
+        panels.append(lambda axes: bars(axes, most, spent, title, "seconds of processor time"))
     rows = [
         row
         for row in found.get("one-connection", {}).get("rows", [])

@@ -89,8 +89,8 @@ class Contestant:
     """Whether it writes a line per record; otherwise its last line tells how many it had."""
     share: int = 1
     """Of a large job only this part is measured (1: all of it), where the whole takes too long."""
-    keep: Callable[[Path, Path], Path] = keeping.singer
-    """Makes what the next run starts from: of the file of its output, and its folder."""
+    keep: Callable[[Path], Path] = keeping.singer
+    """Makes what the next run starts from of the folder of this one."""
 
     def delivered(self, cost: Cost) -> int:
         """How many records it says or shows that it delivered; messages of other kinds count."""

@@ -29,6 +29,10 @@ REFERENCE = "tap"
 AFTER_SYNC = "only_after_sync"
 LARGEST = 1_000
 """Connections of the largest group of a full measurement."""
+_SOME = 100
+_FEW = 10
+"""Connections that peers read at most: the slowest, and those that wait for each answer, few."""
+_LEAST = 2
 _MANY = 32
 """Workers where answers take their time and a contestant can have several."""
 # Seconds of the API's clock from its beginning to the first run, and from there to the idle one:
@@ -63,7 +67,8 @@ class _Asker:
         """How many connections it reads at most; what it takes for more is extended from there."""
         if self.is_tap:
             return LARGEST
-        return 10 if latency and self.workers(latency) == 1 else 100
+        waits = latency and self.workers(latency) == 1
+        return _FEW if waits or self.contestant is who.DLT else _SOME
 
 
 def _askers(bench: Bench) -> list[_Asker]:
@@ -107,8 +112,8 @@ class _Fleet:
             folder = Path(name)
             job = self._job(asker, asker.workers(0), folder)
             command = asker.contestant.command(self.bench.environments, job)
-            output = run_kept(command, folder, timeout=self.bench.timeout)
-            state = asker.contestant.keep(output, folder)
+            run_kept(command, folder, timeout=self.bench.timeout)
+            state = asker.contestant.keep(folder)
             return Path(shutil.move(state, self.kept / asker.key))
 
     def _job(self, asker: _Asker, workers: int, folder: Path, state: Path | None = None) -> Job:
@@ -183,10 +188,10 @@ def measure(bench: Bench) -> tuple[str, list[Row]]:
         " empty page, or with the newest row again, since bounds are inclusive. Requests are"
         " counted by the server; *CPU each* is processor time per list, which is one request, what"
         " a run over one connection takes left out. Peers read up to"
-        f" {bench.size(100, 2)} connections, sequential ones at a latency"
-        f" {bench.size(10, 2)}: a straight line through one connection and those gives their"
-        " figures for more, which is kind to those whose book-keeping grows faster. The largest"
-        " group at a latency is a single run."
+        f" {bench.size(_SOME, _LEAST)} connections, dlt and those that wait for each answer"
+        f" {bench.size(_FEW, _LEAST)}: a straight line through one connection and those gives"
+        " their figures for more, which is kind to those whose book-keeping grows faster. At a"
+        " latency it is two runs, of the largest group one."
     )
     return about, rows
 
@@ -215,7 +220,7 @@ def _at(
                 entries.append(entry)
             else:
                 extended.append((asker, reads))
-        runs = 1 if latency and count == largest else None
+        runs = min(bench.runs, 1 if count == largest else 2) if latency else None
         found = {row.key: row for row in bench.measure(entries, runs=runs)}
         for asker, reads in extended:
             if (asker.key, reads) in measured:
@@ -227,13 +232,11 @@ def _at(
 def _reads(bench: Bench, asker: _Asker, latency: int, count: int) -> int:
     """How many connections it really reads, for a group of so many."""
     if bench.quick:
-        return count if asker.is_tap else min(count, 2)
+        return count if asker.is_tap else min(count, _LEAST)
     return min(count, asker.most(latency))
 
 
-def _entry(
-    fleet: _Fleet, asker: _Asker, latency: int, start: Start | None = None
-) -> Entry:
+def _entry(fleet: _Fleet, asker: _Asker, latency: int, start: Start | None = None) -> Entry:
     lists = fleet.connections * len(fleet.lists)
     row = Row(
         group=group_name(fleet.connections, latency) if start else STARTING,

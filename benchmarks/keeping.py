@@ -6,29 +6,29 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RunFailed
+from benchmarks.measure import OUTPUT, RunFailed
 
 DLT = "pipelines"
 """The folder in which dlt keeps what it remembers, within the run's."""
 _GUIDE = "state.json"
 
 
-def singer(output: Path, folder: Path) -> Path:
+def singer(folder: Path) -> Path:
     """A Singer tap's last STATE."""
     last: bytes | None = None
-    with output.open("rb") as lines:
+    with (folder / OUTPUT).open("rb") as lines:
         for line in lines:
-            if line.startswith(b'{"type":"STATE"') or line.startswith(b'{"type": "STATE"'):
+            if line.startswith((b'{"type":"STATE"', b'{"type": "STATE"')):
                 last = line
     if last is None:
         raise RunFailed("the first run wrote no STATE")
     return _saved(folder, json.loads(last)["value"])
 
 
-def airbyte(output: Path, folder: Path) -> Path:
+def airbyte(folder: Path) -> Path:
     """The last STATE message of each stream of an Airbyte source."""
     found: dict[str, Any] = {}
-    with output.open("rb") as lines:
+    with (folder / OUTPUT).open("rb") as lines:
         for line in lines:
             if b'"STATE"' not in line[:200]:
                 continue
@@ -43,12 +43,12 @@ def airbyte(output: Path, folder: Path) -> Path:
     return _saved(folder, list(found.values()))
 
 
-def dlt(output: Path, folder: Path) -> Path:
+def dlt(folder: Path) -> Path:
     """The working folder of a dlt pipeline."""
     return folder / DLT
 
 
-def guide(output: Path, folder: Path) -> Path:
+def guide(folder: Path) -> Path:
     """The file that the script itself has written."""
     return folder / _GUIDE
 

@@ -15,6 +15,8 @@ from typing import Any
 
 _WATCH = Path(__file__).with_name("watch.py")
 _MOST_SAMPLES = 240
+OUTPUT = "stdout.txt"
+"""The file of what a command wrote whose output is kept."""
 # Of the user's environment nothing else reaches a contestant: neither settings nor proxies.
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
@@ -106,13 +108,13 @@ def run(pipelines: Sequence[Pipeline], folder: Path, *, timeout: float) -> Cost:
     )
 
 
-def run_kept(command: Command, folder: Path, *, timeout: float) -> Path:
-    """Run a command that is not measured, and keep what it writes.
+def run_kept(command: Command, folder: Path, *, timeout: float) -> None:
+    """Run a command that is not measured, and keep what it writes in the folder's ``OUTPUT``.
 
     Raises:
         RunFailed: as ``run`` does.
     """
-    output, errors = folder / "stdout.txt", folder / "stderr.txt"
+    output, errors = folder / OUTPUT, folder / "stderr.txt"
     try:
         with output.open("wb") as out, errors.open("wb") as error:
             done = subprocess.run(
@@ -130,7 +132,6 @@ def run_kept(command: Command, folder: Path, *, timeout: float) -> Path:
     if done.returncode:
         said = last_words(errors.read_text(encoding="utf-8", errors="replace"))
         raise RunFailed(f"exit code {done.returncode}: {said}")
-    return output
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The generated part of docs/benchmarks.md, and the charts beside it."""
+"""The generated parts of docs/benchmarks.md and of the README, and the charts.
+
+What this machine has not measured stays as it stands there, so that one case can be measured alone.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,52 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import parts, tables
+from benchmarks import parts, summary, tables
 from benchmarks.environments import BENCH, ROOT, Environments, NotInstalled
 from benchmarks.rows import Result
 from benchmarks.targets import Verdict
 
 _PAGE = ROOT / "docs" / "benchmarks.md"
+_README = ROOT / "README.md"
 _CHART = Path(__file__).with_name("chart.py")
 _WHOLE = ("one-connection", "0 ms a page", "tap-1")
-_BEGIN = "<!-- written by make bench: begin -->"
-_END = "<!-- written by make bench: end -->"
+_DRAWN = {"idle", "one-connection", "records"}
+"""Cases that the chart is about."""
+_TARGETS = "The targets"
+_PARTS = "Where the tap's processor time goes"
+_PICTURE = (
+    "![CPU of an idle run, CPU per record, time at a slow API, and memory, each against the"
+    " peers](benchmarks.svg)"
+)
 
 
 def write(
     results: Sequence[Result],
     verdicts: Sequence[Verdict],
+    titles: Sequence[str],
     kept: Path,
     environments: Environments,
     measured: Mapping[str, float] | None = None,
 ) -> None:
-    """Put the results into the page, and draw them.
+    """Put the results into the page and the README, and draw them.
 
     Args:
+        titles: Of all cases there are, in their order.
         kept: The folder that holds the results as files.
         measured: What the parts of the tap's work take (``parts.py``).
     """
     text = _PAGE.read_text(encoding="utf-8")
-    part = f"{_BEGIN}\n\n{_part(results, verdicts, measured)}\n\n{_END}"
-    _PAGE.write_text(
-        re.sub(f"{_BEGIN}.*{_END}", lambda _: part, text, flags=re.DOTALL), encoding="utf-8"
-    )
-    draw(kept, ROOT / "docs", environments)
+    old = between(text, "")
+    new = part(old, results, verdicts, titles, measured)
+    _PAGE.write_text(replaced(text, "", new), encoding="utf-8")
+    text = _README.read_text(encoding="utf-8")
+    for name, table in summary.by_name(results).items():
+        text = replaced(text, name, table)
+    _README.write_text(text, encoding="utf-8")
+    if {result.case for result in results} >= _DRAWN:
+        draw(kept, ROOT / "docs", environments)
+    else:
+        print(f"The chart is left as it is: it needs {', '.join(sorted(_DRAWN))}.")
 
 
 def draw(kept: Path, folder: Path, environments: Environments) -> None:
@@ -56,48 +74,75 @@ def draw(kept: Path, folder: Path, environments: Environments) -> None:
     )
 
 
-def _profile(results: Sequence[Result], measured: Mapping[str, float] | None) -> list[str]:
+def _marks(name: str) -> tuple[str, str]:
+    what = f"written by make bench: {name + ': ' if name else ''}"
+    return f"<!-- {what}begin -->", f"<!-- {what}end -->"
+
+
+def between(text: str, name: str) -> str:
+    """The generated part of a document."""
+    begin, end = _marks(name)
+    return text.partition(begin)[2].partition(end)[0].strip()
+
+
+def replaced(text: str, name: str, new: str) -> str:
+    """A document with another generated part."""
+    begin, end = _marks(name)
+    if begin not in text or end not in text:
+        raise ValueError(f"the document has no place for {name or 'the results'}")
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n\n{new}\n\n{end}{rest.partition(end)[2]}"
+
+
+def part(
+    old: str,
+    results: Sequence[Result],
+    verdicts: Sequence[Verdict],
+    titles: Sequence[str],
+    measured: Mapping[str, float] | None,
+) -> str:
+    """The page's generated part, with the sections of the old one that were not measured anew."""
+    sections = _sections(old)
+    sections[_TARGETS] = _targets(sections.get(_TARGETS, ""), results, verdicts, titles)
+    profile = _profile(results, measured)
+    if profile:
+        sections[_PARTS] = profile
+    for result in results:
+        sections[result.title] = tables.section(result, verdicts)
+    first, *others = titles
+    order = [first, _TARGETS, _PARTS, *others]
+    shown = [f"### {title}\n\n{sections[title]}" for title in order if sections.get(title)]
+    return "\n\n".join([_PICTURE, *shown])
+
+
+def _sections(text: str) -> dict[str, str]:
+    """What stands under each heading."""
+    pieces = re.split(r"^### (.+)$", text, flags=re.MULTILINE)[1:]
+    return {title: body.strip() for title, body in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+def _targets(
+    old: str, results: Sequence[Result], verdicts: Sequence[Verdict], titles: Sequence[str]
+) -> str:
+    found = tables.targets(verdicts, results)
+    lines = list(tables.TARGETS_HEAD)
+    for title in titles:
+        # A case of one group is called by its title alone.
+        before = [
+            line for line in old.splitlines() if line.startswith((f"| {title}:", f"| {title} |"))
+        ]
+        lines += found.get(title, before)
+    return "\n".join(lines)
+
+
+def _profile(results: Sequence[Result], measured: Mapping[str, float] | None) -> str:
     run = next(
         (result.row(_WHOLE[1], _WHOLE[2]) for result in results if result.case == _WHOLE[0]), None
     )
     if not measured or run is None:
-        return []
-    return [
-        "### Where the tap's processor time goes",
-        "",
+        return ""
+    return (
         f"{run.records:,} orders, one worker, no latency: each part measured by itself, as its"
-        " share in the whole run (`make bench ARGS=--parts`).",
-        "",
-        parts.as_markdown(measured, run),
-        "",
-    ]
-
-
-def _part(
-    results: Sequence[Result], verdicts: Sequence[Verdict], measured: Mapping[str, float] | None
-) -> str:
-    when = sorted({result.measured_at for result in results})
-    dates = when[0] if len(when) == 1 else f"{when[0]} to {when[-1]}"
-    machines = "; ".join(dict.fromkeys(result.machine for result in results))
-    runs = sorted({result.runs for result in results})
-    lines = [
-        f"Measured {dates} with `make bench` on a machine with {machines}. Every figure is"
-        f" {_of_runs(runs)}.",
-        "",
-        "![CPU per record, time at a slow API, and memory, each against the peers](benchmarks.svg)",
-        "",
-        "### The targets",
-        "",
-        tables.targets_as_markdown(verdicts, results),
-        "",
-        *_profile(results, measured),
-        tables.as_markdown(results, verdicts),
-    ]
-    return "\n".join(lines)
-
-
-def _of_runs(runs: Sequence[int]) -> str:
-    if list(runs) == [1]:
-        return "that of a single run"
-    counts = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
-    return f"the median of {counts} alternating runs"
+        " share in the whole run (`make bench ARGS=--parts`).\n\n"
+        f"{parts.as_markdown(measured, run)}"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -119,36 +119,47 @@ def on_terminal(
     console.print(table)
 
 
-def as_markdown(results: Sequence[Result], verdicts: Sequence[Verdict]) -> str:
-    """The same for the documentation, a table for each group."""
-    parts = []
-    for result in results:
-        parts.append(f"### {result.title}\n")
-        parts.append(f"{result.about}\n")
-        for group in result.groups:
-            if len(result.groups) > 1:
-                parts.append(f"**{group}**\n")
-            parts.append("| " + " | ".join(_HEADINGS) + " |")
-            marks = ["---" if index in _TEXT_COLUMNS else "---:" for index in range(len(_HEADINGS))]
-            parts.append("| " + " | ".join(marks) + " |")
-            parts += [
-                "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
-                for line in lines_of(result, group, verdicts)
-            ]
-            parts.append("")
+def section(result: Result, verdicts: Sequence[Verdict]) -> str:
+    """A case for the documentation, a table for each group; columns that say nothing left out."""
+    groups = {group: lines_of(result, group, verdicts) for group in result.groups}
+    shown = [
+        index
+        for index in range(len(_HEADINGS))
+        if any(line[index] for lines in groups.values() for line in lines)
+    ]
+    parts = [f"{result.about} {_measured(result)}", ""]
+    for group, lines in groups.items():
+        if len(groups) > 1:
+            parts += [f"**{group}**", ""]
+        parts.append(_cells(_HEADINGS[index] for index in shown))
+        parts.append(_cells("---" if index in _TEXT_COLUMNS else "---:" for index in shown))
+        parts += [_cells(line[index].replace("|", r"\|") for index in shown) for line in lines]
+        parts.append("")
     return "\n".join(parts).rstrip()
 
 
-def targets_as_markdown(verdicts: Sequence[Verdict], results: Sequence[Result]) -> str:
-    """The targets by themselves."""
+def _cells(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _measured(result: Result) -> str:
+    """When and where, for each case: not all are measured together."""
+    runs = "a single run" if result.runs == 1 else f"the median of {result.runs} alternating runs"
+    return f"Measured {result.measured_at} on a machine with {result.machine}; {runs}."
+
+
+def targets(verdicts: Sequence[Verdict], results: Sequence[Result]) -> dict[str, list[str]]:
+    """The targets by themselves: rows of a table, by the title of the case."""
     by_case = {result.case: result for result in results}
-    lines = ["| case | row | target | reached | |", "| --- | --- | --- | --- | --- |"]
+    lines: dict[str, list[str]] = {result.title: [] for result in results}
     for verdict in verdicts:
         result = by_case[verdict.case]
         row = result.row(verdict.group, verdict.key)
         name = f"{row.label}, {row.setting}" if row else ""
-        lines.append(
-            f"| {heading(result, verdict.group)} | {name} | {verdict.target} |"
-            f" {verdict.reached} | {'met' if verdict.is_met else '**missed**'} |"
-        )
-    return "\n".join(lines)
+        met = "met" if verdict.is_met else "**missed**"
+        cells = (heading(result, verdict.group), name, verdict.target, verdict.reached, met)
+        lines[result.title].append(_cells(cells))
+    return lines
+
+
+TARGETS_HEAD = ("| case | row | target | reached | |", "| --- | --- | --- | --- | --- |")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks import idle
 from benchmarks.contestants import MANY
 from benchmarks.loading import REFERENCE
 from benchmarks.rows import Result
@@ -68,6 +69,21 @@ def _rate_against(
     return judge
 
 
+def _list_request(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+    """At no latency and at some: what a list costs where there are many of them."""
+    for group in result.groups:
+        row = result.row(group, idle.REFERENCE)
+        if group.startswith(f"{idle.LARGEST:,} connections") and row and row.each is not None:
+            each = row.each * 1e3
+            yield group, row.key, f"{each:.2f} ms", each <= 0.3
+
+
+def _memory_of_connections(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+    row = result.row(_ALL, "5000")
+    if row:
+        yield _ALL, row.key, f"{row.peak / _MB:.0f} MB", row.peak <= 300 * _MB
+
+
 def _many_windows(result: Result) -> Iterator[tuple[str, str, str, bool]]:
     one, many = result.row(_SLOW, "tap-1"), result.row(_SLOW, f"tap-{MANY}")
     if one and many:
@@ -99,12 +115,14 @@ def _into_postgres(result: Result) -> Iterator[tuple[str, str, str, bool]]:
 
 
 _TARGETS = (
+    _Target("idle", "≤ 0.3 ms of CPU a list request", _list_request),
     _Target("one-connection", "tap ≥ 10 x per CPU-second", _rate_against("plain_sdk-1", 10)),
     _Target("one-connection", "tap ≥ 5 x per CPU-second", _rate_against("dlt-1", 5)),
     _Target("one-connection", "tap ≥ 10 x per CPU-second", _rate_against("airbyte-1", 10)),
     _Target("one-connection", "tap ≥ 0.5 x per CPU-second", _rate_against("floor-1", 0.5)),
     _Target("one-connection", "≥ 10 x one worker", _many_windows),
     _Target("connections", "≤ 20 % above 10 connections", _per_connection),
+    _Target("connections", "≤ 300 MB", _memory_of_connections),
     _Target("records", "< 300 MB and flat", _memory),
     _Target("postgres", "tap ≥ 3 x as fast", _into_postgres),
 )

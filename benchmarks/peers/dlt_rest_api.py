@@ -3,9 +3,9 @@
 With several workers the year is cut into as many windows, each a resource of its own that is read
 in parallel, which is how dlt's documentation reads one endpoint with several threads.
 
-Where it is to read what is new only, each list of each connection is a resource with an
-``incremental`` of its own: a resource that depends on a list of connections would have one for all
-of them, and pass over what one connection has later than another.
+Where it is to read what is new only, each connection is a source of its own, with a resource for
+each list and its ``incremental``: resources that depend on a list of connections would have one
+for all of them, and pass over what one connection has later than another.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ def resources(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def incremental_resources(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """A resource for each list of each connection, with what it has read so far in its state."""
+    """A resource for each list of one connection, with what it has read so far in its state."""
+    [connection] = job["connections"]
     return [
         resource(
             job,
             connection,
             stream,
-            connection["id"].replace("-", ""),
+            "new",
             {
                 f"{stream['time_field']}_min": {
                     "type": "incremental",
@@ -65,7 +66,6 @@ def incremental_resources(job: dict[str, Any]) -> list[dict[str, Any]]:
         )
         | {"processing_steps": [{"map": partial(belonging, connection["id"])}]}
         for stream in job["streams"]
-        for connection in job["connections"]
     ]
 
 
@@ -102,7 +102,7 @@ def resource(
 
 
 def source(job: dict[str, Any]) -> Any:
-    """The source of all that is to be read."""
+    """The source of one connection."""
     return rest_api_source(
         {
             "client": {
@@ -121,7 +121,8 @@ def source(job: dict[str, Any]) -> Any:
             },
             "resource_defaults": {"primary_key": "id", "write_disposition": "append"},
             "resources": incremental_resources(job) if job["incremental"] else resources(job),
-        }
+        },
+        name=f"rutter_{job['connections'][0]['id'].replace('-', '')}",
     )
 
 
@@ -141,7 +142,8 @@ def main() -> None:
         rows = pipeline.last_trace.last_normalize_info.row_counts
     else:
         # Where the rows go afterwards is not known yet.
-        info = pipeline.extract(source(job))
+        each = [job | {"connections": [connection]} for connection in job["connections"]]
+        info = pipeline.extract([source(part) for part in each])
         rows = {}
         for metrics in info.metrics[info.loads_ids[0]]:
             for table, found in metrics["table_metrics"].items():
