@@ -71,7 +71,8 @@ class _Asker:
         return _FEW if waits or self.contestant is who.DLT else _SOME
 
 
-def _askers(bench: Bench) -> list[_Asker]:
+def entrants(bench: Bench) -> list[_Asker]:
+    """All that are measured; the tap with a setting of its own where it has that."""
     tap = who.TAP.label
     peers = (who.PLAIN_SDK, who.DLT, who.AIRBYTE, who.GUIDE)
     askers = [_Asker(REFERENCE, tap, who.TAP, who.MANY)]
@@ -163,7 +164,7 @@ def measure(bench: Bench) -> tuple[str, list[Row]]:
     """Idle runs over few and many connections, at no latency and at some."""
     counts = bench.size((10, 100, LARGEST), (2, 4))
     latencies = bench.size((0, 50), (0,))
-    askers = _askers(bench)
+    askers = entrants(bench)
     world, lists, _ = fleet_world(1, 0.0)
     with ExitStack() as stack:
         fleets = {}
@@ -186,7 +187,8 @@ def measure(bench: Bench) -> tuple[str, list[Row]]:
         f"A state from a first run, and nothing that changed since: {len(lists)} lists a"
         f" connection, all of them served, {len(world.tables)} with rows; each answers with an"
         " empty page, or with the newest row again, since bounds are inclusive. Requests are"
-        " counted by the server; *CPU each* is processor time per list, which is one request, what"
+        " counted by the server: the tap asks for the connections and for how each stands, which"
+        " the peers are told beforehand. *CPU each* is processor time per list, which is one request, what"
         " a run over one connection takes left out. Peers read up to"
         f" {bench.size(_SOME, _LEAST)} connections, dlt and those that wait for each answer"
         f" {bench.size(_FEW, _LEAST)}: a straight line through one connection and those gives"

@@ -78,7 +78,7 @@ def _rounded(value: float) -> float:
 
 
 def _each(row: Row, unit: str) -> str:
-    if row.each is None:
+    if row.each is None or row.each <= 0:
         return ""
     if unit == "connection":
         return f"{row.each * 1e3:.1f} ms"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from support.asked import MOST_TO_RULE_OUT, idle_run, lists_not_served
 from support.shown import BY_DEFAULT, PATHS
 from support.singer import sync
 
-from tap_rutter.simulator import Simulator, standard_world
+from tap_rutter.simulator import Simulator, bulk_world, standard_world
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,65 @@ def test_every_stream_asks_its_endpoint(whole: Simulator) -> None:
     for stream in BY_DEFAULT:
         pattern = re.sub(r"{\w+}", "[^/]+", PATHS[stream])
         assert any(re.fullmatch(pattern, path) for path in paths), stream
+
+
+# ---- as docs/requests.md counts them
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "requests.md"
+
+
+def counted_on_the_page() -> dict[str, int]:
+    """The table of an idle run: what is asked for, and how often in the standard world."""
+    rows = re.findall(r"^\| ([a-z ]+) \| .+ \| (\d+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    return {what: int(number) for what, number in rows}
+
+
+def test_an_idle_run_asks_what_the_documentation_counts() -> None:
+    with Simulator(standard_world()) as simulator:
+        state = sync(simulator).state
+        simulator.requests.clear()
+        sync(simulator, state=state)
+        expected = idle_run(simulator.world)
+        refused = [entry for entry in simulator.requests if entry.status == 404]
+        assert expected == counted_on_the_page()
+        assert len(simulator.requests) - len(refused) == sum(expected.values())
+        unserved = lists_not_served(simulator.world)
+        assert {(entry.connection_id, entry.path) for entry in refused} <= unserved
+        assert len(refused) <= MOST_TO_RULE_OUT * len(unserved)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_lists_below_a_page_cost_one_request_in_any_run(connections: int) -> None:
+    lists = {
+        "accounting_accounts": 0,
+        "accounting_bills": 1,
+        "accounting_invoices": 5,
+        "accounting_vendors": 400,
+    }
+    tables = {PATHS[name]: rows for name, rows in lists.items()}
+    world = bulk_world(0, connections, platform="NETSUITE", tables=tables)
+    expected = 1 + connections * (2 + len(lists))
+    with Simulator(world) as simulator:
+        state = sync(simulator, *lists).state
+        assert len(simulator.requests) == expected
+        simulator.requests.clear()
+        sync(simulator, *lists, state=state)
+        assert len(simulator.requests) == expected
+
+
+def test_the_documentation_multiplies_rightly() -> None:
+    """The example of a schedule follows from its own first line, and that from the formula."""
+    rows = {
+        cells[0]: cells[1:]
+        for cells in (
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in PAGE.read_text("utf-8").splitlines()
+            if line.startswith("| requests a ")
+        )
+    }
+    runs = (24, 4, 1)
+    asked = [1 + 1_000 * (2 + 40)] * 3
+    days = [each * times for each, times in zip(asked, runs, strict=True)]
+    assert rows["requests a run"] == [f"{each:,}" for each in asked]
+    assert rows["requests a day"] == [f"{each:,}" for each in days]
+    assert rows["requests a second, on average"] == [f"{each / 86_400:.1f}" for each in days]
