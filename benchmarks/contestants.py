@@ -175,6 +175,8 @@ def _dlt(environments: Environments, job: Job, *destination: str) -> Command:
             "DLT_DATA_DIR": str(job.folder / "dlt"),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
             "EXTRACT__WORKERS": str(job.workers),
+            # Its default is 20.
+            "EXTRACT__MAX_PARALLEL_ITEMS": str(max(20, job.workers)),
         },
     )
 

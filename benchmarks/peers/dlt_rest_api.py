@@ -91,7 +91,6 @@ def resource(
     return {
         "name": f"{stream['name']}_{name}",
         "table_name": stream["name"],
-        "parallelized": job["workers"] > 1,
         "endpoint": {
             "path": stream["path"].lstrip("/"),
             "data_selector": stream["key"],
@@ -122,6 +121,8 @@ def source(job: dict[str, Any]) -> Any:
             "resource_defaults": {"primary_key": "id", "write_disposition": "append"},
             "resources": incremental_resources(job) if job["incremental"] else resources(job),
         },
+        # Of the source: said of a resource it has no effect, as the server's log of requests shows.
+        parallelized=job["workers"] > 1,
         name=f"rutter_{job['connections'][0]['id'].replace('-', '')}",
     )
 
