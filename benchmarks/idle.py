@@ -226,7 +226,9 @@ def _at(
         found = {row.key: row for row in bench.measure(entries, runs=runs)}
         for asker, reads in extended:
             if (asker.key, reads) in measured:
-                found[asker.key] = _extended(measured[asker.key, reads], fleet, latency)
+                row = measured[asker.key, reads]
+                note = f"read {reads:,} connections"
+                found[asker.key] = dataclasses.replace(_extended(row, fleet, latency), note=note)
         rows += [found[asker.key] for asker in askers if asker.key in found]
     return rows
 
