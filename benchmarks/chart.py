@@ -84,8 +84,8 @@ def main() -> None:
         quick = [row for row in idle if ", 0 ms" in row["group"]]
         most = [row for row in quick if row["group"] == quick[-1]["group"]]
         spent = [cost(row, "cpu") for row in most]
-        title = f"CPU of an idle run over {most[0]['units']:,} lists"
-        panels.append(lambda axes: bars(axes, most, spent, title, "seconds of processor time"))
+        about = f"CPU of an idle run over {most[0]['units']:,} lists"
+        panels.append(lambda axes: bars(axes, most, spent, about, "seconds of processor time"))
     rows = [
         row
         for row in found.get("one-connection", {}).get("rows", [])
