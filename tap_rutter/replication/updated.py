@@ -277,7 +277,7 @@ class UpdatedProgress:
 
 
 def known_to(partition: Partition) -> int | None:
-    """Up to when a partition's changing rows are known, Unix ms; None where its entry does not tell.
+    """Up to when a partition's changing rows are known, Unix ms; None where its entry has none.
 
     One in the future was set under a wrong clock.
     """
