@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -65,9 +65,9 @@ class Skipped:
 
     @property
     def reason(self) -> str:
-        """Why; in this place a 404 says nothing of what a platform serves, and so on."""
-        speaks_of_all = isinstance(self.error, Unsupported | NotActivated)
-        return "refused" if speaks_of_all else self.error.reason
+        """Why. A 404 or a closed endpoint says nothing about one stream here: it is a refusal."""
+        is_refusal = isinstance(self.error, Unsupported | NotActivated)
+        return "refused" if is_refusal else self.error.reason
 
     @property
     def message(self) -> str:
@@ -116,24 +116,27 @@ def select_connections(client: Client, settings: Settings) -> Selection:
                 f" {', '.join(unknown)[:300]}."
             )
         unique = {name: unique[name] for name in known}
-        not_found = [e for e in not_found if e.row is None or e.name in settings.connection_ids]
+        not_found = _narrowed(not_found, lambda e: e.name in settings.connection_ids)
     chosen = sorted(unique.values(), key=lambda connection: connection.id)
     if settings.platforms:
         there = {entry.platform.upper() for entry in chosen}
         there |= {entry.platform.upper() for entry in not_found}
         notices += missing_platforms(settings.platforms, there)
         chosen = [entry for entry in chosen if entry.platform.upper() in settings.platforms]
-        not_found = [
-            e for e in not_found if e.row is None or e.platform.upper() in settings.platforms
-        ]
+        not_found = _narrowed(not_found, lambda e: e.platform.upper() in settings.platforms)
     if settings.shard:
         part, parts = settings.shard
         chosen = [entry for entry in chosen if shard_of(entry.id, parts) == part]
-        not_found = [e for e in not_found if e.row is None or shard_of(e.name, parts) == part]
+        not_found = _narrowed(not_found, lambda e: shard_of(e.name, parts) == part)
     for notice in notices:
         logger.warning("%s", notice)
     _say_unreadable([entry for entry in not_found if entry.row is not None])
     return Selection(tuple(chosen), tuple(not_found), tuple(notices))
+
+
+def _narrowed(entries: list[Skipped], wanted: Callable[[Skipped], bool]) -> list[Skipped]:
+    """Those that are wanted; what was not listed stays, since nobody knows what it is."""
+    return [entry for entry in entries if entry.row is None or wanted(entry)]
 
 
 def _say_unreadable(not_found: list[Skipped]) -> None:
@@ -157,21 +160,16 @@ def _listed(client: Client, settings: Settings) -> tuple[list[Connection], list[
     """
     counts = Counts()
     try:
-        return _all_pages(client, {"status": "any"}, counts)
+        return _all_pages(client, settings, {"status": "any"}, counts)
     except RequestFailed as error:
-        _raise_refused(error, settings)
         if error.status != 400:
             raise
-        logger.warning("Rutter refused status=any: connections in trouble may be left out.")
-    try:
-        return _all_pages(client, {}, counts)
-    except RequestFailed as error:
-        _raise_refused(error, settings)
-        raise
+    logger.warning("Rutter refused status=any: connections in trouble may be left out.")
+    return _all_pages(client, settings, {}, counts)
 
 
 def _all_pages(
-    client: Client, params: dict[str, str], counts: Counts
+    client: Client, settings: Settings, params: dict[str, str], counts: Counts
 ) -> tuple[list[Connection], list[Skipped]]:
     # The list is documented as unpaged, with no word on a cap: a cursor is followed if one comes.
     found: list[Connection] = []
@@ -181,13 +179,17 @@ def _all_pages(
         query = params if cursor is None else {**params, "cursor": cursor}
         return client.get(Request(LIST_PATH, query, proves_address=True), _LIST, counts)
 
-    for page in follow(fetch, LIST_PATH):
-        for raw in page.raws:
-            learnt = _take_in(client, decode_value(raw))
-            if isinstance(learnt, Connection):
-                found.append(learnt)
-            else:
-                not_found.append(learnt)
+    try:
+        for page in follow(fetch, LIST_PATH):
+            for raw in page.raws:
+                entry = _take_in(client, decode_value(raw))
+                if isinstance(entry, Connection):
+                    found.append(entry)
+                else:
+                    not_found.append(entry)
+    except RequestFailed as error:
+        _raise_refused(error, settings)
+        raise
     return found, not_found
 
 

@@ -63,7 +63,7 @@ def rows_of(stream: str) -> list[dict[str, Any]]:
 
 
 def delivered(stream: RutterStream, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """What leaves for a row, by the short way where that takes it, else by the full one."""
+    """What leaves for a row, by the fast path where it passes, else by the full path."""
     raw = ENCODER.encode(row)
     page = Page(raws=[raw], next_cursor=None, received_ms=1_700_000_000_000, size=len(raw))
     connection = None if stream.name in {"connections", "sync_report"} else "c1"

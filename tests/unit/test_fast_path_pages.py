@@ -1,4 +1,4 @@
-"""Whole pages on the short way: read, judged and written as row by row."""
+"""Whole pages on the fast path: read, judged and written as row by row."""
 
 from __future__ import annotations
 
