@@ -19,7 +19,7 @@ A row takes the fast path when all of this is so:
 ``FastPath.passes`` checks one row for the last two. Most pages hold only rows that pass: the list
 decoder checks them all at once (``FastPath.rows_of``, then ``is_clean``) and notes it as
 ``Page.all_pass``; their lines leave as one block, unless fields are deselected. Of other pages each
-row is checked by itself. A row's text is spliced into its RECORD line: digits stay exact, and
+row is checked by itself, a little more strictly about times. A row's text is spliced into its RECORD line: digits stay exact, and
 nothing is decoded twice.
 """
 
