@@ -19,8 +19,8 @@ A row takes the fast path when all of this is so:
 ``FastPath.passes`` checks one row for the last two. Most pages hold only rows that pass: the list
 decoder checks them all at once (``FastPath.rows_of``, then ``is_clean``) and notes it as
 ``Page.all_pass``; their lines leave as one block, unless fields are deselected. Of other pages each
-row is checked by itself, a little more strictly about times. A row's text is spliced into its RECORD line: digits stay exact, and
-nothing is decoded twice.
+row is checked by itself (where one with a 29 February takes the full path). A row's text is spliced
+into its RECORD line: digits stay exact, and nothing is decoded twice.
 """
 
 from __future__ import annotations
