@@ -223,8 +223,8 @@ def _partitioned(job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         stream["name"] = entry.name
         stream["schema_loader"]["schema"] = schema
         cursor = stream["incremental_sync"]
-        cursor["cursor_field"] = entry.time_field
-        cursor["start_time_option"]["field_name"] = f"{entry.time_field}_min"
+        cursor["cursor_field"] = entry.replication_key
+        cursor["start_time_option"]["field_name"] = f"{entry.replication_key}_min"
         stream["retriever"]["requester"]["path"] = entry.path
         stream["retriever"]["record_selector"]["extractor"]["field_path"] = [entry.key]
         manifest["streams"].append(stream)

@@ -15,7 +15,7 @@ from benchmarks.measure import OUTPUT, RunFailed
 from benchmarks.rows import Result, Row, Start, load
 from benchmarks.targets import verdicts
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 QUICK, SLOW = idle.group_name(1_000, 0), idle.group_name(1_000, 50)
 LISTS = 40
 
