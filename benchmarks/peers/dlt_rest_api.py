@@ -56,9 +56,9 @@ def incremental_resources(job: dict[str, Any]) -> list[dict[str, Any]]:
             stream,
             "new",
             {
-                f"{stream['time_field']}_min": {
+                f"{stream['replication_key']}_min": {
                     "type": "incremental",
-                    "cursor_path": stream["time_field"],
+                    "cursor_path": stream["replication_key"],
                     "initial_value": job["start"],
                     "convert": milliseconds,
                 }

@@ -23,7 +23,7 @@ def rows_of(
     rows: list[dict[str, Any]] = []
     params = {"access_token": token, "limit": str(job["page_size"])}
     if since:
-        params[f"{stream['time_field']}_min"] = str(
+        params[f"{stream['replication_key']}_min"] = str(
             int(datetime.fromisoformat(since).timestamp() * 1000)
         )
     while True:
@@ -53,7 +53,7 @@ def main() -> None:
             rows = rows_of(job, stream, connection["access_token"], seen.get(name))
             everything.extend(rows)
             if job["incremental"] and rows:
-                seen[name] = max(row[stream["time_field"]] for row in rows)
+                seen[name] = max(row[stream["replication_key"]] for row in rows)
     for row in everything:
         print(json.dumps(row))
     if job["incremental"]:

@@ -101,8 +101,8 @@ class TapPlain(Tap):
             "name": entry["name"],
             "path": entry["path"],
             "records_jsonpath": f"$.{entry['key']}[*]",
-            "replication_key": entry["time_field"],
-            "minimum_parameter": f"{entry['time_field']}_min",
+            "replication_key": entry["replication_key"],
+            "minimum_parameter": f"{entry['replication_key']}_min",
             "schema": json.loads(file.read_text(encoding="utf-8")),
         }
         stream: type[PlainStream] = type("Stream", (PlainStream,), facts)
