@@ -66,15 +66,16 @@ def lists_not_served(world: World) -> set[tuple[str, str]]:
         for connection in readable(world)
         for stream in BY_DEFAULT
         if stream not in _WITHOUT_A_LIST
-        for path in _asked_first(stream)
+        for path in _asked_of(stream)
         if entity_of(path) not in (connection.unavailable_objects or ())
         and not serves(connection.platform, path)
     }
 
 
-def _asked_first(stream: str) -> list[str]:
+def _asked_of(stream: str) -> list[str]:
     if stream in _PARENTS:
         return [_PARENTS[stream]]
     if stream == "accounting_custom_fields":
-        return ["/accounting/bills/custom_fields"]
+        types = ("bills", "expenses", "invoices", "invoice_payments", "journal_entries")
+        return [f"/accounting/{name}/custom_fields" for name in types]
     return [PATHS[stream]]

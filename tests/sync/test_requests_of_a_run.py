@@ -79,7 +79,7 @@ def test_every_stream_asks_its_endpoint(whole: Simulator) -> None:
 
 # ---- as docs/requests.md counts them
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "requests.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "requests.md"
 
 
 def counted_on_the_page() -> dict[str, int]:
