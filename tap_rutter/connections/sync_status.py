@@ -23,7 +23,7 @@ from tap_rutter.redact import SECRETS
 STATUS_PATH = "/connections/status"
 
 LONGEST_LAG = 15 * times.DAY
-"""How long after the time that it bears a row may become visible: a platform is synced every
+"""How long after its own time a row may become visible: a platform is synced every
 fourteen days at the latest, if so configured at Rutter, and a sync takes its time."""
 
 

@@ -150,7 +150,7 @@ class PerParentProgress:
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
-        self._ascent = SortCheck(partition.run.cutoff, ordered=False)
+        self._sort_check = SortCheck(partition.run.cutoff, is_sorted=False)
         self._resumed = partition.resumes(bookmark_of(partition))
         self.full_read = self._resumed is None and partition.run.settings.start_ms is None
         self.start_ms = first_time(partition)
@@ -158,15 +158,15 @@ class PerParentProgress:
     def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, ParentsRead):
-            self._ascent.see(item.parents)
+            self._sort_check.see(item.parents)
 
     def finish(self) -> None:
         """All lists are complete."""
-        self._ascent.ended = True
+        self._sort_check.ended = True
 
     def partition_state(self) -> Mapping[str, Any] | None:
         """The partition's content."""
-        value = self._ascent.value if self._ascent.ended else None
+        value = self._sort_check.value if self._sort_check.ended else None
         if value is None:
             return without_context(self._partition.input_state)
         return {

@@ -1,8 +1,8 @@
-"""Synced streams: rows bear ``last_synced_at``, Rutter's own clock, and come in its order.
+"""Synced streams: rows have a ``last_synced_at``, from Rutter's own clock, and come sorted by it.
 
-One ascending chain needs no windows: the bookmark is the newest time delivered, page by page. But
-a platform may refuse the order or silently ignore it, so the order is proved from the rows before
-a bookmark moves (design section 5).
+A sorted list needs no windows: the bookmark is the newest time delivered, page by page. But a
+platform may refuse to sort, or silently not sort, so the rows must show that they are sorted before
+a bookmark moves (docs/state.md).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_
 
 MIN = "last_synced_at_min"
 _SORT = "last_synced_at ASC"
-_RISES = 2  # pages that must have shown a rise before an order is taken for proved
+_RISES = 2  # pages that must have shown a rise before a list is taken for sorted
 
 
 class Synced:
@@ -80,7 +80,7 @@ class Synced:
 
     def progress(self, partition: Partition) -> SyncedProgress:
         """The bookkeeping of the partition's bookmark, or bookmarks."""
-        return SyncedProgress(partition, tuple(self._passes), ordered=self._sortable)
+        return SyncedProgress(partition, tuple(self._passes), is_sorted=self._sortable)
 
 
 def bookmark_of(partition: Partition, name: str = "") -> str | None:
@@ -100,11 +100,11 @@ def first_time(partition: Partition, name: str = "") -> int | None:
 
 
 class SortCheck:
-    """One list's proof of order, and what its bookmark may say."""
+    """Whether one list comes in its sort order, and what its bookmark may be."""
 
-    def __init__(self, cutoff: int, *, ordered: bool = True) -> None:
+    def __init__(self, cutoff: int, *, is_sorted: bool = True) -> None:
         self._cutoff = cutoff
-        self._ordered = ordered
+        self._is_sorted = is_sorted
         self._rises = 0
         self._highest: int | None = None
         self._read = cutoff
@@ -116,15 +116,19 @@ class SortCheck:
         if span.newest is None or span.oldest is None or span.first is None:
             return
         before = self._highest
-        if span.is_unsorted or (before is not None and _second(span.first) < _second(before)):
-            self._ordered = False
-        self._rises += _second(span.newest) > _second(span.oldest if before is None else before)
+        if span.is_unsorted or (
+            before is not None and times.second_of(span.first) < times.second_of(before)
+        ):
+            self._is_sorted = False
+        self._rises += times.second_of(span.newest) > times.second_of(
+            span.oldest if before is None else before
+        )
         self._highest = span.newest if before is None else max(before, span.newest)
         self._read = page.received_ms
 
     def mark_unsorted(self) -> None:
-        """The list comes in no order; what was read of it before does not count."""
-        self._ordered = False
+        """The list is not sorted: what was read of it before moves no bookmark."""
+        self._is_sorted = False
         self._highest = None
 
     @property
@@ -132,30 +136,23 @@ class SortCheck:
         """The bookmark that the list allows now, Unix ms; None for none."""
         if self._highest is None:
             return None
-        if not self._ordered:
-            # Rows that changed while an unordered list was read bear times after the cutoff.
+        if not self._is_sorted:
+            # Rows that changed while an unsorted list was read have times after the cutoff.
             return min(self._highest, self._cutoff) if self.ended else None
         # One rise can be one odd row before thousands that were synced in the same second.
         proved = self.ended or self._rises >= _RISES
-        # A row that bears a time to come says nothing of the rows that are stamped until then.
+        # A row with a time in the future says nothing about the rows that come until then.
         return min(self._highest, self._read) if proved else None
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether nothing has spoken against the order yet."""
-        return self._ordered
-
-
-def _second(ms: int) -> int:
-    return ms // times.SECOND
 
 
 class SyncedProgress:
     """Bookmarks of a partition's passes; its own is the oldest, absent until all exist."""
 
-    def __init__(self, partition: Partition, passes: tuple[str, ...], *, ordered: bool) -> None:
+    def __init__(self, partition: Partition, passes: tuple[str, ...], *, is_sorted: bool) -> None:
         self._partition = partition
-        self._ascents = {name: SortCheck(partition.run.cutoff, ordered=ordered) for name in passes}
+        self._sort_checks = {
+            name: SortCheck(partition.run.cutoff, is_sorted=is_sorted) for name in passes
+        }
         self._resumed = {name: partition.resumes(bookmark_of(partition, name)) for name in passes}
         resumes = any(moment is not None for moment in self._resumed.values())
         self.full_read = not resumes and partition.run.settings.start_ms is None
@@ -165,11 +162,11 @@ class SyncedProgress:
     def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
-            self._ascents[item.list_name].see(item)
+            self._sort_checks[item.list_name].see(item)
         elif isinstance(item, Unsorted):
-            self._ascents[item.list_name].mark_unsorted()
+            self._sort_checks[item.list_name].mark_unsorted()
         elif isinstance(item, End):
-            self._ascents[item.list_name].ended = True
+            self._sort_checks[item.list_name].ended = True
 
     def finish(self) -> None:
         """Nothing beyond the ends of the lists."""
@@ -177,25 +174,25 @@ class SyncedProgress:
     def partition_state(self) -> Mapping[str, Any] | None:
         """The partition's content: moved bookmarks, else those that were given."""
         values: dict[str, str] = {}
-        for name, ascent in self._ascents.items():
-            value, resumed = ascent.value, self._resumed[name]
+        for name, check in self._sort_checks.items():
+            value, resumed = check.value, self._resumed[name]
             if value is not None and (resumed is None or value > resumed):
                 values[name] = times.to_text(value)
             elif resumed is not None:
                 # What the run was given stays true; a pass that was not resumed from its bookmark
                 # (another start date, a bookmark from the future) has none until its rows set it.
                 values[name] = bookmark_of(self._partition, name) or times.to_text(resumed)
-        if all(ascent.value is None for ascent in self._ascents.values()):
+        if all(check.value is None for check in self._sort_checks.values()):
             return without_context(self._partition.input_state)
         return self._content(values)
 
     def _content(self, values: Mapping[str, str]) -> dict[str, Any]:
         content: dict[str, Any] = {REPLICATION_KEY: self._partition.endpoint.replication_key}
-        if len(values) == len(self._ascents):
+        if len(values) == len(self._sort_checks):
             content[REPLICATION_KEY_VALUE] = min(
                 values.values(), key=lambda value: times.parse(value) or 0
             )
-        if len(self._ascents) > 1:
+        if len(self._sort_checks) > 1:
             content["passes"] = dict(values)
         resumed = all(moment is not None for moment in self._resumed.values())
         return content | read_from(self._partition, resumed=resumed)

@@ -96,7 +96,7 @@ class SyncedPerParentProgress:
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
-        self._ascent = SortCheck(partition.run.cutoff, ordered=False)
+        self._sort_check = SortCheck(partition.run.cutoff, is_sorted=False)
         self._parents: set[str] = set()
         self._resumed = partition.resumes(bookmark_of(partition))
         self._complete = False
@@ -106,17 +106,17 @@ class SyncedPerParentProgress:
     def see(self, item: ListItem) -> None:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
-            self._ascent.see(item)
+            self._sort_check.see(item)
         elif isinstance(item, ParentRead):
             self._parents.add(mark_of(item.parent_id))
 
     def finish(self) -> None:
         """All lists are complete: now the bookmark may move."""
-        self._complete = self._ascent.ended = True
+        self._complete = self._sort_check.ended = True
 
     def partition_state(self) -> Mapping[str, Any] | None:
         """The partition's content."""
-        value = self._ascent.value if self._complete else None
+        value = self._sort_check.value if self._complete else None
         if not self._complete or (value is None and self._resumed is None):
             return without_context(self._partition.input_state)
         moment = max(value or 0, self._resumed or 0)

@@ -1,7 +1,8 @@
-"""Updated streams: rows bear the platform's clock, newest first, in no order one could ask for.
+"""Updated streams: rows have a time of the platform's clock, and come newest first.
 
-They are read in time windows, oldest first. No bookmark exceeds the connection's horizon: a row
-can become visible long after the time that it bears (design section 5).
+They cannot be asked for in another sort order, so they are read in time windows, oldest first. No
+bookmark exceeds the connection's horizon, since a row can become visible long after its own time:
+Rutter polls, and connections pause (docs/state.md).
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class PartitionReport:
             self.error_code, self.error_message = PARTIAL, self.partial
 
     def skip(self, reason: str, now: int, error: RequestFailed | None = None) -> None:
-        """Not read, or not to its end, for a reason that is no fault."""
+        """Not read, or not to its end, for a reason that is not a fault."""
         self.status, self.reason, self.finished_ms = SKIPPED, reason, now
         if error is not None:
             self.error_code, self.error_message = error.code, error.message

@@ -159,7 +159,7 @@ GIVEN = synced(CUTOFF - 24 * HOUR)
 def bookmark_after(items: Sequence[Any], before: Content | None = None, **options: Any) -> Any:
     """The partition after these items, and after none of those that were to come."""
     pair = pair_of(before, **options)
-    progress = SyncedProgress(pair, ("",), ordered=True)
+    progress = SyncedProgress(pair, ("",), is_sorted=True)
     for item in items:
         progress.see(item)
     return progress.partition_state()
@@ -240,7 +240,7 @@ lists = st.lists(st.lists(moments, max_size=4).map(lambda stamps: page(*stamps))
 def test_no_bookmark_passes_what_was_delivered(pages: list[Page]) -> None:
     """And before the end of a list none passes a row that is still to come, if that is in order."""
     everything = [entry.span.newest for entry in pages if entry.span.newest is not None]
-    progress = SyncedProgress(pair_of(), ("",), ordered=True)
+    progress = SyncedProgress(pair_of(), ("",), is_sorted=True)
     told: list[ListItem] = [*pages, END]
     for entry in told:
         progress.see(entry)
@@ -256,7 +256,7 @@ def test_no_bookmark_passes_what_was_delivered(pages: list[Page]) -> None:
 @given(st.lists(moments, min_size=1, max_size=12).map(sorted), st.integers(1, 4))
 def test_a_list_in_order_is_bookmarked_page_by_page(stamps: list[int], size: int) -> None:
     pages = [page(*stamps[at : at + size]) for at in range(0, len(stamps), size)]
-    progress = SyncedProgress(pair_of(), ("",), ordered=True)
+    progress = SyncedProgress(pair_of(), ("",), is_sorted=True)
     rises = 0
     for number, entry in enumerate(pages):
         progress.see(entry)
@@ -273,7 +273,7 @@ def test_a_list_in_order_is_bookmarked_page_by_page(stamps: list[int], size: int
 
 
 def test_a_list_that_takes_no_order_moves_once() -> None:
-    progress = SyncedProgress(pair_of(), ("",), ordered=False)
+    progress = SyncedProgress(pair_of(), ("",), is_sorted=False)
     for entry in (hours(5, 4), hours(3, 2)):
         progress.see(entry)
         assert progress.partition_state() is None
@@ -317,7 +317,7 @@ def test_where_a_synced_pair_starts(
 def test_a_stream_that_is_to_be_read_whole_starts_anew() -> None:
     pair = pair_of(synced(CUTOFF), full_table=True)
     assert first_time(pair) is None
-    assert SyncedProgress(pair, ("",), ordered=True).full_read
+    assert SyncedProgress(pair, ("",), is_sorted=True).full_read
     items = [hours(9, 8), END]
     assert bookmark_after(items, before=GIVEN, full_table=True) == synced(CUTOFF - 8 * HOUR)
     lower = bookmark_after([hours(99), END], before=GIVEN, full_table=True)
@@ -335,7 +335,7 @@ def test_a_stream_that_is_to_be_read_whole_starts_anew() -> None:
 )
 def test_what_is_a_full_read(before: Content | None, config: dict[str, Any], full: bool) -> None:
     pair = pair_of(before, **config)
-    assert SyncedProgress(pair, ("",), ordered=True).full_read is full
+    assert SyncedProgress(pair, ("",), is_sorted=True).full_read is full
     assert SyncedPerParentProgress(pair).full_read is full
 
 
@@ -391,7 +391,7 @@ PASSES = ("expense", "refund")
 
 
 def after_passes(items: Sequence[Any], before: Content | None = None, **options: Any) -> Any:
-    progress = SyncedProgress(pair_of(before, **options), PASSES, ordered=True)
+    progress = SyncedProgress(pair_of(before, **options), PASSES, is_sorted=True)
     for item in items:
         progress.see(item)
     return progress.partition_state()
