@@ -94,7 +94,9 @@ class RutterStream(Stream):
     is_written_by_run: ClassVar[bool] = False
     """Whether the rows are what the run itself knows, and no list of the API."""
 
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # records conform already (records.py)
+    TYPE_CONFORMANCE_LEVEL = (
+        TypeConformanceLevel.NONE
+    )  # records conform already (records/conform.py)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Derive what follows from the path."""
@@ -105,13 +107,6 @@ class RutterStream(Stream):
     def __init__(self, tap: RutterTap) -> None:
         self.tap = tap
         super().__init__(tap, schema=self.make_schema(tap))
-        self._state_manager = PartitionStateManager(
-            lambda: tap.bookmarks,
-            self.name,
-            tap_name=tap.name,
-            tap_state=tap.state,
-            state_partitioning_keys=["connection_id"],
-        )
 
     # ---- facts about the rows
 
@@ -181,11 +176,16 @@ class RutterStream(Stream):
         self.replication_key = type(self).replication_key
         self._input_schema = None
 
-    @property
+    @cached_property
     def state_manager(self) -> PartitionStateManager:
         """Partitions by connection, found at once, moved by the emitter only."""
-        assert isinstance(self._state_manager, PartitionStateManager)
-        return self._state_manager
+        return PartitionStateManager(
+            lambda: self.tap.bookmarks,
+            self.name,
+            tap_name=self.tap.name,
+            tap_state=self.tap.state,
+            state_partitioning_keys=["connection_id"],
+        )
 
     @property
     def partitions(self) -> list[dict[str, Any]] | None:

@@ -109,7 +109,7 @@ def test_the_mapper_is_made_as_the_sdk_makes_it() -> None:
 
 def test_a_stream_keeps_what_the_tap_sets_on_it() -> None:
     stream = TapRutter(validate_config=False).streams[STREAM]
-    for name in ("_state_manager", "_input_schema"):
+    for name in ("_input_schema",):
         assert name in vars(stream), name
 
 
