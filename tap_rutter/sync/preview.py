@@ -1,6 +1,6 @@
 """Reading a stream here and now: one request after another, nothing ahead, no bookmark moved.
 
-For the SDK's trial of a tap (``--test``) and for whoever iterates ``get_records``.
+For the SDK's test of a tap (``--test``) and for whoever iterates ``get_records``.
 """
 
 from __future__ import annotations
