@@ -1,9 +1,9 @@
 """Which streams the organisation has no access to, as far as the workers know already.
 
-What is skipped is judged by the emitter, in plan order (``sync/outcomes.py``). But the workers are ahead
-of it, and would ask for a thousand connections what two have answered. So they leave out what the
-emitter is certain to skip: a stream whose first partitions in plan order have all ended without an
-answer, two of them because the organisation has no access.
+What is skipped is judged by the emitter, in plan order (``sync/outcomes.py``). But the workers are
+ahead of it, and would ask for a thousand connections what two have answered. So they leave out what
+the emitter is certain to skip: a stream whose first partitions in plan order have all ended without
+an answer, two of them because the organisation has no access.
 """
 
 from __future__ import annotations
