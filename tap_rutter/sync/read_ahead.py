@@ -149,7 +149,7 @@ class ReadAhead(Generic[Owner]):
             self._work.notify_all()
             self._brought.notify_all()
         end = time.monotonic() + timeout
-        for thread in self._threads:
+        for thread in tuple(self._threads):
             thread.join(max(0.0, end - time.monotonic()))
         self._threads.clear()
 
@@ -233,8 +233,8 @@ class ReadAhead(Generic[Owner]):
             return
         for number in range(self._workers):
             thread = threading.Thread(target=self._walk, name=f"reader-{number}", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)  # only now: a signal's thread may stop them meanwhile
 
     def _walk(self) -> None:
         while True:
