@@ -104,13 +104,23 @@ def _with_method(entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
+def _is_schema(schema: Any) -> bool:
+    """Whether the SDK can read this as a JSON Schema; what it says is not used."""
+    if not isinstance(schema, dict):
+        return False
+    properties = schema.get("properties", {})
+    if not isinstance(properties, dict) or not all(map(_is_schema, properties.values())):
+        return False
+    return "items" not in schema or _is_schema(schema["items"])
+
+
 def _is_entry(entry: Any) -> bool:
     """Whether this can be a stream's entry in a catalog."""
     if not isinstance(entry, dict) or not isinstance(entry.get("tap_stream_id"), str):
         return False
     parts = entry.get("metadata", [])
     return (
-        isinstance(entry.get("schema", {}), dict)
+        _is_schema(entry.get("schema", {}))
         and isinstance(parts, list)
         and all(
             isinstance(part, dict)

@@ -27,12 +27,14 @@ _PIECE, _MOST = 1 << 13, 1 << 18  # no server takes a token or address as long a
 # nothing back once taken (``*+``), so that no text takes longer than its length.
 _PATTERNS = (
     re.compile(
-        r"(access_token(?:=|%(?:25)*+3D|[\\\"']*+\s*+[:=]\s*+[\\\"']*+))[^&\s\"'<>,)\]}\\]++",
+        r"(access_token(?:=|%(?:25)*+3D|[\\\"']*+\s*+[:=]\s*+[\\\"']*+))(?!\[hidden\](?:[&\s\"'<>,)\]}\\]|$))"
+        r"[^&\s\"'<>,)\]}\\]++",
         re.IGNORECASE,
     ),
     re.compile(r"(\bBasic\s++)[A-Za-z0-9+/=_-]{6,}+", re.IGNORECASE),
     re.compile(
-        r"(\b\w*(?:link|update)_url[\\\"']*+\s*+[:=]\s*+[\\\"']*+)(?:[^\s\"'}\\]|\\++/)++",
+        r"(\b\w*(?:link|update)_url[\\\"']*+\s*+[:=]\s*+[\\\"']*+)(?!\[hidden\](?:[\s\"'}\\]|$))"
+        r"(?:[^\s\"'}\\]|\\++/)++",
         re.IGNORECASE,
     ),
 )

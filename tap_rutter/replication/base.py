@@ -96,10 +96,10 @@ class Partition:
     index: int = 0
     """Its place among the partitions of its stream."""
     counts: Counts = field(default_factory=Counts)
-    refused: frozenset[str] = frozenset()
-    """What the platform has refused to give with the rows, of what is asked for by ``expand``."""
-    expanded: bool = False
-    """Whether the platform has given any of it."""
+    refused: dict[str, frozenset[str]] = field(default_factory=dict)
+    """By list: what the platform refuses to give with its rows, of what ``expand`` asks for."""
+    expanded: set[str] = field(default_factory=set)
+    """Lists with whose rows the platform has given any of it."""
     absent: dict[str, RequestFailed] = field(default_factory=dict)
     """Parents, or names, of which Rutter has said that they have nothing."""
     is_served: bool = False
@@ -249,14 +249,32 @@ class Partition:
 
         def fetch(cursor: str | None) -> Page:
             query = params if cursor is None else {**params, "cursor": cursor}
-            return self.ask(query, send, own=key == self.endpoint.records_key)
+            own = key == self.endpoint.records_key
+            return self.ask(query, send, own=own, list_name=list_name)
 
-        for page in follow(fetch, path):
-            yield dataclasses.replace(
-                page, request_values=dict(request_values or {}), list_name=list_name
-            )
+        has_begun = False
+        try:
+            for page in follow(fetch, path):
+                has_begun = True
+                yield dataclasses.replace(
+                    page, request_values=dict(request_values or {}), list_name=list_name
+                )
+        except (Unsupported, Gone) as error:
+            if not has_begun:
+                raise
+            # Its first page was there: what is missing now is the rest, and not the list.
+            raise PartitionFailed(
+                error.message, reason=error.reason, status=error.status, code=error.code
+            ) from None
 
-    def ask(self, params: Params, send: Callable[[Params], _T], *, own: bool = True) -> _T:
+    def ask(
+        self,
+        params: Params,
+        send: Callable[[Params], _T],
+        *,
+        own: bool = True,
+        list_name: str = "",
+    ) -> _T:
         """Any request of the partition, sent with less in its ``expand`` where that is refused.
 
         Platform data are asked for where no description declares them, and a platform may refuse
@@ -267,10 +285,11 @@ class Partition:
             params: The request's parameters.
             send: Sends it with the parameters that it is given.
             own: Whether it is for the partition's own rows, and not for their parents.
+            list_name: Of which list. Several are read at once: each learns for itself.
         """
         activation, stream = self.run.activation, self.endpoint.name
         try:
-            answer = self._send(params, send)
+            answer = self._send(params, send, list_name)
         except NotActivated:
             activation.closed(stream, self.index)
             raise
@@ -278,20 +297,22 @@ class Partition:
             activation.served(stream, self.index)
         return answer
 
-    def _send(self, params: Params, send: Callable[[Params], _T]) -> _T:
-        parts = [part for part in parts_of(params) if part not in self.refused]
+    def _send(self, params: Params, send: Callable[[Params], _T], list_name: str) -> _T:
+        refused = self.refused.get(list_name, frozenset())
+        parts = [part for part in parts_of(params) if part not in refused]
         try:
             answer = send(expanding(params, parts))
         except PartitionFailed as error:
             # Where they have been given already, they are not what is refused.
-            if error.status != 400 or not parts or self.expanded:
+            if error.status != 400 or not parts or list_name in self.expanded:
                 raise
             answer, given = self._send_with_less(params, parts, send)
             lost = [part for part in parts if part not in given]
-            self.refused |= set(lost)
+            self.refused[list_name] = refused | set(lost)
             self._tell_of_lost_parts(lost, given)
             parts = given
-        self.expanded = self.expanded or bool(parts)
+        if parts:
+            self.expanded.add(list_name)
         return answer
 
     def _send_with_less(

@@ -185,7 +185,7 @@ def check_named(nameless: int, path: str) -> None:
     """See that each parent could be asked for.
 
     Raises:
-        PairFailed: where some could not; the children of all others have been read by then.
+        PartitionFailed: where some could not; the children of all others have been read by then.
     """
     if nameless:
         rows = "1 row" if nameless == 1 else f"{nameless} rows"
@@ -199,7 +199,7 @@ def _segment(identity: str) -> str:
     """An id as one segment of a path, and not as a way to another place.
 
     Raises:
-        PairFailed: for what no quoting keeps in its place.
+        PartitionFailed: for what no quoting keeps in its place.
     """
     if not identity.strip("."):
         raise PartitionFailed(

@@ -65,7 +65,7 @@ def checked(line: bytes, stream: str) -> bytes:
     """A line that runners of taps take.
 
     Raises:
-        PairFailed: for a larger one, which would end the whole run downstream.
+        PartitionFailed: for a larger one, which would end the whole run downstream.
     """
     if len(line) > _LARGEST_LINE:
         raise PartitionFailed(
@@ -122,7 +122,7 @@ class Delivery:
 
         Raises:
             MapFailed: where a stream map fails for every single row: to go on would be in vain.
-            PairFailed: for a row that cannot leave.
+            PartitionFailed: for a row that cannot leave.
         """
         entry.pages += 1
         before = entry.rows
@@ -166,7 +166,7 @@ class Delivery:
         """One record, as it is or by way of the SDK's selection and maps.
 
         Raises:
-            PairFailed: for a record larger than runners of taps take.
+            PartitionFailed: for a record larger than runners of taps take.
             MapFailed: where a stream map fails for it.
         """
         if stream.leaves_whole:

@@ -369,7 +369,10 @@ class _Account:
         unserved = None if report.pages else partition.unserved()
         if unserved is not None:
             raise unserved
-        if not report.partial:
+        # A parent that alone answered 404 is no reason for a first bookmark: with one, a platform
+        # that has no such list would seem to have had rows of it.
+        has_rows = report.pages or partition.input_state or not partition.absent
+        if has_rows and not report.partial:
             self._known_progress().finish()
             self._move()
         report.complete(emitter.now())

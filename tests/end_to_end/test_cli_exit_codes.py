@@ -79,6 +79,11 @@ BAD_FILES: list[tuple[str, str, str]] = [
     ("--catalog", '{"streams": [{"tap_stream_id": "connections", "schema": []}]}', "catalog"),
     (
         "--catalog",
+        '{"streams": [{"tap_stream_id": "connections", "schema": {"properties": {"id": 5}}}]}',
+        "catalog",
+    ),
+    (
+        "--catalog",
         '{"streams": [{"tap_stream_id": "connections", "schema": {}, "metadata": 5}]}',
         "catalog",
     ),

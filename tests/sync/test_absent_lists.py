@@ -232,6 +232,35 @@ def test_a_bookmark_does_not_pass_parents_that_all_lost_their_list(changed: int)
         assert told(after, BILL_ATTACHMENTS, connection) == ("failed", "unsupported")
 
 
+def test_one_parent_without_the_list_is_no_reason_for_a_first_bookmark() -> None:
+    world, connection = ledger(count=1, attachments=2)
+    with Simulator(world) as simulator:
+        simulator.faults.add(
+            "respond", path=f"{BILLS}/*/attachments", status=404, body=GONE, times=None
+        )
+        first = read(simulator, BILL_ATTACHMENTS)
+        assert first.code == 0
+        assert BILL_ATTACHMENTS not in first.state.get("bookmarks", {})
+        for _ in range(2):
+            world.create(connection.id, BILLS)
+        second = read(simulator, BILL_ATTACHMENTS, state=first.state)
+    # Now several agree: the platform has no such list, which is not a failure.
+    assert second.code == 0
+    assert "failed" not in {row["status"] for row in second.reports}
+
+
+def test_a_list_of_parents_that_breaks_off_with_a_404_is_a_failure() -> None:
+    world, connection = ledger(count=5, attachments=4)
+    with Simulator(world) as simulator:
+        simulator.faults.add(
+            "respond", path=BILLS, params={"cursor": "*"}, status=404, body=GONE, times=None
+        )
+        run = read(simulator, BILL_ATTACHMENTS, page_size=2)
+    assert run.code == 1
+    assert told(run, BILL_ATTACHMENTS, connection)[0] == "failed"
+    assert BILL_ATTACHMENTS not in run.state.get("bookmarks", {})
+
+
 # ---- a gateway's words
 
 

@@ -134,3 +134,34 @@ def test_a_platform_that_refuses_both_an_order_and_its_data_is_read_without() ->
         run = read(simulator, "accounting_bills", expand_platform_data=True)
     assert run.code == 0
     assert len(run.ids("accounting_bills", connection.id)) == 9
+
+
+@pytest.mark.parametrize("workers", [1, 8, 32])
+def test_what_refunds_are_refused_costs_expenses_nothing(workers: int) -> None:
+    """The two lists of expenses are read at the same time, and learn nothing of each other."""
+    world = World(9, history_days=60)
+    connection = world.add_connection("QUICKBOOKS", counts={"/accounting/expenses": 40})
+    path = "/accounting/expenses"
+    with Simulator(world) as simulator:
+        simulator.faults.add(
+            "respond",
+            path=path,
+            params={"expand": "*", "expense_type": "refund"},
+            status=400,
+            body=REFUSED,
+            times=None,
+        )
+        simulator.faults.add("delay", path=path, params={"expense_type": "expense"}, seconds=0.3)
+        run = read(
+            simulator,
+            "accounting_expenses",
+            expand_platform_data=True,
+            page_size=5,
+            concurrency=workers,
+        )
+    assert run.code == 0
+    rows = run.records("accounting_expenses")
+    assert len(run.ids("accounting_expenses", connection.id)) == 40
+    with_data = {row["expense_type"] for row in rows if row.get("platform_data")}
+    without = {row["expense_type"] for row in rows if not row.get("platform_data")}
+    assert (with_data, without) == ({"expense"}, {"refund"})
