@@ -186,7 +186,10 @@ class Changes:
     def _lagging(self, connection: Connection) -> None:
         """A row that is the next of its list, though it shows days after its time."""
         path = self._path(connection)
-        if path not in UPDATED or not connection.syncs or connection.tables[path].pending:
+        if path not in UPDATED or not connection.syncs:
+            return
+        table = connection.tables.get(path)
+        if table is None or table.pending:
             return
         span = self._newest(connection, path)
         room = (self._now() - max(span, self._touched.get((path, connection.id), 0))) / 1000

@@ -20,7 +20,7 @@ _READABLE = frozenset({"active", "unhealthy"})
 
 
 @dataclass(frozen=True)
-class Replication:
+class Kind:
     """What a history is about."""
 
     about: str
@@ -33,14 +33,12 @@ class Replication:
 
 
 _KINDS = (
-    Replication("calm", runs=(2, 4), kills=0.4, during=0.9, spans=(1, 10 * MINUTE, 3 * HOUR)),
-    Replication("calm", runs=(3, 7), kills=0.9, during=0.3, spans=(1, 2 * HOUR, 2 * DAY)),
-    Replication(
-        "outages", runs=(3, 5), kills=0.3, during=0.2, spans=(HOUR, 2 * DAY, 9 * DAY, 9 * DAY)
-    ),
-    Replication("outages", runs=(2, 4), kills=0.3, during=0.2, spans=(DAY, 40 * DAY, 90 * DAY)),
-    Replication("lags", runs=(2, 3), kills=0.8, during=0, spans=(1, HOUR, 4 * DAY), quiet=13 * DAY),
-    Replication("history", runs=(2, 5), kills=0.6, during=0.3, spans=(1, HOUR, 2 * DAY)),
+    Kind("calm", runs=(2, 4), kills=0.4, during=0.9, spans=(1, 10 * MINUTE, 3 * HOUR)),
+    Kind("calm", runs=(3, 7), kills=0.9, during=0.3, spans=(1, 2 * HOUR, 2 * DAY)),
+    Kind("outages", runs=(3, 5), kills=0.3, during=0.2, spans=(HOUR, 2 * DAY, 9 * DAY, 9 * DAY)),
+    Kind("outages", runs=(2, 4), kills=0.3, during=0.2, spans=(DAY, 40 * DAY, 90 * DAY)),
+    Kind("lags", runs=(2, 3), kills=0.8, during=0, spans=(1, HOUR, 4 * DAY), quiet=13 * DAY),
+    Kind("history", runs=(2, 5), kills=0.6, during=0.3, spans=(1, HOUR, 2 * DAY)),
 )
 
 
