@@ -12,14 +12,13 @@ import sys
 import time
 from typing import Any
 
-import msgspec
 from singer_sdk.singerlib.encoding import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message, RecordMessage, StateMessage
 
+from tap_rutter.api.json_text import ENCODER
+
 _BLOCK = 1 << 16
 _LONGEST_WAIT = 1.0  # seconds that a line may wait in the block
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 class BlockWriter(GenericSingerWriter[bytes, Message]):
@@ -34,12 +33,12 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
         """A message as one line of JSON, without its line feed; decimals keep their digits."""
         if isinstance(message, StateMessage):
             # As it is: the message's own way to say so copies each of its partitions first.
-            return _ENCODER.encode({"type": "STATE", "value": message.value})
+            return ENCODER.encode({"type": "STATE", "value": message.value})
         content = message.to_dict()
         moment = content.get("time_extracted")
         if isinstance(message, RecordMessage) and moment is not None:
             content["time_extracted"] = moment.isoformat().replace("+00:00", "Z")
-        return _ENCODER.encode(content)
+        return ENCODER.encode(content)
 
     def write_message(self, message: Message) -> None:
         """Add a message; a STATE takes everything before it along."""
