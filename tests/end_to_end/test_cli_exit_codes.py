@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.singer import Ended, arguments, run_here, run_tap, settings, sync
+from support.in_process import run_here, sync
+from support.singer import Ended, arguments, run_tap, settings
 
 from tap_rutter import __version__
 from tap_rutter.simulator import Simulator, World

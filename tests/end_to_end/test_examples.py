@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from support.singer import Json, Messages, sync
+from support.in_process import sync
+from support.singer import Json, Messages
 from support.versions import paths, streams_of, values
 
 from tap_rutter.schema.document import document

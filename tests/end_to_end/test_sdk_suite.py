@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from singer_sdk.testing.templates import AttributeTestTemplate
-from support.singer import Messages, discovered, sync
+from support.in_process import sync
+from support.singer import Messages, discovered
 
 from tap_rutter.schema.json_schema import is_any
 from tap_rutter.simulator import Simulator, World, standard_world

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.singer import arguments, discovered, run_here
+from support.in_process import run_here
+from support.singer import arguments, discovered
 
 from tap_rutter.schema.document import document
 from tap_rutter.schema.json_schema import OBJECT

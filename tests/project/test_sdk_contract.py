@@ -22,7 +22,8 @@ from singer_sdk.pagination import BaseAPIPaginator
 from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib.encoding import GenericSingerWriter
 from singer_sdk.streams._state import StreamStateManager
-from support.singer import Json, Messages, catalog_of, discovered, environment, settings, sync
+from support.in_process import REPORT, sync
+from support.singer import Json, Messages, catalog_of, discovered, environment, settings
 
 from tap_rutter.api.paging import CursorPaginator
 from tap_rutter.config import read_environment
@@ -150,7 +151,7 @@ def test_the_sdks_loop_comes_to_our_emitter(world: World, monkeypatch: pytest.Mo
     monkeypatch.setattr("tap_rutter.sync.run.Run.emit", emit)
     with Simulator(world) as simulator:
         sync(simulator, STREAM, "commerce_orders")
-    assert called == [STREAM, "commerce_orders"]
+    assert called == [STREAM, "commerce_orders", REPORT]
 
 
 def test_the_sdk_moves_no_bookmark_and_makes_no_entry(world: World) -> None:

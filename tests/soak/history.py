@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from support.in_process import Run, sync
+
 from soak import check, scene
 from soak.changes import DAY, HOUR, MINUTE, Changes, reported
 from soak.store import Store
-from soak.tapping import Output, run
 from tap_rutter.simulator import Connection, Simulator
 from tap_rutter.simulator.request import Request
 
@@ -165,10 +166,10 @@ class History:
         if manner.faults:
             for action in self._rng.choices(["respond", "reset", "no_list", "cut"], k=3):
                 simulator.faults.add(action, nth=self._rng.randint(1, 40))
-        output = run(
+        output = sync(
             simulator,
-            manner.streams,
-            before,
+            *manner.streams,
+            state=before,
             kill_after=manner.kill_after,
             state_seconds=0.0 if manner.often else None,
             now=lambda: self.world.clock.now + manner.clock_off,
@@ -188,12 +189,12 @@ class History:
         assert output.code == 0, output.failures
         self._check(manner, whole=whole)
 
-    def _take(self, output: Output) -> None:
+    def _take(self, output: Run) -> None:
         """Let the target have what a run wrote, or what of it reached the target's tables."""
         if output.code is not None:
             self.store.take(output.lines)
             return
-        places = [place for place, _ in output.states]
+        places = [place for place, _ in output.placed_states]
         # A target commits the newest STATE, or ended itself before it came to that.
         committed = -1
         if places:

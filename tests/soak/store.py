@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from support.in_process import REPORT
+
 Json = dict[str, Any]
 
 
@@ -23,6 +25,8 @@ class Store:
     def take(self, lines: Iterable[Json], *, commit: bool = True) -> None:
         """Keep all records, and the states unless the target never came to commit them."""
         for line in lines:
+            if line.get("stream") == REPORT:
+                continue  # says how it went; what is there is read from the rows alone
             if line["type"] == "RECORD":
                 record = line["record"]
                 table = self.tables.setdefault((line["stream"], record["connection_id"]), {})

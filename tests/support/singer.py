@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
-import logging
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from tap_rutter.cli.tap_command import run_command
 from tap_rutter.simulator import Simulator
 from tap_rutter.streams import OPTIONAL
 from tap_rutter.tap import TapRutter
@@ -159,38 +155,6 @@ def run(
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
-def sync(
-    simulator: Simulator,
-    *streams: str,
-    state: Json | None = None,
-    catalog: Json | None = None,
-    **more: Any,
-) -> Messages:
-    """Read these streams (all, if none is named) in this very process.
-
-    Args:
-        simulator: Whom to read.
-        streams: Names of streams.
-        state: What an earlier run ended with; it is left as it is.
-        catalog: In place of one that selects the streams whole.
-        more: Further settings.
-    """
-    more.setdefault("optional_streams", [name for name in OPTIONAL if name in streams])
-    tap = TapRutter(
-        config=settings(simulator, **more),
-        catalog=catalog or (catalog_of(*streams) if streams else None),
-        state=copy.deepcopy(state),
-    )
-    output = io.StringIO()
-    try:
-        with redirect_stdout(output):
-            tap.sync_all()
-            tap.run.finish()
-    finally:
-        tap.run.close()
-    return Messages.parse(output.getvalue())
-
-
 @cache
 def discovered(*optional: str) -> Json:
     """The catalog, as discovery gives it, with these optional streams."""
@@ -199,8 +163,13 @@ def discovered(*optional: str) -> Json:
     return catalog
 
 
-def catalog_of(*streams: str) -> Json:
-    """A catalog of these streams alone: what a catalog does not have is not read."""
+def catalog_of(*streams: str, full_table: Collection[str] = ()) -> Json:
+    """A catalog of these streams alone: what a catalog does not have is not read.
+
+    Args:
+        streams: Names of streams.
+        full_table: Those of them that it asks to read whole.
+    """
     entries = discovered(*(name for name in OPTIONAL if name in streams))["streams"]
     # Schemas are large, and nobody changes them: what is selected is a matter of the metadata.
     chosen = [
@@ -210,9 +179,10 @@ def catalog_of(*streams: str) -> Json:
     ]
     assert len(chosen) == len(set(streams)), f"no such stream among {streams}"
     for entry in chosen:
-        for part in entry["metadata"]:
-            if not part["breadcrumb"]:
-                part["metadata"]["selected"] = True
+        (own,) = (part["metadata"] for part in entry["metadata"] if not part["breadcrumb"])
+        own["selected"] = True
+        if entry["tap_stream_id"] in full_table:
+            entry["replication_method"] = own["forced-replication-method"] = "FULL_TABLE"
     return {"streams": chosen}
 
 
@@ -236,20 +206,3 @@ def pipe(config: Json, target: str | Path, options: Json) -> None:
             said = tap.stderr.read().decode()
     assert tap.returncode == 0, said
     assert loaded.returncode == 0, loaded.stderr
-
-
-def run_here(*args: str) -> Ended:
-    """The console script in this very process: as in one of its own, without the start-up."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    hooks = sys.excepthook, threading.excepthook
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            code = run_command(list(args))
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.captureWarnings(False)
-        sys.excepthook, threading.excepthook = hooks
-    return Ended(code, out.getvalue(), err.getvalue())

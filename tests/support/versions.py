@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from support.singer import Json, Messages, sync
+from support.in_process import sync
+from support.singer import Json, Messages
 from tap_rutter.schema.document import document
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.simulator.sync_configs import SyncConfig, entities_of

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
 from support.documents import BILL_ATTACHMENTS, BILLS, ledger
+from support.in_process import Run, sync
 from support.partitions import GONE, asked, bookmark
 from support.singer import Json
 
@@ -29,9 +29,9 @@ OPTIONAL = {BILL_ATTACHMENTS, DETAILS, METRICS}
 Make = Callable[[World], Connection]
 
 
-def read(simulator: Simulator, *streams: str, **more: Any) -> Attempt:
+def read(simulator: Simulator, *streams: str, **more: Any) -> Run:
     optional = [name for name in streams if name in OPTIONAL]
-    return attempt(simulator, *streams, **{"optional_streams": optional, **more})
+    return sync(simulator, *streams, **{"optional_streams": optional, **more})
 
 
 def bank(world: World) -> Connection:
@@ -47,7 +47,7 @@ def advertiser(world: World) -> Connection:
     return world.add_connection("FACEBOOK", counts={CAMPAIGNS: 4, DAILIES_PATH: 40})
 
 
-def told(run: Attempt, stream: str, connection: Connection) -> tuple[str, str | None]:
+def told(run: Run, stream: str, connection: Connection) -> tuple[str, str | None]:
     """How a pair ended, and why."""
     for row in run.reports:
         if row["connection_id"] != connection.id:
@@ -108,7 +108,7 @@ def test_a_parent_that_has_nothing_speaks_for_itself_alone(
     assert run.code == 0
     for connection in connections:
         assert told(run, stream, connection) == ("complete", None)
-        rows = [row for row in run.records(stream) if row["connection_id"] == connection.id]
+        rows = [row for row in run.records[stream] if row["connection_id"] == connection.id]
         assert {row[PARENT_OF[stream]] for row in rows} == having[connection.id]
 
 
@@ -156,7 +156,7 @@ def test_none_or_one_parent_proves_nothing_of_the_platform(
         run = read(simulator, stream)
     assert run.code == 0
     assert {told(run, stream, connection) for connection in [*poor, rich]} == {("complete", None)}
-    assert {row["connection_id"] for row in run.records(stream)} == {rich.id}
+    assert {row["connection_id"] for row in run.records[stream]} == {rich.id}
 
 
 def test_connections_without_parents_do_not_keep_an_unserved_list_alive() -> None:
@@ -190,7 +190,7 @@ def test_what_a_parent_lacks_does_not_depend_on_the_number_of_workers(place: int
                         )
             streams = [row[0] for row in PARENTED]
             run = read(simulator, *streams, concurrency=workers)
-        lines = [line for line in run.messages.lines if line.get("stream") != "sync_report"]
+        lines = [line for line in run.lines if line.get("stream") != "sync_report"]
         for line in lines:
             line.pop("time_extracted", None)
         reports = {
@@ -220,9 +220,7 @@ def test_a_bookmark_does_not_pass_parents_that_all_lost_their_list(changed: int)
             "respond", path=f"{BILLS}/*/attachments", status=404, body=GONE, times=None
         )
         after = read(simulator, BILL_ATTACHMENTS, state=before.state)
-    moved = bookmark(after.messages, BILL_ATTACHMENTS) != bookmark(
-        before.messages, BILL_ATTACHMENTS
-    )
+    moved = bookmark(after, BILL_ATTACHMENTS) != bookmark(before, BILL_ATTACHMENTS)
     if changed == 1:
         # One bill that was deleted meanwhile has nothing; the bookmark may pass it.
         assert (after.code, moved) == (0, True)
@@ -276,7 +274,7 @@ def test_a_gateways_word_for_one_parent_is_asked_again_and_then_fails_the_pair(
         fault = simulator.faults.add("respond", status=code, body=PAGE, **request_for(key))
         passing = read(simulator, stream)
         assert passing.code == 0
-        assert key in {row[PARENT_OF[stream]] for row in passing.records(stream)}
+        assert key in {row[PARENT_OF[stream]] for row in passing.records[stream]}
         fault.times, fault.applied = None, 0
         lasting = read(simulator, stream)
     assert lasting.code == 1
@@ -303,7 +301,7 @@ def test_the_bookmark_waits_for_a_parent_that_a_gateway_hid() -> None:
         world.advance(7 * 24 * 3600)
         after = read(simulator, BILL_ATTACHMENTS, state=failed.state)
     assert after.code == 0
-    assert new in {row["id"] for row in after.records(BILL_ATTACHMENTS)}
+    assert new in {row["id"] for row in after.records[BILL_ATTACHMENTS]}
 
 
 @pytest.mark.parametrize(
@@ -358,7 +356,7 @@ def test_a_first_name_that_is_not_known_costs_the_others_nothing(
     connections = [books(world) for _ in range(3)]
     with Simulator(world) as simulator:
         all_of_them = read(simulator, stream)
-        names = list(dict.fromkeys(row[parameter] for row in all_of_them.records(stream)))
+        names = list(dict.fromkeys(row[parameter] for row in all_of_them.records[stream]))
         one = path.replace("*", names[0])
         simulator.faults.add("respond", path=one, status=404, body=GONE, times=None)
         run = read(simulator, stream)
@@ -368,7 +366,7 @@ def test_a_first_name_that_is_not_known_costs_the_others_nothing(
         before, after = (
             {
                 row[parameter]
-                for row in each.records(stream)
+                for row in each.records[stream]
                 if row["connection_id"] == connection.id
             }
             for each in (all_of_them, run)
@@ -415,13 +413,13 @@ def test_campaigns_whose_ids_are_numbers_are_asked_for() -> None:
             )
         run = read(simulator, DAILIES)
     assert told(run, DAILIES, connection) == ("complete", None)
-    assert [(row["id"], row["campaign_id"]) for row in run.records(DAILIES)] == [
+    assert [(row["id"], row["campaign_id"]) for row in run.records[DAILIES]] == [
         ("d7", "7"),
         ("d8", "8"),
         (f"d{10**20}", str(10**20)),
     ]
-    assert all("_rutter_issues" not in row for row in run.records(DAILIES))
-    assert len(bookmark(run.messages, DAILIES)["parents"]) == 3 * 8
+    assert all("_rutter_issues" not in row for row in run.records[DAILIES])
+    assert len(bookmark(run, DAILIES)["parents"]) == 3 * 8
 
 
 def test_documents_whose_ids_are_numbers_are_asked_for() -> None:
@@ -434,7 +432,7 @@ def test_documents_whose_ids_are_numbers_are_asked_for() -> None:
         simulator.faults.add("respond", path=f"{BILLS}/7/attachments", status=200, body=rows)
         run = read(simulator, BILL_ATTACHMENTS)
     assert run.code == 0
-    keys = [(row["parent_id"], row["id"]) for row in run.records(BILL_ATTACHMENTS)]
+    keys = [(row["parent_id"], row["id"]) for row in run.records[BILL_ATTACHMENTS]]
     assert keys == [("7", "1"), ("7", "2")]
     assert asked(simulator)[f"{BILLS}/7/attachments"] == 1
 
@@ -458,7 +456,7 @@ def test_a_parent_without_an_id_fails_the_pair_after_all_others(
         run = read(simulator, stream)
     assert run.code == 1
     assert told(run, stream, connection) == ("failed", "bad_response")
-    assert {row[PARENT_OF[stream]] for row in run.records(stream)} == set(
+    assert {row[PARENT_OF[stream]] for row in run.records[stream]} == set(
         world.keys(connection.id, path)
     )
     assert stream not in run.state.get("bookmarks", {})

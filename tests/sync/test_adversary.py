@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
-from support.singer import Json, catalog_of, run_tap, settings, sync
+from support.in_process import Run, sync
+from support.singer import Json, catalog_of, run_tap, settings
 
 from tap_rutter.api.pages import Page
 from tap_rutter.api.paging import LoopGuard
@@ -41,8 +41,8 @@ def ledger(simulator: Simulator) -> Connection:
     return connection
 
 
-def read(simulator: Simulator, **more: Any) -> Attempt:
-    return attempt(simulator, BILLS, VENDORS, **{"concurrency": 1, **more})
+def read(simulator: Simulator, **more: Any) -> Run:
+    return sync(simulator, BILLS, VENDORS, **{"concurrency": 1, **more})
 
 
 def error(code: str) -> str:
@@ -151,7 +151,7 @@ def test_the_newest_row_of_a_numeric_id_is_last(simulator: Simulator) -> None:
         {"id": "7", "last_synced_at": "2026-01-01T00:00:00.000Z", "memo": "old"},
     ]
     answer(simulator, json.dumps({"bills": rows}))
-    records = read(simulator).records(BILLS)
+    records = read(simulator).records[BILLS]
     assert [(row["id"], row["memo"]) for row in records] == [("7", "old"), ("7", "new")]
 
 
@@ -159,9 +159,9 @@ def test_the_status_of_a_connection_that_turns_out_not_to_be_ready_is_delivered(
     simulator: Simulator, ledger: Connection
 ) -> None:
     answer(simulator, error("PRODUCT_NOT_READY"), status=400)
-    run = attempt(simulator, BILLS, STATUSES, concurrency=1)
+    run = sync(simulator, BILLS, STATUSES, concurrency=1)
     assert run.code == 0
-    assert [row["connection_id"] for row in run.records(STATUSES)] == [ledger.id]
+    assert [row["connection_id"] for row in run.records[STATUSES]] == [ledger.id]
 
 
 def test_an_oldest_date_of_the_year_one_is_none() -> None:

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 from support.documents import ATTACHMENTS, BILL_ATTACHMENTS, BILLS, ledger
+from support.in_process import sync
 from support.partitions import GONE, asked, bookmark, status
-from support.singer import Json, sync
+from support.singer import Json
 
 from tap_rutter.simulator import Connection, Simulator, World
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.singer import Json, catalog_of, discovered, sync
+from support.in_process import sync
+from support.singer import Json, catalog_of, discovered
 
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.streams import STREAMS, name_of

@@ -10,7 +10,7 @@ import pytest
 from soak.check import differences
 from soak.scene import STREAMS
 from soak.store import Store
-from soak.tapping import Output, run
+from support.in_process import Run, sync
 
 from tap_rutter import times
 from tap_rutter.simulator import Connection, Simulator, World
@@ -49,12 +49,12 @@ class Following:
         """The streams of the lists that the connections have."""
         return sorted({STREAMS[path] for platform in self.connections for path in LISTS[platform]})
 
-    def run(self, **options: Any) -> Output:
+    def run(self, **options: Any) -> Run:
         """A run whose lines the target takes."""
-        output = run(
+        output = sync(
             self.simulator,
-            self.streams,
-            self.store.state,
+            *self.streams,
+            state=self.store.state,
             now=lambda: self.world.clock.now + int(self.off * 1000),
             **{**self.settings, **options},
         )
@@ -178,7 +178,7 @@ def test_a_bookmark_from_the_future_is_not_trusted(
     assert at.wrong() == []
     for stream in at.streams:
         if whole[stream]:
-            assert whole[stream] - at.gone <= {row["id"] for row in output.records(stream)}, stream
+            assert whole[stream] - at.gone <= {row["id"] for row in output.records[stream]}, stream
             assert f"bookmark of {stream} for connection" in caplog.text
     assert "lies in the future" in caplog.text
     # Its rows have set it anew: the next run reads little.
@@ -205,7 +205,7 @@ def test_one_pass_from_the_future_is_read_again_with_a_warning(
     partition["passes"][pass_name] = iso(at.world.clock.now + DAY * 1000)
     with caplog.at_level(logging.WARNING, logger="tap-rutter"):
         output = at.run()
-    rows = output.records("accounting_expenses")
+    rows = output.records["accounting_expenses"]
     wanted = sum(row["expense_type"] == pass_name for row in at.world.rows(*_expenses(at)))
     assert len({row["id"] for row in rows if row["expense_type"] == pass_name}) == wanted
     assert "bookmark of accounting_expenses for connection" in caplog.text

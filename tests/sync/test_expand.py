@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 
 from tap_rutter.simulator import Connection, Simulator, World
 
@@ -44,9 +44,9 @@ def connected(platform: str) -> tuple[World, Connection]:
     return world, world.add_connection(platform, counts=counts)
 
 
-def read(simulator: Simulator, stream: str, **more: Any) -> Attempt:
+def read(simulator: Simulator, stream: str, **more: Any) -> Run:
     optional = [stream] if stream == "commerce_metrics" else []
-    return attempt(simulator, stream, optional_streams=optional, **more)
+    return sync(simulator, stream, optional_streams=optional, **more)
 
 
 def without_data(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def test_platform_data_that_are_refused_cost_no_row(
     assert run.code == 0
     assert run.report(stream, connection.id)["status"] == "complete"
     found, known = (
-        sorted(map(repr, without_data(each.records(stream)))) for each in (run, expected)
+        sorted(map(repr, without_data(each.records[stream]))) for each in (run, expected)
     )
     assert set(found) == set(known)
     assert known
@@ -84,7 +84,7 @@ def test_an_undeclared_parameter_is_dropped_from_a_single_object() -> None:
         run = read(simulator, "commerce_balance", expand_platform_data=True)
         params = [entry.params for entry in simulator.requests.to("/balance")]
     assert run.code == 0
-    assert len(run.records("commerce_balance")) == 1
+    assert len(run.records["commerce_balance"]) == 1
     assert run.report("commerce_balance", connection.id)["status"] == "complete"
     assert params == [{"expand": "platform_data"}, {}]
 
@@ -116,7 +116,7 @@ def test_platform_data_that_were_given_once_are_not_what_a_later_400_is_about() 
         )
         run = read(simulator, "accounting_bills", expand_platform_data=True, page_size=2)
     assert run.report("accounting_bills", connection.id)["status"] == "failed"
-    assert all("platform_data" in row for row in run.records("accounting_bills"))
+    assert all("platform_data" in row for row in run.records["accounting_bills"])
 
 
 def test_a_platform_that_refuses_both_an_order_and_its_data_is_read_without() -> None:
@@ -160,7 +160,7 @@ def test_what_refunds_are_refused_costs_expenses_nothing(workers: int) -> None:
             concurrency=workers,
         )
     assert run.code == 0
-    rows = run.records("accounting_expenses")
+    rows = run.records["accounting_expenses"]
     assert len(run.ids("accounting_expenses", connection.id)) == 40
     with_data = {row["expense_type"] for row in rows if row.get("platform_data")}
     without = {row["expense_type"] for row in rows if not row.get("platform_data")}

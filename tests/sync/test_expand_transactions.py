@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.attempts import attempt
+from support.in_process import sync
 from support.partitions import asked, status
-from support.singer import Json, sync
+from support.singer import Json
 
 from tap_rutter.settings import Settings
 from tap_rutter.simulator import Connection, Simulator, World
@@ -116,7 +116,7 @@ def test_what_is_refused_costs_itself_and_not_what_is_given(
                 body=REFUSED,
                 times=None,
             )
-        run = attempt(simulator, ORDERS, page_size=10, concurrency=1, **BOTH)
+        run = sync(simulator, ORDERS, page_size=10, concurrency=1, **BOTH)
         sent = [entry.params.get("expand") for entry in simulator.requests.to(PATH)]
     assert run.code == 0
     assert run.report(ORDERS, connection.id)["status"] == "complete"
@@ -125,7 +125,7 @@ def test_what_is_refused_costs_itself_and_not_what_is_given(
     assert sent[: len(tried)] == tried
     assert len(sent) > len(tried)
     assert set(sent[len(tried) :]) == {kept}
-    columns = {name for row in run.records(ORDERS) for name in row if name in PARTS}
+    columns = {name for row in run.records[ORDERS] for name in row if name in PARTS}
     assert columns == ({kept} if kept else set())
     (warning,) = [line for line in run.log.splitlines() if "refuses 'expand'" in line]
     assert f"{ORDERS}: " in warning

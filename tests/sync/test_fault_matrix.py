@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support import singer
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import Json
 
 from tap_rutter import times
@@ -61,19 +61,17 @@ def make_world(kind: Replication) -> World:
     return world
 
 
-def read(
-    simulator: Simulator, kind: Replication, state: Json | None = None, **more: Any
-) -> Attempt:
+def read(simulator: Simulator, kind: Replication, state: Json | None = None, **more: Any) -> Run:
     """Read both lists of both connections, one request at a time."""
     settings = {"page_size": PAGE, "concurrency": 1, "start_date": "2026-01-01", **more}
-    return attempt(simulator, kind.stream, kind.other_stream, state=state, **settings)
+    return sync(simulator, kind.stream, kind.other_stream, state=state, **settings)
 
 
 @dataclass(frozen=True)
 class Good:
     """A run without trouble, to compare with."""
 
-    run: Attempt
+    run: Run
     requests: int
     """To the list in question."""
     records: list[Json]
@@ -91,9 +89,9 @@ def good(kind: Replication) -> Good:
     return Good(run, asked, preview_records(run, kind, connection))
 
 
-def preview_records(run: Attempt, kind: Replication, connection: Connection) -> list[Json]:
+def preview_records(run: Run, kind: Replication, connection: Connection) -> list[Json]:
     """What a run delivered of the list of a connection, in its order."""
-    return [row for row in run.records(kind.stream) if row["connection_id"] == connection.id]
+    return [row for row in run.records[kind.stream] if row["connection_id"] == connection.id]
 
 
 @dataclass
@@ -118,10 +116,10 @@ class Scene:
         options |= when
         self.simulator.faults.add(action, path=self.kind.path, connection_id=self.ill.id, **options)
 
-    def read(self, state: Json | None = None) -> Attempt:
+    def read(self, state: Json | None = None) -> Run:
         return read(self.simulator, self.kind, state)
 
-    def asked(self, run: Attempt) -> int:
+    def asked(self, run: Run) -> int:
         """How often the list was asked for, and that the report says the same."""
         asked = len(self.simulator.requests.to(self.kind.path, self.ill.id))
         if not singer.in_turn():  # others were on their way when the pair was given up
@@ -130,12 +128,12 @@ class Scene:
         assert (row["requests"], row["retries"]) == (asked, len(run.waits))
         return asked
 
-    def told(self, run: Attempt) -> tuple[str, str | None]:
+    def told(self, run: Run) -> tuple[str, str | None]:
         """Status and reason that the report gives for the list."""
         row = run.report(self.kind.stream, self.ill.id)
         return row["status"], row["reason"]
 
-    def bookmark(self, run: Attempt) -> int | None:
+    def bookmark(self, run: Run) -> int | None:
         """The list's bookmark, Unix ms."""
         partitions = run.state["bookmarks"].get(self.kind.stream, {}).get("partitions", [])
         for partition in partitions:
@@ -145,7 +143,7 @@ class Scene:
 
     # ---- what holds whatever happened
 
-    def assert_others_are_whole(self, run: Attempt, *, other_list: bool = True) -> None:
+    def assert_others_are_whole(self, run: Run, *, other_list: bool = True) -> None:
         """The other connection's lists, and the other list of this one."""
         kind = self.kind
         whole = [
@@ -160,7 +158,7 @@ class Scene:
             row = run.report(stream, connection.id)
             assert (row["status"], row["reason"], row["rows"]) == ("complete", None, len(shown))
 
-    def assert_asked_no_further(self, run: Attempt, *, again: bool = False) -> None:
+    def assert_asked_no_further(self, run: Run, *, again: bool = False) -> None:
         """No page beyond the struck one, but for windows that were being read ahead."""
         if not singer.in_turn():
             return
@@ -170,7 +168,7 @@ class Scene:
         else:
             assert pages == self.number + again
 
-    def assert_cut_short(self, run: Attempt) -> None:
+    def assert_cut_short(self, run: Run) -> None:
         """The rows before the struck page were delivered, and the bookmark hides no other."""
         delivered = preview_records(run, self.kind, self.ill)
         assert delivered == good(self.kind).records[: len(delivered)]
@@ -189,7 +187,7 @@ class Scene:
             stamp = times.parse(row[self.kind.replication_key])
             assert bookmark is None or (stamp is not None and stamp >= bookmark)
 
-    def assert_recovers(self, run: Attempt) -> None:
+    def assert_recovers(self, run: Run) -> None:
         """Once Rutter is well, the next run brings the rest."""
         self.simulator.faults.clear()
         again = self.read(run.state)

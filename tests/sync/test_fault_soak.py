@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any
 
-from support.attempts import attempt
+from support.in_process import sync
 
 from tap_rutter.simulator import Simulator, bulk_world
 
@@ -47,7 +47,7 @@ def test_everything_lands_though_every_twentieth_answer_is_trouble() -> None:
                 simulator.faults.add(
                     action, path="*", probability=SHARE / len(TROUBLE), times=None, **how
                 )
-            ended = attempt(simulator, *STREAMS, page_size=50, concurrency=8)
+            ended = sync(simulator, *STREAMS, page_size=50, concurrency=8)
             faulty = sum(1 for request in simulator.requests if request.fault)
         assert ended.code == 0, ended.log
         assert faulty > 0

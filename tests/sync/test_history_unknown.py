@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.singer import sync
+from support.in_process import sync
 
 from tap_rutter.simulator import Simulator, standard_world
 

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import run_tap, settings
 
 from tap_rutter.simulator import Connection, Simulator, World, standard_world
@@ -106,7 +106,7 @@ def test_a_redirect_is_not_followed(simulator: Simulator, path: str, status: int
             headers={"Location": f"{witness.url}/versioned{path}"},
             times=None,
         )
-        run = attempt(simulator, BILLS)
+        run = sync(simulator, BILLS)
     assert run.code == 1
     assert f"{path} answered {status}, a redirect, which is not followed: check api_url" in run.log
     assert witness.heads == []
@@ -138,7 +138,7 @@ def test_a_cursor_is_a_value_and_nothing_else(
     simulator.faults.add("respond", path=PATH, status=200, body=last)
     asked: list[Request] = []
     simulator.before_request = asked.append
-    run = attempt(simulator, BILLS)
+    run = sync(simulator, BILLS)
     assert run.code == 0, run.log
     assert run.ids(BILLS, ledger.id) == {"1", "2"}
     first, second = (request for request in asked if request.path == PATH)
@@ -161,7 +161,7 @@ def test_a_job_that_would_lead_elsewhere_is_refused(
         told = {"id": job, "response_url": f"{witness.url}/jobs/1", "status": "pending"}
         body = json.dumps({"async_response": told})
         simulator.faults.add("respond", path=path, status=200, body=body, times=None)
-        run = attempt(simulator, stream)
+        run = sync(simulator, stream)
     assert run.report(stream, ledger.id)["reason"] == "bad_response"
     assert witness.heads == []
     asked = {entry.path for entry in simulator.requests}
@@ -174,7 +174,7 @@ def test_the_id_of_a_parent_stays_one_part_of_the_path(simulator: Simulator, ide
     page = json.dumps({"bills": [{"id": identity}]})
     simulator.faults.add("respond", path=PATH, status=200, body=page)
     simulator.faults.add("respond", path="*/attachments", status=200, body='{"attachments":[]}')
-    attempt(simulator, stream, optional_streams=[stream])
+    sync(simulator, stream, optional_streams=[stream])
     asked = {entry.path for entry in simulator.requests} - {
         "/connections",
         "/connections/status",
@@ -261,7 +261,7 @@ def test_a_server_that_does_not_prove_itself_is_refused_at_once(
     simulator: Simulator, certificate: tuple[Path, Path]
 ) -> None:
     with behind_tls(simulator, certificate) as address:
-        run = attempt(simulator, BILLS, api_url=address)
+        run = sync(simulator, BILLS, api_url=address)
     assert run.code == 1
     assert run.waits == ()
     assert len(simulator.requests) == 0
@@ -277,16 +277,16 @@ def test_a_bundle_of_certificates_is_honoured(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with behind_tls(simulator, certificate) as address:
-        run = attempt(simulator, BILLS, api_url=address)
+        run = sync(simulator, BILLS, api_url=address)
     assert run.code == 0, run.log
-    assert len(run.records(BILLS)) == 3
+    assert len(run.records[BILLS]) == 3
 
 
 def test_a_bundle_that_is_not_there_is_said_in_one_line(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
-    run = attempt(simulator, BILLS, api_url="https://127.0.0.1:9/versioned")
+    run = sync(simulator, BILLS, api_url="https://127.0.0.1:9/versioned")
     assert run.code == 1
     assert run.waits == ()
     assert "invalid path: /nowhere/bundle.pem" in run.log
@@ -300,7 +300,7 @@ def test_a_proxy_of_the_environment_is_used(
 ) -> None:
     with Witness('{"connections":[]}') as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        run = attempt(simulator, BILLS, api_url="http://rutter.example/versioned")
+        run = sync(simulator, BILLS, api_url="http://rutter.example/versioned")
     assert run.code == 0, run.log
     assert [head.split("\r\n")[0] for head in proxy.heads] == [
         "GET http://rutter.example/versioned/connections?status=any HTTP/1.1"
@@ -313,7 +313,7 @@ def test_hosts_that_need_no_proxy_get_none(
     with Witness() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        run = attempt(simulator, BILLS)
+        run = sync(simulator, BILLS)
     assert run.code == 0, run.log
     assert proxy.heads == []
 
@@ -326,21 +326,19 @@ def test_a_netrc_file_does_not_take_the_place_of_the_credentials(
     file.chmod(0o600)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(file))
-    run = attempt(simulator, BILLS)
+    run = sync(simulator, BILLS)
     assert run.code == 0, run.log
-    assert len(run.records(BILLS)) == 3
+    assert len(run.records[BILLS]) == 3
 
 
 # ---- stream maps
 
 
-def mapped(simulator: Simulator, expression: str) -> tuple[Attempt, list[Any]]:
+def mapped(simulator: Simulator, expression: str) -> tuple[Run, list[Any]]:
     """A run whose bills have a column that is made by an expression."""
     maps = {BILLS: {"id": "id", "connection_id": "connection_id", "made": expression}}
-    run = attempt(
-        simulator, BILLS, stream_maps=maps, stream_map_config={"mine": "a value of my own"}
-    )
-    return run, [record["made"] for record in run.records(BILLS)]
+    run = sync(simulator, BILLS, stream_maps=maps, stream_map_config={"mine": "a value of my own"})
+    return run, [record["made"] for record in run.records[BILLS]]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import Json
 
 from tap_rutter.api.request import Request
@@ -50,11 +50,11 @@ def ill(simulator: Simulator) -> Connection:
     return min(simulator.world.connections.values(), key=lambda connection: connection.id)
 
 
-def read(simulator: Simulator, *streams: str, **more: Any) -> Attempt:
-    return attempt(simulator, *(streams or STREAMS), **{"concurrency": 1, "page_size": 5, **more})
+def read(simulator: Simulator, *streams: str, **more: Any) -> Run:
+    return sync(simulator, *(streams or STREAMS), **{"concurrency": 1, "page_size": 5, **more})
 
 
-def assert_whole(run: Attempt, simulator: Simulator, connection: Connection) -> None:
+def assert_whole(run: Run, simulator: Simulator, connection: Connection) -> None:
     """All lists of a connection were delivered, and the report says so."""
     for stream, path in STREAMS.items():
         shown = {row["id"] for row in simulator.world.rows(connection.id, path)}
@@ -167,7 +167,7 @@ def test_credentials_that_are_refused_while_reading_stop_the_run(
     assert run.code == 3
     assert "Rutter refuses 'client_id' and 'client_secret' in the production environment" in run.log
     # What had been delivered is told of, and covered by a last STATE.
-    assert run.messages.lines[-1]["type"] == "STATE"
+    assert run.lines[-1]["type"] == "STATE"
     assert len(run.ids(BILLS, ill.id)) == 7
     assert run.report(BILLS, ill.id)["status"] == "complete"
     assert len(simulator.requests.to("/connections")) == 2
@@ -312,15 +312,15 @@ def test_what_raises_while_one_pair_is_accounted_for_fails_it_alone(
     row = run.report(ITEMS, ill.id)
     assert (row["status"], row["reason"]) == ("failed", "bad_response")
     assert "out of range" in row["error_message"]
-    assert {entry["status"] for entry in run.records("sync_report")} == {"complete", "failed"}
-    assert len(run.records("sync_report")) == len(STREAMS) * 2
+    assert {entry["status"] for entry in run.records["sync_report"]} == {"complete", "failed"}
+    assert len(run.records["sync_report"]) == len(STREAMS) * 2
     assert partition(run, ITEMS, ill) == partition(before, ITEMS, ill)
     monkeypatch.undo()
     for connection in simulator.world.connections.values():
         assert_whole(read(simulator), simulator, connection)
 
 
-def partition(run: Attempt, stream: str, connection: Connection) -> Json:
+def partition(run: Run, stream: str, connection: Connection) -> Json:
     """A connection's partition in the last STATE."""
     (found,) = (
         entry
@@ -350,5 +350,5 @@ def test_a_pair_that_ends_without_a_word_has_failed(
         assert (row["status"], row["reason"]) == ("failed", "interrupted")
         assert "before the end" in row["error_message"]
     assert f"Failed: {BILLS} of connection {ill.id}" in run.log
-    statuses = [row["status"] for row in run.records("sync_report")]
+    statuses = [row["status"] for row in run.records["sync_report"]]
     assert sorted(statuses) == ["complete", "complete", "failed", "failed"]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import SimpleNamespace
-from unittest import mock
-
 import pytest
-from support.attempts import attempt
+from support.in_process import sync
 from support.partitions import bookmark
-from support.singer import Messages, sync
+from support.singer import Messages
 
-from tap_rutter.api.throttle import Throttle
 from tap_rutter.simulator import Connection, Simulator, World
 
 pytestmark = pytest.mark.any_workers
@@ -43,21 +38,7 @@ def outcome(messages: Messages) -> tuple[str, str | None]:
     return row["status"], row["reason"]
 
 
-@pytest.fixture
-def asked_seconds() -> Iterator[list[float]]:
-    """The seconds that are asked to wait, in the place of waiting; a clock that goes with them."""
-    seconds: list[float] = []
-    clock = SimpleNamespace(monotonic=lambda: float(sum(seconds)))
-    with (
-        mock.patch.object(Throttle, "sleep", lambda _, wait: seconds.append(wait)),
-        mock.patch("tap_rutter.api.jobs.time", clock),
-    ):
-        yield seconds
-
-
-def test_what_a_partly_successful_job_has_lands_and_moves_no_bookmark(
-    asked_seconds: list[float],
-) -> None:
+def test_what_a_partly_successful_job_has_lands_and_moves_no_bookmark() -> None:
     world, _connection = ledger()
     world.switches.set("async_response", True)
     with Simulator(world) as simulator:
@@ -76,7 +57,7 @@ def test_what_a_partly_successful_job_has_lands_and_moves_no_bookmark(
     assert bookmark(partial, STREAM) == bookmark(before, STREAM)
     assert months(whole)[-1] == "2026-05"
     assert outcome(partial) == ("complete", None)
-    assert set(asked_seconds) == {1, 2}
+    assert {*before.waits, *partial.waits, *whole.waits} == {1, 2}
 
 
 def test_partly_successful_jobs_are_named_in_the_summary() -> None:
@@ -84,7 +65,7 @@ def test_partly_successful_jobs_are_named_in_the_summary() -> None:
     world.switches.set("async_response", True)
     world.switches.set("job_result", "partial_success")
     with Simulator(world) as simulator:
-        run = attempt(simulator, STREAM, start_date="2026-01-01")
+        run = sync(simulator, STREAM, start_date="2026-01-01")
     assert run.code == 0
     said = f"Partial: {STREAM} of connection {connection.id}: {PATH}: Rutter's job ended as"
     assert said in run.log
@@ -97,14 +78,12 @@ def test_enrichments_of_a_partly_successful_job_are_no_full_read() -> None:
     world.switches.set("async_response", True)
     world.switches.set("job_result", "partial_success")
     with Simulator(world) as simulator:
-        run = attempt(simulator, stream, optional_streams=[stream])
+        run = sync(simulator, stream, optional_streams=[stream])
     (row,) = run.reports
     assert (row["rows"], row["status"], row["full_read"]) == (2, "complete", False)
 
 
-def test_a_job_that_ends_in_a_status_that_nobody_documented_is_not_polled_for_ever(
-    asked_seconds: list[float],
-) -> None:
+def test_a_job_that_ends_in_a_status_that_nobody_documented_is_not_polled_for_ever() -> None:
     world, _connection = ledger()
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
@@ -115,10 +94,10 @@ def test_a_job_that_ends_in_a_status_that_nobody_documented_is_not_polled_for_ev
     assert outcome(messages) == ("failed", "refused")
     failed = next(row for row in messages.records["sync_report"] if row["status"] == "failed")
     assert "ended as expired" in failed["error_message"]
-    assert asked_seconds == []
+    assert messages.waits == ()
 
 
-def test_an_unknown_status_with_an_answer_is_an_end(asked_seconds: list[float]) -> None:
+def test_an_unknown_status_with_an_answer_is_an_end() -> None:
     world, _connection = ledger()
     body = job_of('{"balance_sheets":[{"start_date":"2026-01-01T00:00:00.000Z"}]}')
     body = body.replace('"success"', '"settled"')
@@ -130,7 +109,7 @@ def test_an_unknown_status_with_an_answer_is_an_end(asked_seconds: list[float]) 
     (row,) = messages.records["sync_report"]
     assert (row["error_code"], row["rows"]) == ("PARTIAL_SUCCESS", 1)
     assert STREAM not in messages.state["bookmarks"]
-    assert asked_seconds == []
+    assert messages.waits == ()
 
 
 def test_an_unknown_status_without_an_answer_is_said_and_asked_on() -> None:
@@ -140,16 +119,14 @@ def test_an_unknown_status_without_an_answer_is_said_and_asked_on() -> None:
         simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
         for body in states:
             simulator.faults.add("respond", path="/jobs/j", status=200, body=body)
-        run = attempt(simulator, STREAM, start_date="2026-01-01")
+        run = sync(simulator, STREAM, start_date="2026-01-01")
     assert run.code == 0
     assert run.log.count("'hydrating', which is not known") == 1
-    assert run.waits == (1, 2, 4)
+    assert run.waits == (1.0, 2.0, 4.0)
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_job_that_is_not_there_any_more_is_a_failure(
-    status: int, asked_seconds: list[float]
-) -> None:
+def test_a_job_that_is_not_there_any_more_is_a_failure(status: int) -> None:
     world, _connection = ledger()
     gone = '{"error_type":"INVALID_REQUEST","error_code":"RESOURCE_NOT_FOUND"}'
     with Simulator(world) as simulator:
@@ -157,4 +134,4 @@ def test_a_job_that_is_not_there_any_more_is_a_failure(
         simulator.faults.add("respond", path="/jobs/j", status=status, body=gone, times=None)
         messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
     assert outcome(messages)[0] == "failed"
-    assert asked_seconds == []
+    assert messages.waits == ()

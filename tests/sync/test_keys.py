@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any
 
 import pytest
-from support.attempts import attempt
-from support.singer import Messages, sync
+from support.in_process import sync
+from support.singer import Messages
 
 from tap_rutter.api.json_text import ENCODER
 from tap_rutter.api.pages import Page
@@ -108,8 +108,8 @@ def test_metrics_without_a_currency_bear_a_star(empty: str | None) -> None:
         simulator.faults.add(
             "respond", path=path, status=200, body=json.dumps({"current_ratio": values})
         )
-        run = attempt(simulator, "accounting_metrics", optional_streams=["accounting_metrics"])
-    (record,) = (r for r in run.records("accounting_metrics") if r["metric"] == "current_ratio")
+        run = sync(simulator, "accounting_metrics", optional_streams=["accounting_metrics"])
+    (record,) = (r for r in run.records["accounting_metrics"] if r["metric"] == "current_ratio")
     assert (record["start_date"], record["currency"]) == ("a", "*")
 
 
@@ -162,13 +162,13 @@ def test_what_the_api_leaves_empty_is_not_empty_in_a_key(
     sent = json.dumps(body).replace('"?"', json.dumps(empty))
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=path, status=200, body=sent, times=None)
-        run = attempt(simulator, stream, optional_streams=[stream] if stream in OPTIONAL else [])
+        run = sync(simulator, stream, optional_streams=[stream] if stream in OPTIONAL else [])
     assert run.code == 0, run.log
-    records = [r for r in run.records(stream) if DERIVED.fullmatch(r[column])]
+    records = [r for r in run.records[stream] if DERIVED.fullmatch(r[column])]
     assert len(records) == 1
-    for record in run.records(stream):
+    for record in run.records[stream]:
         assert all(key_of(stream, record))
-    children = [r for r in run.records(stream) if r.get("parent_id")]
+    children = [r for r in run.records[stream] if r.get("parent_id")]
     assert {r["parent_id"] for r in children} <= {records[0]["id"]} if children else True
 
 
@@ -176,6 +176,6 @@ def test_the_report_on_the_listing_bears_a_star() -> None:
     world = World(5, history_days=30)
     world.add_connection("QUICKBOOKS")
     with Simulator(world) as simulator:
-        run = attempt(simulator, "connections")
+        run = sync(simulator, "connections")
     assert run.report("connections", "*")["rows"] == 1
     assert [row["connection_id"] for row in run.reports] == ["*"]

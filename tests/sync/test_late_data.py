@@ -10,7 +10,7 @@ import pytest
 from soak.check import differences
 from soak.scene import STREAMS
 from soak.store import Store
-from soak.tapping import Output, run
+from support.in_process import Run, sync
 
 from tap_rutter.simulator import Batch, Connection, Simulator, World
 from tap_rutter.simulator.platforms import entity_of
@@ -51,10 +51,10 @@ class Scene:
     def stream(self) -> str:
         return STREAMS[self.path]
 
-    def run(self, **options: Any) -> Output:
+    def run(self, **options: Any) -> Run:
         """A run whose lines the target takes."""
         settings = {"page_size": 10, "max_retry_seconds": 0, **self.settings, **options}
-        output = run(self.simulator, [self.stream], self.store.state, **settings)
+        output = sync(self.simulator, self.stream, state=self.store.state, **settings)
         self.store.take(output.lines)
         return output
 
@@ -176,13 +176,13 @@ def test_a_list_that_lags_loses_nothing_wherever_a_run_breaks(
     at = scene(path, 0, lookback_hours=0, payout_days=0)
     for index in range(40):
         at.create(late=(days + 1) * DAY + index * HOUR, immediate=True)
-    whole = run(
-        at.simulator, [at.stream], page_size=10, state_seconds=0.0, lookback_hours=0, payout_days=0
+    whole = sync(
+        at.simulator, at.stream, page_size=10, state_seconds=0.0, lookback_hours=0, payout_days=0
     )
     assert whole.code == 0
     assert len(whole.states) > 3, "windows"
     key = at.create(late=days * DAY, immediate=True)
-    for place, state in whole.states:
+    for place, state in whole.placed_states:
         at.store = Store()
         at.store.take(whole.lines[: place + 1])
         at.store.state = state
@@ -484,13 +484,13 @@ def test_history_that_grows_is_read_again_once(
     grow(at, way)
     again = at.run()
     assert at.wrong() == []
-    ids = {row["id"] for row in again.records(at.stream)}
+    ids = {row["id"] for row in again.records[at.stream]}
     assert len(ids) == len(at.world.keys(at.connection.id, path)), "read from its start"
     at.world.advance(HOUR)
     if path == "/customers":  # read whole for its rows without a time, at every run
         return
     later = at.run()
-    assert len({row["id"] for row in later.records(at.stream)}) < 10, "read again once, and no more"
+    assert len({row["id"] for row in later.records[at.stream]}) < 10, "read again once, and no more"
 
 
 @pytest.mark.parametrize("way", WAYS_TO_GROW)
@@ -504,14 +504,16 @@ def test_a_reread_that_is_killed_goes_on_wherever_it_was(
         at.world.create(at.connection.id, "/customers")
     streams = ["commerce_customers", at.stream]
     before_growth(at)
-    at.store.take(run(at.simulator, streams).lines)
+    at.store.take(sync(at.simulator, *streams).lines)
     at.world.advance(DAY)
-    at.store.take(run(at.simulator, streams, at.store.state).lines)
+    at.store.take(sync(at.simulator, *streams, state=at.store.state).lines)
     grow(at, way)
     kept, start = at.store, at.store.state
-    whole = run(at.simulator, streams, start, page_size=10, payout_days=0, state_seconds=0.0)
+    whole = sync(
+        at.simulator, *streams, state=start, page_size=10, payout_days=0, state_seconds=0.0
+    )
     assert len(whole.states) > 3
-    for place, state in whole.states:
+    for place, state in whole.placed_states:
         at.store = Store()
         at.store.tables = {name: dict(rows) for name, rows in kept.tables.items()}
         at.store.take(whole.lines[: place + 1])

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import Json
 
 from tap_rutter.connections.selection import shard_of
@@ -41,11 +41,11 @@ def listed(connection: Connection, **other: Any) -> Json:
     return {name: value for name, value in row.items() if value is not ...}
 
 
-def read(simulator: Simulator, rows: list[Json] | None, *streams: str, **more: Any) -> Attempt:
+def read(simulator: Simulator, rows: list[Json] | None, *streams: str, **more: Any) -> Run:
     if rows is not None:
         body = json.dumps({"connections": rows})
         simulator.faults.add("respond", path="/connections", status=200, body=body, times=None)
-    return attempt(simulator, *(streams or (LISTING, STATUSES, BILLS)), **more)
+    return sync(simulator, *(streams or (LISTING, STATUSES, BILLS)), **more)
 
 
 @pytest.mark.parametrize("token", [None, "", " ", 17, ...])
@@ -55,12 +55,12 @@ def test_a_connection_without_a_token_is_listed_reported_and_a_failure(token: ob
     with Simulator(world) as simulator:
         run = read(simulator, [listed(ill, access_token=token), listed(well)])
     assert run.code == 1
-    assert {row["id"] for row in run.records(LISTING)} == {ill.id, well.id}
+    assert {row["id"] for row in run.records[LISTING]} == {ill.id, well.id}
     row = run.report("*", ill.id)
     assert (row["status"], row["reason"]) == ("skipped", "bad_response")
     assert "without an access token" in row["error_message"]
     assert len(run.ids(BILLS, well.id)) == 2
-    assert {row["connection_id"] for row in run.records(STATUSES)} == {well.id}
+    assert {row["connection_id"] for row in run.records[STATUSES]} == {well.id}
     assert f"without an access token. Not read: 1, {ill.id}." in run.log
     assert f"Connections skipped, bad_response: 1 ({ill.id})." in run.log
 
@@ -85,7 +85,7 @@ def test_a_connection_with_an_odd_id_is_listed_reported_and_a_failure(
     with Simulator(world) as simulator:
         run = read(simulator, [listed(ill, id=identity), listed(well)])
     assert run.code == 1
-    (known,) = {row["id"] for row in run.records(LISTING)} - {well.id}
+    (known,) = {row["id"] for row in run.records[LISTING]} - {well.id}
     assert known == name if name else known.startswith("tap:")
     row = run.report("*", known)
     assert (row["status"], row["reason"]) == ("skipped", "bad_response")
@@ -103,7 +103,7 @@ def test_many_such_connections_are_one_line_of_the_log() -> None:
     assert run.code == 1
     assert len([line for line in run.log.splitlines() if line.startswith("ERROR")]) == 1
     assert "Not read: 40, " in run.log
-    assert len(run.records(LISTING)) == 40
+    assert len(run.records[LISTING]) == 40
     assert len([row for row in run.reports if row["stream"] == "*"]) == 40
 
 
@@ -124,7 +124,7 @@ def test_one_that_would_not_be_asked_needs_no_token(status: str) -> None:
         run = read(simulator, [listed(ill, access_token=None, status=status), listed(well)])
     assert run.code == 0
     assert run.report("*", ill.id)["reason"] == status
-    assert {row["id"] for row in run.records(LISTING)} == {ill.id, well.id}
+    assert {row["id"] for row in run.records[LISTING]} == {ill.id, well.id}
 
 
 @pytest.mark.parametrize("chosen", ["ids", "platforms", "shard"])
@@ -146,8 +146,8 @@ def test_what_a_run_does_not_choose_is_no_matter_of_it(chosen: str) -> None:
         without = read(simulator, rows, **only(well, "QUICKBOOKS"))
         with_it = read(simulator, rows, **only(ill, "XERO"))
     assert (without.code, with_it.code) == (0, 1)
-    assert {row["id"] for row in without.records(LISTING)} == {well.id}
-    assert {row["id"] for row in with_it.records(LISTING)} == {ill.id}
+    assert {row["id"] for row in without.records[LISTING]} == {well.id}
+    assert {row["id"] for row in with_it.records[LISTING]} == {ill.id}
 
 
 def test_ids_that_nobody_has_are_refused_whatever_else_is_listed() -> None:
@@ -184,7 +184,7 @@ def test_a_status_that_cannot_be_read_is_a_failure_and_no_row(
     assert row["status"] == "failed"
     assert row["reason"] in {"retries_exhausted", "bad_response"}
     assert not (row["status"] == "complete" and row["full_read"])
-    assert {row["connection_id"] for row in run.records(STATUSES)} == {well.id}
+    assert {row["connection_id"] for row in run.records[STATUSES]} == {well.id}
     # Facts that are unknown cost no data.
     assert len(run.ids(BILLS, ill.id)) == 2
     assert run.report(BILLS, ill.id)["status"] == "complete"
@@ -198,5 +198,5 @@ def test_a_platform_that_does_not_give_its_facts_has_a_status_all_the_same() -> 
         simulator.faults.add("respond", path=TOKEN_PATH, status=404, body=body, times=None)
         run = read(simulator, None)
     assert run.code == 0
-    (row,) = run.records(STATUSES)
+    (row,) = run.records[STATUSES]
     assert (row["connection_id"], row["is_ready"]) == (connection.id, True)

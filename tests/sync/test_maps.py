@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
-from support.singer import Ended, Json, arguments, discovered, run_here, settings, sync
+from support.in_process import Run, run_here, sync
+from support.singer import Ended, Json, arguments, discovered, settings
 
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.tap import TapRutter
@@ -53,34 +53,34 @@ REMOVING: list[Json] = [
 
 @pytest.mark.parametrize("maps", REMOVING, ids=json.dumps)
 def test_a_stream_that_maps_remove_is_not_read(simulator: Simulator, maps: Json) -> None:
-    run = attempt(simulator, BILLS, VENDORS, stream_maps=maps)
+    run = sync(simulator, BILLS, VENDORS, stream_maps=maps)
     assert run.code == 0, run.log
     assert PATHS[BILLS] not in asked(simulator)
-    assert len(run.records(VENDORS)) == 18
+    assert len(run.records[VENDORS]) == 18
     assert {row["stream"] for row in run.reports} & {BILLS} == set()
     assert BILLS not in run.state["bookmarks"]
     # The map goes: every row comes.
-    again = attempt(simulator, BILLS, VENDORS, state=run.state)
-    assert len(again.records(BILLS)) == 18
+    again = sync(simulator, BILLS, VENDORS, state=run.state)
+    assert len(again.records[BILLS]) == 18
 
 
 def test_an_earlier_bookmark_of_a_removed_stream_stays(simulator: Simulator) -> None:
-    first = attempt(simulator, BILLS)
-    second = attempt(simulator, BILLS, state=first.state, stream_maps={BILLS: None})
+    first = sync(simulator, BILLS)
+    second = sync(simulator, BILLS, state=first.state, stream_maps={BILLS: None})
     assert second.state["bookmarks"][BILLS] == first.state["bookmarks"][BILLS]
 
 
 def test_a_removed_stream_with_a_copy_is_read(simulator: Simulator) -> None:
     maps = {BILLS: None, "bills": {"__source__": BILLS}}
-    run = attempt(simulator, BILLS, stream_maps=maps)
+    run = sync(simulator, BILLS, stream_maps=maps)
     assert run.code == 0, run.log
-    assert (len(run.records("bills")), run.records(BILLS)) == (18, [])
+    assert (len(run.records["bills"]), run.records[BILLS]) == (18, [])
 
 
 def test_nothing_left_to_read_is_a_whole_run(simulator: Simulator) -> None:
-    run = attempt(simulator, BILLS, stream_maps={"__else__": None})
+    run = sync(simulator, BILLS, stream_maps={"__else__": None})
     assert run.code == 0, run.log
-    assert [line["type"] for line in run.messages.lines] == ["STATE"]
+    assert [line["type"] for line in run.lines] == ["STATE"]
 
 
 # ---- what cannot be used is refused before any request
@@ -150,7 +150,7 @@ USABLE: list[Json] = [
 
 @pytest.mark.parametrize("maps", USABLE, ids=json.dumps)
 def test_valid_forms_of_maps_are_taken(simulator: Simulator, maps: Json) -> None:
-    run = attempt(simulator, BILLS, VENDORS, stream_maps=maps)
+    run = sync(simulator, BILLS, VENDORS, stream_maps=maps)
     assert run.code == 0, run.log
     assert "WARNING" not in run.log
 
@@ -161,7 +161,7 @@ def test_maps_of_every_stream_of_every_version_are_taken() -> None:
 
 
 def test_a_column_that_is_removed_and_not_there_is_told_of(simulator: Simulator) -> None:
-    run = attempt(simulator, BILLS, VENDORS, stream_maps={VENDORS: {"vendor_nmae": None}})
+    run = sync(simulator, BILLS, VENDORS, stream_maps={VENDORS: {"vendor_nmae": None}})
     assert run.code == 0, run.log
     lines = [line for line in run.log.splitlines() if "'vendor_nmae'" in line]
     assert [line.partition(" ")[0] for line in lines] == ["WARNING", "INFO"]  # first, and last
@@ -170,7 +170,7 @@ def test_a_column_that_is_removed_and_not_there_is_told_of(simulator: Simulator)
 
 def test_a_map_that_another_one_replaces_is_told_of(simulator: Simulator) -> None:
     maps = {VENDORS: {"vendor_name": "md5(vendor_name)"}, "accounting_v*": {}}
-    run = attempt(simulator, VENDORS, stream_maps=maps)
+    run = sync(simulator, VENDORS, stream_maps=maps)
     assert f"several maps for {VENDORS} ({VENDORS}, accounting_v*): only the last" in run.log
 
 
@@ -193,13 +193,13 @@ def test_the_usual_map_takes_rows_that_lack_the_field(
         times=None,
     )
     maps = {VENDORS: {"vendor_name": "md5(vendor_name) if vendor_name else None"}}
-    run = attempt(simulator, VENDORS, stream_maps=maps)
+    run = sync(simulator, VENDORS, stream_maps=maps)
     assert run.code == 0, run.log
-    made = {row["id"]: row["vendor_name"] for row in run.records(VENDORS)}
+    made = {row["id"]: row["vendor_name"] for row in run.records[VENDORS]}
     assert made == {"1": hashlib.md5(b"one").hexdigest(), "2": None, "3": None}
-    declared = run.messages.schemas[VENDORS]["schema"]["properties"]
-    assert all(row.keys() == declared.keys() for row in run.records(VENDORS))
-    assert len(run.records(VENDORS)) == 3 * len(ledgers)
+    declared = run.schemas[VENDORS]["schema"]["properties"]
+    assert all(row.keys() == declared.keys() for row in run.records[VENDORS])
+    assert len(run.records[VENDORS]) == 3 * len(ledgers)
 
 
 ORDERS = "commerce_orders"
@@ -262,7 +262,7 @@ FAILING: list[tuple[str, str, str]] = [
 ]
 
 
-def told(run: Attempt) -> list[str]:
+def told(run: Run) -> list[str]:
     return [line for line in run.log.splitlines() if "stream map" in line]
 
 
@@ -270,7 +270,7 @@ def told(run: Attempt) -> list[str]:
 def test_an_expression_that_fails_says_where_once(
     simulator: Simulator, ledgers: list[Connection], column: str, expression: str, said: str
 ) -> None:
-    run = attempt(simulator, BILLS, VENDORS, stream_maps={BILLS: {column: expression}})
+    run = sync(simulator, BILLS, VENDORS, stream_maps={BILLS: {column: expression}})
     assert run.code == 1
     first, last = told(run)
     assert first.startswith(f"ERROR The stream map '{BILLS}' fails at '{column}': {said}.")
@@ -278,16 +278,16 @@ def test_an_expression_that_fails_says_where_once(
     assert last == f"INFO Failed: the stream map '{BILLS}' at '{column}', for {rows}: {said}."
     assert "Traceback" not in run.log
     assert "s3cret" not in run.log + run.output
-    assert len(run.records(VENDORS)) == 18
-    assert run.records(BILLS) == []
+    assert len(run.records[VENDORS]) == 18
+    assert run.records[BILLS] == []
     for ledger in ledgers:
         report = run.report(BILLS, ledger.id)
         assert (report["status"], report["reason"], report["rows"]) == ("failed", "map_failed", 0)
         assert said in report["error_message"]
         assert f"'{column}' for 6 rows" in report["error_message"]
     # Repaired, everything comes.
-    again = attempt(simulator, BILLS, state=run.state)
-    assert len(again.records(BILLS)) == 18
+    again = sync(simulator, BILLS, state=run.state)
+    assert len(again.records[BILLS]) == 18
 
 
 def test_rows_that_an_expression_takes_leave_and_those_it_fails_for_come_again(
@@ -302,7 +302,7 @@ def test_rows_that_an_expression_takes_leave_and_those_it_fails_for_come_again(
     simulator.world.update(ledger.id, path, odd, vendor_name=None)
     simulator.world.switches.set("cursor_seek", "exact")  # no row comes twice
     maps = {VENDORS: {"vendor_name": "vendor_name.upper()"}}
-    run = attempt(simulator, VENDORS, stream_maps=maps, page_size=2)
+    run = sync(simulator, VENDORS, stream_maps=maps, page_size=2)
     assert run.code == 1
     every = set(simulator.world.keys(ledger.id, path))
     assert run.ids(VENDORS, ledger.id) == every - {odd}
@@ -313,7 +313,7 @@ def test_rows_that_an_expression_takes_leave_and_those_it_fails_for_come_again(
     assert told(run)[-1].startswith(
         f"INFO Failed: the stream map '{VENDORS}' at 'vendor_name', for 1 row of 1 connection:"
     )
-    again = attempt(simulator, VENDORS, state=run.state, page_size=2)
+    again = sync(simulator, VENDORS, state=run.state, page_size=2)
     assert odd in again.ids(VENDORS, ledger.id)
 
 
@@ -322,7 +322,7 @@ def test_an_expression_that_takes_no_row_ends_its_pairs_at_their_first_page(
     simulator: Simulator, ledgers: list[Connection]
 ) -> None:
     maps = {VENDORS: {"vendor_name": "nothing(vendor_name)"}}
-    attempt(simulator, VENDORS, stream_maps=maps, page_size=2, concurrency=1)
+    sync(simulator, VENDORS, stream_maps=maps, page_size=2, concurrency=1)
     pages = len(simulator.requests.to(PATHS[VENDORS]))
     assert len(ledgers) <= pages < 3 * len(ledgers)
 
@@ -331,10 +331,10 @@ def test_an_expression_that_takes_no_row_ends_its_pairs_at_their_first_page(
 def test_a_map_that_fails_for_rows_of_the_taps_own_costs_no_more(
     simulator: Simulator, stream: str
 ) -> None:
-    run = attempt(simulator, "connections", BILLS, stream_maps={stream: {"status": "nosuch(id)"}})
+    run = sync(simulator, "connections", BILLS, stream_maps={stream: {"status": "nosuch(id)"}})
     assert run.code == 1
-    assert len(run.records(BILLS)) == 18
-    assert run.records(stream) == []
+    assert len(run.records[BILLS]) == 18
+    assert run.records[stream] == []
     assert len(told(run)) == 2
-    assert run.messages.lines[-1]["type"] == "STATE"
+    assert run.lines[-1]["type"] == "STATE"
     assert "Traceback" not in run.log

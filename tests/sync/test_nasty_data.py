@@ -20,7 +20,7 @@ import psycopg
 import pytest
 import yaml
 from psycopg import sql
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import Json, arguments, discovered, environment
 
 from tap_rutter.demo.database import Database
@@ -101,7 +101,7 @@ def exact(text: str) -> Any:
 class Landed:
     """What left, and what a table then held, every column as text."""
 
-    run: Attempt
+    run: Run
     bills: dict[str, dict[str, str | None]]
     """By document number."""
     statuses: dict[str, dict[str, str | None]]
@@ -114,10 +114,10 @@ class Landed:
     def left(self, case: Case) -> Json:
         """The record of a case."""
         if case.is_status:
-            found = self.run.records(STATUSES)
+            found = self.run.records[STATUSES]
             key, value = "connection_id", self.connections[case.name]
         else:
-            found, key, value = self.run.records(BILLS), "document_number", case.name
+            found, key, value = self.run.records[BILLS], "document_number", case.name
         (record,) = (record for record in found if record[key] == value)
         return record
 
@@ -154,7 +154,7 @@ def landed(postgres: Database) -> Landed:
                     status=200,
                     body=told % (case.column, case.sent),
                 )
-        run = attempt(simulator, BILLS, STATUSES, ORDERS)
+        run = sync(simulator, BILLS, STATUSES, ORDERS)
     assert run.code == 0, run.log
     load(postgres, run)
     return Landed(
@@ -166,7 +166,7 @@ def landed(postgres: Database) -> Landed:
     )
 
 
-def load(postgres: Database, run: Attempt) -> None:
+def load(postgres: Database, run: Run) -> None:
     """Into PostgreSQL, through target-postgres with the settings of meltano.yml."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     loader = next(e for e in project["plugins"]["loaders"] if e["name"] == "target-postgres")
@@ -208,7 +208,7 @@ def test_a_statement_whose_date_cannot_be_read_lands_beside_the_others(postgres:
     odd: Json = {"start_date": "2021-09-31T00:00:00Z", "end_date": "2022-09-30T00:00:00Z"}
     world.create(ledger.id, path, immediate=True, total_assets="12.50", **odd)
     with Simulator(world) as simulator:
-        run = attempt(simulator, stream)
+        run = sync(simulator, stream)
     assert run.code == 0, run.log
     load(postgres, run)
     rows = table(postgres, stream, "start_date")
@@ -286,7 +286,7 @@ def put_orders(world: World, shop: Connection) -> None:
 
 
 def test_of_an_id_that_comes_again_the_newest_row_stays(landed: Landed) -> None:
-    names = [row["name"] for row in landed.run.records(ORDERS) if row["id"] == "thrice"]
+    names = [row["name"] for row in landed.run.records[ORDERS] if row["id"] == "thrice"]
     assert sorted(names) == ["neither", "newest", "oldest"]
     assert names[-1] == "newest"
     assert landed.orders["thrice"]["name"] == "newest"
@@ -315,7 +315,7 @@ def test_the_report_counts_what_was_set_aside_and_derived(landed: Landed) -> Non
     )
     records = [
         record
-        for record in landed.run.records(BILLS)
+        for record in landed.run.records[BILLS]
         if record["connection_id"] == row["connection_id"]
     ]
     assert row["repaired_values"] == sum(len(r.get(ISSUES) or ()) for r in records) > 20
@@ -332,7 +332,7 @@ def test_a_record_too_large_for_a_line_fails_its_pair_alone() -> None:
         order = {"id": str(minute), "name": name, "updated_at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
         world.put_raw(shop.id, ORDERS_PATH, str(minute), json.dumps(order), updated_at=moment)
     with Simulator(world, gzip=False) as simulator:
-        run = attempt(simulator, ORDERS, "commerce_products")
+        run = sync(simulator, ORDERS, "commerce_products")
     assert run.code == 1
     row = run.report(ORDERS, shop.id)
     assert (row["status"], row["reason"]) == ("failed", "record_too_large")

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
 from support.documents import BILL_ATTACHMENTS
+from support.in_process import Run, sync
 
 from tap_rutter.simulator import Connection, Simulator, World
 
@@ -40,8 +40,8 @@ def in_order(world: World) -> list[Connection]:
     return sorted(world.connections.values(), key=lambda connection: connection.id)
 
 
-def read(simulator: Simulator, *streams: str, **more: Any) -> Attempt:
-    return attempt(simulator, *(streams or (BILLS, ITEMS)), **more)
+def read(simulator: Simulator, *streams: str, **more: Any) -> Run:
+    return sync(simulator, *(streams or (BILLS, ITEMS)), **more)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 410, 429, 451, 500, 503])
@@ -82,7 +82,7 @@ def test_a_large_organisation_is_asked_a_few_times_and_told_once(
     rows = [row for row in run.reports if row["stream"] == stream]
     assert {(row["status"], row["reason"]) for row in rows} == {("skipped", "not_activated")}
     assert len(rows) == 120
-    assert len(run.records(ITEMS)) == 120
+    assert len(run.records[ITEMS]) == 120
     (said,) = [line for line in run.log.splitlines() if "PRODUCT_NOT_ALLOWED" in line]
     assert stream in said
     assert "list failed" not in run.log
@@ -100,7 +100,7 @@ def test_what_leaves_does_not_depend_on_the_number_of_workers() -> None:
             optional = [BILL_ATTACHMENTS]
             run = read(simulator, *streams, concurrency=workers, optional_streams=optional)
         assert run.code == 0
-        lines = [line for line in run.messages.lines if line.get("stream") != "sync_report"]
+        lines = [line for line in run.lines if line.get("stream") != "sync_report"]
         for line in lines:
             line.pop("time_extracted", None)
         reports = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.attempts import attempt
-from support.singer import Ended, Json, arguments, run_here, run_tap, settings
+from support.in_process import run_here, sync
+from support.singer import Ended, Json, arguments, run_tap, settings
 
 from tap_rutter.simulator import Simulator, World
 
@@ -51,7 +51,7 @@ MISSPELT: list[tuple[Json, str]] = [
 def test_what_is_misspelt_is_said_first_and_last(
     simulator: Simulator, given: Json, expected: str
 ) -> None:
-    run = attempt(simulator, VENDORS, **given)
+    run = sync(simulator, VENDORS, **given)
     assert run.code == 0
     first, last = said(run.log, expected)
     assert first == last
@@ -61,12 +61,12 @@ def test_what_is_misspelt_is_said_first_and_last(
 def test_a_platform_spelt_well_is_not_mistaken_for_one_that_is_not_there(
     simulator: Simulator,
 ) -> None:
-    assert "Did you mean" not in attempt(simulator, VENDORS, platforms=["SHOPIFY"]).log
+    assert "Did you mean" not in sync(simulator, VENDORS, platforms=["SHOPIFY"]).log
 
 
 def test_unknown_connections_are_in_the_summary_too(simulator: Simulator) -> None:
     known = next(iter(simulator.world.connections))
-    run = attempt(simulator, VENDORS, connection_ids=[known, "nobody"])
+    run = sync(simulator, VENDORS, connection_ids=[known, "nobody"])
     said(run.log, "names connections that Rutter does not know: nobody.")
 
 
@@ -79,7 +79,7 @@ def test_what_is_spelt_well_is_not_told_of(simulator: Simulator) -> None:
         "emit_activate_version_messages": False,
         "platforms": ["quickbooks"],
     }
-    assert "WARNING" not in attempt(simulator, VENDORS, **more).log
+    assert "WARNING" not in sync(simulator, VENDORS, **more).log
 
 
 def warned(ended: Ended) -> list[str]:

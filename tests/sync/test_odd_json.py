@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from support.in_process import sync
 from support.partitions import asked, status
-from support.singer import Json, sync
+from support.singer import Json
 
 from tap_rutter.simulator import Connection, Simulator, World
 

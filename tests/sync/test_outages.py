@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support import singer
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import in_turn
 
 from tap_rutter.simulator import Connection, Simulator, World
@@ -46,8 +46,8 @@ def connections(simulator: Simulator) -> list[Connection]:
     return sorted(simulator.world.connections.values(), key=lambda connection: connection.id)
 
 
-def read(simulator: Simulator, **more: Any) -> Attempt:
-    return attempt(simulator, *STREAMS, **{"concurrency": 1, **more})
+def read(simulator: Simulator, **more: Any) -> Run:
+    return sync(simulator, *STREAMS, **{"concurrency": 1, **more})
 
 
 def workers() -> int:
@@ -55,7 +55,7 @@ def workers() -> int:
     return int(singer.WORKERS or 1)
 
 
-def complete(run: Attempt) -> set[tuple[str, str]]:
+def complete(run: Run) -> set[tuple[str, str]]:
     return {
         (row["stream"], row["connection_id"])
         for row in run.reports
@@ -63,13 +63,13 @@ def complete(run: Attempt) -> set[tuple[str, str]]:
     }
 
 
-def failed(run: Attempt) -> set[tuple[str, str]]:
+def failed(run: Run) -> set[tuple[str, str]]:
     return {
         (row["stream"], row["connection_id"]) for row in run.reports if row["status"] == "failed"
     }
 
 
-def assert_whole(run: Attempt, simulator: Simulator, pairs: set[tuple[str, str]]) -> None:
+def assert_whole(run: Run, simulator: Simulator, pairs: set[tuple[str, str]]) -> None:
     for stream, connection in pairs:
         shown = {row["id"] for row in simulator.world.rows(connection, STREAMS[stream])}
         assert run.ids(stream, connection) == shown
@@ -156,7 +156,7 @@ def test_after_an_outage_the_rest_is_read(simulator: Simulator) -> None:
     assert "Rutter's API is down" in run.log
     assert "answers again" in run.log
     assert len(lost) == 3  # two that waited, and the first that looked
-    assert len(run.messages.states) > 0
+    assert len(run.states) > 0
     again = read(simulator, state=run.state)
     assert again.code == 0
 

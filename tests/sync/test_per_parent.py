@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from support.documents import ATTACHMENTS, BILL_ATTACHMENTS, BILLS, ledger
+from support.in_process import REPORT, sync
 from support.partitions import GONE, asked, bookmark, status
-from support.singer import Json, Messages, sync
+from support.singer import Json, Messages
 
 from tap_rutter.simulator import Connection, LoggedRequest, Request, Simulator, World
 
@@ -103,7 +104,7 @@ def test_days_are_complete_without_their_campaigns_being_selected() -> None:
     with Simulator(world) as simulator:
         messages = sync(simulator, DAILIES)
     assert sorted(messages.records[DAILIES], key=_by_id) == days(world, connection)
-    assert messages.records.keys() == {DAILIES}
+    assert messages.records.keys() == {DAILIES, REPORT}
     # One request for the campaigns, one for each; all with an order of Rutter's own clock or none.
     assert asked(simulator) == {CAMPAIGNS: 1, DAILIES_PATH: 3}
     assert len(simulator.requests) == OF_THE_CONNECTION + 4
@@ -318,7 +319,7 @@ def test_the_output_is_the_same_whatever_the_number_of_workers() -> None:
         return [
             {name: line[name] for name in kept if name in line}
             for line in messages.lines
-            if line["type"] != "STATE"
+            if line["type"] != "STATE" and line["stream"] != REPORT
         ]
 
     with Simulator(world) as simulator:
@@ -327,7 +328,7 @@ def test_the_output_is_the_same_whatever_the_number_of_workers() -> None:
         simulator.requests.clear()
         eight = sync(simulator, *streams, concurrency=8)
     assert told(one) == told(eight)
-    assert {name for name, rows in one.records.items() if rows} == set(streams)
+    assert {name for name, rows in one.records.items() if rows} == {*streams, REPORT}
     # Not a request more: what is read ahead is what is needed.
     assert asked(simulator) == requests
 

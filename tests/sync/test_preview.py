@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.in_process import run_here
 from support.singer import (
     COMMAND,
     Ended,
@@ -16,7 +17,6 @@ from support.singer import (
     discovered,
     environment,
     run,
-    run_here,
     run_tap,
     settings,
 )

@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.singer import Json, Messages, sync
+from support.in_process import sync
+from support.singer import Json, Messages
 
 from tap_rutter.simulator import Connection, Simulator, World
 

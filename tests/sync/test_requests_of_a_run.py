@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.asked import MOST_TO_RULE_OUT, idle_run, lists_not_served
+from support.in_process import sync
 from support.shown import BY_DEFAULT, PATHS
-from support.singer import sync
 
 from tap_rutter.simulator import Simulator, bulk_world, standard_world
 

@@ -15,7 +15,8 @@ from soak import process
 from soak.check import differences
 from soak.scene import STREAMS
 from soak.store import Store
-from soak.tapping import catalog_of, run
+from support.in_process import sync
+from support.singer import catalog_of, settings
 
 from tap_rutter import times
 from tap_rutter.simulator import Simulator, World, bulk_world
@@ -75,18 +76,12 @@ def test_runs_that_are_killed_recover(chain: int, tmp_path: Path) -> None:
     world = make_world(60, seed=chain)
     store = Store()
     with Simulator(world, gzip=False) as simulator:
-        config = {
-            "client_id": simulator.client_id,
-            "client_secret": simulator.client_secret,
-            "api_url": simulator.api_url,
-            "page_size": rng.choice([5, 10]),
-            "concurrency": rng.choice([1, 4]),
-        }
+        config = settings(simulator, page_size=rng.choice([5, 10]), concurrency=rng.choice([1, 4]))
         for _ in range(5):
             lines, code = process.run(
                 tmp_path,
                 config,
-                catalog_of(NAMES),
+                catalog_of(*NAMES),
                 store.state,
                 kill_after=rng.randint(0, 120),
                 often=rng.random() < 0.8,
@@ -100,7 +95,7 @@ def test_runs_that_are_killed_recover(chain: int, tmp_path: Path) -> None:
             store.take(lines[last + 1 : kept])
             change(world, rng)
             world.advance(rng.choice([60, DAY]))
-        lines, code = process.run(tmp_path, config, catalog_of(NAMES), store.state)
+        lines, code = process.run(tmp_path, config, catalog_of(*NAMES), store.state)
         assert code == 0, (tmp_path / "stderr").read_text(encoding="utf-8")
         store.take(lines)
         assert wrong(store, world) == []
@@ -118,7 +113,7 @@ class Orders:
         self.state: Json | None = None
 
     def __call__(self, line: bytes) -> None:
-        if line.startswith(b'{"type":"RECORD"'):
+        if line.startswith(b'{"type":"RECORD","stream":"commerce_orders"'):
             found = self._ID.search(line)
             assert found is not None
             self.ids.add(found[1])
@@ -128,6 +123,7 @@ class Orders:
             self.covered = set(self.ids)
 
 
+@pytest.mark.own_workers  # what is read ahead, and so read again, grows with their number
 def test_a_large_backfill_that_is_killed_repeats_little() -> None:
     count, page_size = 200_000, 500
     world = bulk_world(count, body_size=0, pool=7)
@@ -135,11 +131,11 @@ def test_a_large_backfill_that_is_killed_repeats_little() -> None:
     with Simulator(world, gzip=False) as simulator:
         first, second = Orders(), Orders()
         most = int(count * 0.6)
-        run(simulator, ["commerce_orders"], kill_after=most, look=first, **settings)
+        sync(simulator, "commerce_orders", kill_after=most, look=first, **settings)
         before = simulator.requests.to("/orders")
         simulator.requests.clear()
         assert first.state is not None
-        output = run(simulator, ["commerce_orders"], first.state, look=second, **settings)
+        output = sync(simulator, "commerce_orders", state=first.state, look=second, **settings)
         after = simulator.requests.to("/orders")
     assert output.code == 0, output.failures
     # The target has no more than what came before the last STATE.
@@ -157,10 +153,10 @@ def test_a_small_connection_costs_one_request_per_list() -> None:
         world.add_connection(platform, counts=dict.fromkeys(paths, 6))
     served = {connection.platform: connection.id for connection in world.connections.values()}
     with Simulator(world, gzip=False) as simulator:
-        state = run(simulator, NAMES).state
+        state = sync(simulator, *NAMES).state
         first = Counter((entry.path, entry.connection_id) for entry in simulator.requests)
         simulator.requests.clear()
-        run(simulator, NAMES, state)
+        sync(simulator, *NAMES, state=state)
         second = Counter((entry.path, entry.connection_id) for entry in simulator.requests)
     for counted in (first, second):
         assert counted["/connections", None] == 1
@@ -207,14 +203,14 @@ def test_every_state_of_a_run_leads_to_all_rows(simulator: Simulator) -> None:
     state: Json | None = None
     delivered = Store()
     for _ in range(2):
-        output = run(simulator, NAMES, state, page_size=6, state_seconds=0.0, concurrency=4)
+        output = sync(simulator, *NAMES, state=state, page_size=6, state_seconds=0.0, concurrency=4)
         assert output.code == 0, output.failures
         assert len(output.states) > 6
-        for place, intermediate in output.states[:: max(1, len(output.states) // 6)]:
+        for place, intermediate in output.placed_states[:: max(1, len(output.states) // 6)]:
             store = Store()
             store.tables = {name: dict(rows) for name, rows in delivered.tables.items()}
             store.take(output.lines[: place + 1])
-            rest = run(simulator, NAMES, intermediate, page_size=6)
+            rest = sync(simulator, *NAMES, state=intermediate, page_size=6)
             store.take(rest.lines)
             assert wrong(store, simulator.world) == [], f"from the STATE at line {place}"
         delivered.take(output.lines)
@@ -238,9 +234,9 @@ def test_no_state_precedes_the_records_that_it_covers(simulator: Simulator) -> N
     state: Json | None = None
     store = Store()
     for _ in range(2):
-        output = run(simulator, NAMES, state, page_size=6, state_seconds=0.0, concurrency=4)
+        output = sync(simulator, *NAMES, state=state, page_size=6, state_seconds=0.0, concurrency=4)
         place = 0
-        for at, value in output.states:
+        for at, value in output.placed_states:
             store.take(output.lines[place:at])
             place = at
             assert uncovered(value, store, simulator.world) == [], f"the STATE at line {at}"

@@ -10,7 +10,7 @@ import pytest
 from soak.check import differences
 from soak.scene import STREAMS
 from soak.store import Store
-from soak.tapping import Output, run
+from support.in_process import Run, sync
 
 from tap_rutter import times
 from tap_rutter.simulator import Connection, Simulator, World
@@ -39,11 +39,15 @@ class Syncing:
     simulator: Simulator
     store: Store = field(default_factory=Store)
 
-    def run(self, **options: Any) -> Output:
+    def run(self, **options: Any) -> Run:
         """A run whose lines the target takes."""
         options = {"page_size": 10, "payout_days": 0, **options}
-        output = run(
-            self.simulator, NAMES, self.store.state, now=lambda: self.world.clock.now, **options
+        output = sync(
+            self.simulator,
+            *NAMES,
+            state=self.store.state,
+            now=lambda: self.world.clock.now,
+            **options,
         )
         assert output.code == 0, output.failures
         self.store.take(output.lines)
@@ -93,9 +97,9 @@ def syncing() -> Iterator[Syncing]:
         yield Syncing(world, simulator)
 
 
-def ids(output: Output, path: str, connection: Connection) -> set[str]:
+def ids(output: Run, path: str, connection: Connection) -> set[str]:
     """Ids of the records of one list."""
-    records = output.records(STREAMS[path])
+    records = output.records[STREAMS[path]]
     return {row["id"] for row in records if row["connection_id"] == connection.id}
 
 
@@ -171,17 +175,17 @@ def test_a_later_start_date_is_no_reason_to_read_again_when_it_moves_back(
 def test_a_missing_span_that_is_killed_is_gone_on_with(syncing: Syncing, kill_after: int) -> None:
     syncing.run(start_date=START)
     syncing.world.advance(DAY)
-    killed = run(
+    killed = sync(
         syncing.simulator,
-        NAMES,
-        syncing.store.state,
+        *NAMES,
+        state=syncing.store.state,
         kill_after=kill_after,
         state_seconds=0.0,
         now=lambda: syncing.world.clock.now,
         page_size=10,
         start_date=EARLIER,
     )
-    place, state = killed.states[-1] if killed.states else (-1, syncing.store.state)
+    place, state = killed.placed_states[-1] if killed.states else (-1, syncing.store.state)
     syncing.store.take(killed.lines[: place + 1])
     syncing.store.state = state
     syncing.run(start_date=EARLIER)
@@ -239,7 +243,7 @@ def test_connections_are_read_again_and_the_others_keep_their_entries(syncing: S
         one, other = syncing.of(platform)
         assert differences(syncing.store, syncing.world, path, one.id) == []
         assert syncing.partition(other, path) == before[path, other.id]
-        assert {row["connection_id"] for row in output.records(STREAMS[path])} == {one.id}
+        assert {row["connection_id"] for row in output.records[STREAMS[path]]} == {one.id}
 
 
 def test_a_full_read_of_a_list_without_rows_keeps_its_entry(syncing: Syncing) -> None:

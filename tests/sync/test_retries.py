@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import Json
 
 from tap_rutter.api.throttle import Throttle
@@ -41,8 +41,8 @@ def ledger(simulator: Simulator) -> Connection:
     return connection
 
 
-def read(simulator: Simulator, **more: Any) -> Attempt:
-    return attempt(simulator, BILLS, VENDORS, **{"concurrency": 1, **more})
+def read(simulator: Simulator, **more: Any) -> Run:
+    return sync(simulator, BILLS, VENDORS, **{"concurrency": 1, **more})
 
 
 # ---- what is worth another try
@@ -240,7 +240,7 @@ _PACKED = _SIZED.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n\x1f\x
 @pytest.mark.parametrize("head", [_SIZED, _PACKED], ids=["plain", "gzip"])
 def test_a_slow_drip_ends_with_the_life_of_the_request(simulator: Simulator, head: bytes) -> None:
     with dripping(head) as (address, waited_for):
-        run = attempt(simulator, BILLS, api_url=address, request_timeout=1, max_retry_seconds=1)
+        run = sync(simulator, BILLS, api_url=address, request_timeout=1, max_retry_seconds=1)
     assert run.code == 1
     assert "The connections cannot be listed: /connections failed" in run.log
     assert "last with a timeout" in run.log
@@ -271,7 +271,7 @@ def test_a_429_lowers_the_requests_in_flight_and_calm_raises_them_again(
         world.add_connection("QUICKBOOKS", counts={PATH: 1})
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=PATH, status=429)
-        run = attempt(simulator, BILLS, concurrency=8)
+        run = sync(simulator, BILLS, concurrency=8)
     assert run.code == 0
     assert len(run.waits) == 1
     assert (limits[0], min(limits), limits[-1]) == (8, 4, 8)

@@ -17,15 +17,8 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from support.attempts import attempt
-from support.singer import (
-    COMMAND,
-    Messages,
-    arguments,
-    catalog_of,
-    environment,
-    settings,
-)
+from support.in_process import sync
+from support.singer import COMMAND, Messages, arguments, catalog_of, environment, settings
 
 from tap_rutter.simulator import Simulator, World
 
@@ -134,7 +127,7 @@ def assert_resumes(simulator: Simulator, messages: Messages) -> None:
     """The last line is a STATE from which the next run brings all the rest."""
     assert messages.lines[-1]["type"] == "STATE"
     (connection,) = simulator.world.connections
-    again = attempt(simulator, ORDERS, state=messages.state, start_date="2026-02-01")
+    again = sync(simulator, ORDERS, state=messages.state, start_date="2026-02-01")
     assert again.code == 0
     delivered = {row["id"] for row in messages.records[ORDERS]} | again.ids(ORDERS, connection)
     assert delivered == {row["id"] for row in simulator.world.rows(connection, PATH)}
@@ -245,6 +238,6 @@ def test_an_output_that_is_full_is_said_in_one_line(simulator: Simulator) -> Non
 def test_no_thread_outlives_a_run(simulator: Simulator, fault: str) -> None:
     simulator.faults.add(fault, path=PATH, after=2, times=None)
     before = {thread.name for thread in threading.enumerate()}
-    attempt(simulator, ORDERS, page_size=20)
+    sync(simulator, ORDERS, page_size=20)
     left = {thread.name for thread in threading.enumerate()} - before
     assert not [name for name in left if name.startswith("reader")]

@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from support.in_process import sync
 from support.partitions import GONE, asked, status
-from support.singer import Json, sync
+from support.singer import Json
 
-from tap_rutter.api.throttle import Throttle
 from tap_rutter.simulator import Connection, Simulator, World
 
 pytestmark = pytest.mark.any_workers
@@ -385,22 +385,21 @@ def test_a_figure_that_is_missing_costs_the_others_nothing() -> None:
 # ---- suppliers
 
 
-def test_enrichments_that_come_later_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enrichments_that_come_later_are_waited_for() -> None:
     world = World(9)
     path = "/supplier_enablement/enrichments"
     connection = world.add_connection("QUICKBOOKS", counts={path: 4})
     world.switches.set("async_response", True)
-    waits: list[float] = []
-    monkeypatch.setattr(Throttle, "sleep", lambda _, seconds: waits.append(seconds))
     stream = "supplier_enablement_enrichments"
     with Simulator(world) as simulator:
-        rows = sync(simulator, stream).records[stream]
+        run = sync(simulator, stream)
+    rows = run.records[stream]
     expected = [{"connection_id": connection.id, **row} for row in world.rows(connection.id, path)]
     assert sorted(rows, key=lambda row: str(row["id"])) == sorted(
         expected, key=lambda row: str(row["id"])
     )
     assert len(rows) == 4
-    assert waits == [1, 2]
+    assert run.waits == (1.0, 2.0)
     assert [entry.path.split("/")[1] for entry in simulator.requests][-4:] == [
         "supplier_enablement",
         *["jobs"] * 3,

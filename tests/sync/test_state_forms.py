@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from soak.tapping import run
+from support.in_process import sync
 from support.meltano import Project
 
 from tap_rutter.connections.selection import shard_of
@@ -90,7 +90,7 @@ def partitions(state: Json) -> dict[tuple[str, str], Json]:
 
 
 def test_the_form_of_the_state(simulator: Simulator) -> None:
-    state = run(simulator, STREAMS, page_size=5).state
+    state = sync(simulator, *STREAMS, page_size=5).state
     assert list(state) == ["bookmarks"]
     assert set(state["bookmarks"]) == {"connections", *STREAMS}
     for stream, entry in state["bookmarks"].items():
@@ -110,7 +110,7 @@ def test_the_form_of_the_state(simulator: Simulator) -> None:
 def test_expenses_hold_a_bookmark_per_pass_and_the_older_as_their_own(
     simulator: Simulator,
 ) -> None:
-    state = run(simulator, STREAMS).state
+    state = sync(simulator, *STREAMS).state
     for (stream, connection_id), partition in partitions(state).items():
         if stream != "accounting_expenses":
             continue
@@ -126,7 +126,7 @@ def test_expenses_hold_a_bookmark_per_pass_and_the_older_as_their_own(
 def test_pairs_without_rows_have_no_entry_until_they_deliver(simulator: Simulator) -> None:
     world = simulator.world
     xero = next(c for c in world.connections.values() if c.platform == "XERO")
-    state = run(simulator, STREAMS).state
+    state = sync(simulator, *STREAMS).state
     with_rows = {
         (stream, connection.id)
         for connection in world.connections.values()
@@ -137,8 +137,8 @@ def test_pairs_without_rows_have_no_entry_until_they_deliver(simulator: Simulato
     assert ("accounting_bills", xero.id) not in with_rows
     world.advance(DAY)
     world.create(xero.id, "/accounting/bills", late=200 * DAY)
-    output = run(simulator, STREAMS, state)
-    assert len(output.records("accounting_bills")) >= 1
+    output = sync(simulator, *STREAMS, state=state)
+    assert len(output.records["accounting_bills"]) >= 1
     assert ("accounting_bills", xero.id) in partitions(output.state)
 
 
@@ -160,7 +160,7 @@ def test_an_expense_without_a_refund_yet_has_no_bookmark_for_both() -> None:
     connection = world.add_connection("QUICKBOOKS")
     world.create(connection.id, "/accounting/expenses", expense_type="expense")
     with Simulator(world, gzip=False) as simulator:
-        state = run(simulator, ["accounting_expenses"]).state
+        state = sync(simulator, "accounting_expenses").state
         partition = partitions(state)["accounting_expenses", connection.id]
         assert list(partition["passes"]) == ["expense"]
         assert "replication_key_value" not in partition
@@ -170,14 +170,14 @@ def test_an_expense_without_a_refund_yet_has_no_bookmark_for_both() -> None:
         key = world.create(
             connection.id, "/accounting/expenses", expense_type="refund", last_synced_at=old
         )
-        output = run(simulator, ["accounting_expenses"], state)
-        assert key in {row["id"] for row in output.records("accounting_expenses")}
+        output = sync(simulator, "accounting_expenses", state=state)
+        assert key in {row["id"] for row in output.records["accounting_expenses"]}
         partition = partitions(output.state)["accounting_expenses", connection.id]
         assert partition["replication_key_value"] == old
 
 
 def test_nothing_secret_is_in_the_state(simulator: Simulator) -> None:
-    text = json.dumps(run(simulator, STREAMS, expand_platform_data=True).state)
+    text = json.dumps(sync(simulator, *STREAMS, expand_platform_data=True).state)
     for connection in simulator.world.connections.values():
         assert connection.access_token not in text
         assert connection.link_url not in text
@@ -189,13 +189,13 @@ def test_a_state_every_ten_seconds_and_at_the_end(simulator: Simulator) -> None:
     seconds = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
     with mock.patch("tap_rutter.sync.delivery.time", clock):
-        output = run(simulator, STREAMS, page_size=2)
-    places = [place for place, _ in output.states]
+        output = sync(simulator, *STREAMS, page_size=2)
+    places = [place for place, _ in output.placed_states]
     assert len(places) > 3
     assert places[-1] == len(output.lines) - 1
     looks = next(seconds)
     assert len(places) <= 1 + looks / 10
-    assert len(run(simulator, STREAMS, page_size=2).states) == 1
+    assert len(sync(simulator, *STREAMS, page_size=2).states) == 1
 
 
 # ---- runs that read a part
@@ -218,10 +218,10 @@ def part_of(simulator: Simulator, name: str) -> tuple[set[str], Json, list[str]]
 
 @pytest.mark.parametrize("name", ["connection_ids", "platforms", "shard", "streams"])
 def test_runs_that_read_a_part_keep_the_rest_of_the_state(simulator: Simulator, name: str) -> None:
-    before = run(simulator, STREAMS).state
+    before = sync(simulator, *STREAMS).state
     change_everything(simulator.world)
     chosen, settings, streams = part_of(simulator, name)
-    output = run(simulator, streams, before, **settings)
+    output = sync(simulator, *streams, state=before, **settings)
     old, new = partitions(before), partitions(output.state)
     assert old.keys() == new.keys()
     for (stream, connection_id), partition in old.items():
@@ -230,22 +230,22 @@ def test_runs_that_read_a_part_keep_the_rest_of_the_state(simulator: Simulator, 
             assert new[stream, connection_id] == partition
     # All that was left out is made up for by a run of everything.
     simulator.world.advance(DAY)
-    rest = run(simulator, STREAMS, output.state)
+    rest = sync(simulator, *STREAMS, state=output.state)
     for connection in simulator.world.connections.values():
         for path in connection.counts:
             stream = next(name for name, at in _PATHS.items() if at == path)
             changed = simulator.world.keys(connection.id, path)[0]
-            delivered = [*output.records(stream), *rest.records(stream)]
+            delivered = [*output.records[stream], *rest.records[stream]]
             ids = {row["id"] for row in delivered if row["connection_id"] == connection.id}
             assert changed in ids or path == "/customers", (connection.platform, path)
 
 
 def test_a_connection_that_is_gone_keeps_its_entries(simulator: Simulator) -> None:
-    before = run(simulator, STREAMS).state
+    before = sync(simulator, *STREAMS).state
     gone = next(iter(simulator.world.connections))
     del simulator.world.connections[gone]
     change_everything(simulator.world)
-    after = partitions(run(simulator, STREAMS, before).state)
+    after = partitions(sync(simulator, *STREAMS, state=before).state)
     kept = {pair: entry for pair, entry in partitions(before).items() if pair[1] == gone}
     assert kept
     assert {pair: entry for pair, entry in after.items() if pair[1] == gone} == kept
@@ -253,19 +253,19 @@ def test_a_connection_that_is_gone_keeps_its_entries(simulator: Simulator) -> No
 
 @pytest.mark.parametrize("status", ["disabled", "needs_reauth", "not_ready"])
 def test_a_connection_that_refuses_keeps_its_entries(simulator: Simulator, status: str) -> None:
-    before = run(simulator, STREAMS).state
+    before = sync(simulator, *STREAMS).state
     change_everything(simulator.world)
     for connection in simulator.world.connections.values():
         connection.status = status
-    assert run(simulator, STREAMS, before).state == before
+    assert sync(simulator, *STREAMS, state=before).state == before
 
 
 def test_what_others_keep_in_the_state_stays(simulator: Simulator) -> None:
-    before = run(simulator, STREAMS).state
+    before = sync(simulator, *STREAMS).state
     before["bookmarks"]["commerce_carts"] = {"partitions": [{"context": {"connection_id": "x"}}]}
     before["bookmarks"]["commerce_orders"]["partitions"].append({"context": {"shop": "y"}})
     change_everything(simulator.world)
-    after = run(simulator, STREAMS, before).state
+    after = sync(simulator, *STREAMS, state=before).state
     assert after["bookmarks"]["commerce_carts"] == before["bookmarks"]["commerce_carts"]
     assert {"context": {"shop": "y"}} in after["bookmarks"]["commerce_orders"]["partitions"]
 
@@ -279,13 +279,13 @@ def test_a_run_that_changes_nothing_ends_with_the_state_it_was_given(
     def now() -> int:
         return simulator.world.clock.now
 
-    state = run(simulator, STREAMS, now=now).state
-    assert run(simulator, STREAMS, state, now=now).state == state
-    assert run(simulator, STREAMS, json.loads(json.dumps(state)), now=now).state == state
+    state = sync(simulator, *STREAMS, now=now).state
+    assert sync(simulator, *STREAMS, state=state, now=now).state == state
+    assert sync(simulator, *STREAMS, state=json.loads(json.dumps(state)), now=now).state == state
 
 
 def test_meltano_keeps_the_state_as_it_is(simulator: Simulator, tmp_path: Path) -> None:
-    state = run(simulator, STREAMS).state
+    state = sync(simulator, *STREAMS).state
     project = Project.make(tmp_path)
     (tmp_path / "state.json").write_text(json.dumps({"singer_state": state}), encoding="utf-8")
     name = "dev:tap-rutter-to-target-postgres"
@@ -296,9 +296,12 @@ def test_meltano_keeps_the_state_as_it_is(simulator: Simulator, tmp_path: Path) 
     kept = json.loads(got.stdout)["singer_state"]
     assert kept == state
     change_everything(simulator.world)
-    from_kept, from_own = run(simulator, STREAMS, kept), run(simulator, STREAMS, state)
+    from_kept, from_own = (
+        sync(simulator, *STREAMS, state=kept),
+        sync(simulator, *STREAMS, state=state),
+    )
     for stream in STREAMS:
-        assert from_kept.records(stream) == from_own.records(stream)
+        assert from_kept.records[stream] == from_own.records[stream]
 
 
 def test_a_corrupt_state_is_refused_with_its_path_or_can_be_worked_with(
@@ -308,12 +311,12 @@ def test_a_corrupt_state_is_refused_with_its_path_or_can_be_worked_with(
     only: dict[str, Any] = {
         "connection_ids": [c.id for c in simulator.world.connections.values()][::2]
     }
-    state = run(simulator, streams, **only).state
+    state = sync(simulator, *streams, **only).state
     refused = 0
     for seed in range(80):
         given = corrupted(copy.deepcopy(state), Random(seed))
         try:
-            output = run(simulator, streams, given, **only)
+            output = sync(simulator, *streams, state=given, **only)
         except ConfigError as error:
             refused += 1
             found = re.search(r"cannot be read: (the state|bookmarks\S*) ", error.message)
@@ -321,7 +324,7 @@ def test_a_corrupt_state_is_refused_with_its_path_or_can_be_worked_with(
         else:
             assert output.code == 0, f"{seed}: {output.failures}"
             # Whatever it was, what comes of it is a state that the tap reads again.
-            assert run(simulator, streams, output.state, **only).code == 0, seed
+            assert sync(simulator, *streams, state=output.state, **only).code == 0, seed
     assert 25 < refused < 80
 
 

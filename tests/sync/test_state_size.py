@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from support.singer import run_tap, settings, sync
+from support.in_process import sync
+from support.singer import run_tap, settings
 
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.streams import STREAMS

@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from unittest import mock
 
 import pytest
+from support.in_process import sync
 from support.partitions import bookmark
-from support.singer import Json, Messages, sync
+from support.singer import Json, Messages
 
-from tap_rutter.api.throttle import Throttle
 from tap_rutter.simulator import Connection, Simulator, World
 
 pytestmark = pytest.mark.any_workers
@@ -476,25 +473,13 @@ def job_of(body: str) -> str:
     return f'{{"id":"j","status":"success","response":{{"http_status":200,"body":{body}}}}}'
 
 
-@pytest.fixture
-def asked_seconds() -> Iterator[list[float]]:
-    """The seconds that are asked to wait, in the place of waiting; a clock that goes with them."""
-    seconds: list[float] = []
-    clock = SimpleNamespace(monotonic=lambda: float(sum(seconds)))
-    with (
-        mock.patch.object(Throttle, "sleep", lambda _, wait: seconds.append(wait)),
-        mock.patch("tap_rutter.api.jobs.time", clock),
-    ):
-        yield seconds
-
-
 def job_requests(simulator: Simulator) -> list[str | None]:
     """For each request to a job the connection whose access token it bore."""
     return [entry.connection_id for entry in simulator.requests if entry.path.startswith("/jobs/")]
 
 
 @pytest.mark.parametrize("shape", ["flat", "wrapped"])
-def test_a_job_is_followed_to_its_end(shape: str, asked_seconds: list[float]) -> None:
+def test_a_job_is_followed_to_its_end(shape: str) -> None:
     world, connection = ledger()
     with Simulator(world) as simulator:
         at_once = sync(simulator, STREAM, start_date="2026-01-01")
@@ -506,25 +491,25 @@ def test_a_job_is_followed_to_its_end(shape: str, asked_seconds: list[float]) ->
     assert messages.records[STREAM] == at_once.records[STREAM] != []
     assert bookmark(messages, STREAM) == bookmark(at_once, STREAM)
     # Asked three times in vain, then the fourth time it is there; no other request.
-    assert asked_seconds == [1, 2, 4]
+    assert at_once.waits + messages.waits == (1.0, 2.0, 4.0)
     assert job_requests(simulator) == [None] * 4
     assert len(simulator.requests) == 3 + 1 + 4
     assert {entry.connection_id for entry in simulator.requests.to(PATH)} == {connection.id}
 
 
-def test_a_job_that_is_there_at_once_is_not_waited_for(asked_seconds: list[float]) -> None:
+def test_a_job_that_is_there_at_once_is_not_waited_for() -> None:
     world, _ = ledger()
     world.switches.set("async_response", True)
     world.switches.set("job_polls", 0)
     with Simulator(world) as simulator:
         messages = sync(simulator, STREAM, start_date="2026-01-01")
     assert months(messages) == ["2026-01", "2026-02", "2026-03"]
-    assert asked_seconds == []
+    assert messages.waits == ()
     assert len(job_requests(simulator)) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_job_that_wants_the_access_token_gets_it(status: int, asked_seconds: list[float]) -> None:
+def test_a_job_that_wants_the_access_token_gets_it(status: int) -> None:
     world, connection = ledger()
     refused = '{"error_type":"INVALID_REQUEST","error_code":"MISSING","error_message":"a token"}'
     with Simulator(world) as simulator:
@@ -538,10 +523,9 @@ def test_a_job_that_wants_the_access_token_gets_it(status: int, asked_seconds: l
         messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
     assert outcome(messages) == {(connection.id, STREAM): ("complete", None)}
     assert job_requests(simulator) == [None, connection.id, connection.id]
-    assert asked_seconds == [1]
+    assert messages.waits == (1.0,)
 
 
-@pytest.mark.usefixtures("asked_seconds")
 @pytest.mark.parametrize("shape", ["flat", "wrapped"])
 def test_a_failed_job_fails_its_pair_and_no_other(shape: str) -> None:
     world, ill = ledger()
@@ -561,7 +545,7 @@ def test_a_failed_job_fails_its_pair_and_no_other(shape: str) -> None:
     assert "the job failed" in failed["error_message"]
 
 
-def test_a_failed_job_among_several_calls_moves_no_bookmark(asked_seconds: list[float]) -> None:
+def test_a_failed_job_among_several_calls_moves_no_bookmark() -> None:
     world, connection = ledger()
     with Simulator(world) as simulator:
         before = sync(simulator, STREAM)
@@ -577,12 +561,10 @@ def test_a_failed_job_among_several_calls_moves_no_bookmark(asked_seconds: list[
         messages = sync(simulator, STREAM, "sync_report", state=before.state)
     assert outcome(messages)[connection.id, STREAM][0] == "failed"
     assert bookmark(messages, STREAM) == bookmark(before, STREAM)
-    assert asked_seconds == []
+    assert before.waits + messages.waits == ()
 
 
-def test_a_job_that_is_never_done_fails_after_the_time_for_retries(
-    asked_seconds: list[float],
-) -> None:
+def test_a_job_that_is_never_done_fails_after_the_time_for_retries() -> None:
     world, slow = ledger()
     world.switches.set("async_response", True, connection_id=slow.id)
     world.switches.set("job_polls", 1_000_000)
@@ -596,7 +578,7 @@ def test_a_job_that_is_never_done_fails_after_the_time_for_retries(
         (well.id, STREAM): ("complete", None),
     }
     # The waits grow to half a minute, and none goes beyond the time that is given.
-    assert asked_seconds == [1, 2, 4, 8, 16, 30, 30]
+    assert messages.waits == (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0)
     assert len(job_requests(simulator)) == 8
 
 
@@ -616,7 +598,7 @@ def test_the_id_of_a_job_cannot_lead_elsewhere(identity: str) -> None:
     }
 
 
-def test_a_body_of_a_job_that_is_text_is_read_too(asked_seconds: list[float]) -> None:
+def test_a_body_of_a_job_that_is_text_is_read_too() -> None:
     world, connection = ledger()
     row = world.rows(connection.id, PATH)[0]
     text = json.dumps({"balance_sheets": [{"start_date": row["start_date"]}]})
@@ -627,7 +609,7 @@ def test_a_body_of_a_job_that_is_text_is_read_too(asked_seconds: list[float]) ->
     assert messages.records[STREAM] == [
         {"connection_id": connection.id, "start_date": row["start_date"]}
     ]
-    assert asked_seconds == []
+    assert messages.waits == ()
 
 
 def test_months_are_those_of_utc_at_the_edge_of_a_month() -> None:

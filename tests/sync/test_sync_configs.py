@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.simulator.sync_configs import SyncConfig
@@ -26,9 +26,9 @@ def two_ledgers() -> tuple[World, list[Connection]]:
     return world, [world.add_connection("QUICKBOOKS", counts=COUNTS) for _ in range(2)]
 
 
-def read(simulator: Simulator, *streams: str, **more: Any) -> Attempt:
+def read(simulator: Simulator, *streams: str, **more: Any) -> Run:
     optional = [name for name in (CONFIGS,) if name in streams]
-    return attempt(simulator, *streams, optional_streams=optional, **more)
+    return sync(simulator, *streams, optional_streams=optional, **more)
 
 
 @pytest.mark.parametrize("spelling", ["camel", "snake", "wrapped"])
@@ -42,7 +42,7 @@ def test_a_connection_has_its_own_configuration_or_its_platforms(spelling: str) 
         run = read(simulator, CONFIGS)
         asked = [entry for entry in simulator.requests if "/configs/" in entry.path]
     assert run.code == 0, run.log
-    rows = {row["connection_id"]: row for row in run.records(CONFIGS)}
+    rows = {row["connection_id"]: row for row in run.records[CONFIGS]}
     assert rows.keys() == {first.id, second.id}
     assert rows[first.id] == {
         "connection_id": first.id,
@@ -77,7 +77,7 @@ def test_only_the_two_parts_leave() -> None:
             "respond", path=f"/configs/sync/connections/{first.id}", status=200, body=body
         )
         run = read(simulator, CONFIGS)
-    (row,) = run.records(CONFIGS)
+    (row,) = run.records[CONFIGS]
     assert row["initial_batches"] == [{"entities": ["ACCOUNTING_BILL"], "months": None}]
     assert row["sync_period_minutes"] == 90
     assert len(row) == 6
@@ -115,7 +115,7 @@ def test_a_refusal_costs_this_stream_and_nothing_else(status: int, body: str) ->
 # ---- the hint
 
 
-def hints(run: Attempt) -> list[str]:
+def hints(run: Run) -> list[str]:
     return [line for line in run.log.splitlines() if "Hint: " in line]
 
 
@@ -125,7 +125,7 @@ def test_the_summary_tells_what_is_not_enabled_from_what_is_empty() -> None:
         world.sync_configs[ledger.id] = OWN
     with Simulator(world) as simulator:
         run = read(simulator, BILLS, VENDORS, CLASSES, CONFIGS)
-    assert len(run.records(BILLS)) == 8
+    assert len(run.records[BILLS]) == 8
     disabled, enabled = hints(run)
     assert "empty, and not enabled in Rutter's sync configuration: accounting_classes." in disabled
     assert "empty, though enabled in Rutter's sync configuration" in enabled

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 
 from tap_rutter.replication.base import Partition
 from tap_rutter.simulator import Connection, Simulator, World
@@ -29,9 +29,9 @@ BODIES = {
 }
 
 
-def read(simulator: Simulator, *streams: str, **more: Any) -> Attempt:
+def read(simulator: Simulator, *streams: str, **more: Any) -> Run:
     names = streams or (BILLS, ITEMS, VENDORS)
-    return attempt(simulator, *names, **{"concurrency": 1, "page_size": 5, **more})
+    return sync(simulator, *names, **{"concurrency": 1, "page_size": 5, **more})
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_what_leaves_does_not_depend_on_the_number_of_workers(form: str) -> None
             # A gateway's page says nothing of what a platform serves.
             assert run.code == (form == "html")
             assert len(asked) == 13 if form == "html" else len(asked) >= 3
-        lines = [line for line in run.messages.lines if line.get("stream") != "sync_report"]
+        lines = [line for line in run.lines if line.get("stream") != "sync_report"]
         reports = {
             (row["connection_id"], row["stream"]): (row["status"], row["reason"], row["skipped"])
             for row in run.reports

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from support.singer import Json, sync
+from support.in_process import sync
+from support.singer import Json
 from support.versions import VERSIONS, read_whole, streams_of
 
 from tap_rutter.simulator import Simulator, World

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.singer import catalog_of, run_tap, sync
+from support.in_process import sync
+from support.singer import catalog_of, run_tap
 from support.singer import settings as configured
 
 from tap_rutter.api.json_text import ENCODER, is_clean

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from support.attempts import Attempt, attempt
+from support.in_process import Run, sync
 from support.singer import Json, arguments, environment, run_tap, settings
 
 import tap_rutter
@@ -48,7 +48,7 @@ class Scene:
     shop: Connection
     never: dict[str, Connection]
     """Not asked at all, by reason."""
-    run: Attempt
+    run: Run
     requests: Counter[tuple[str, str | None]]
     """By path and connection id."""
 
@@ -84,7 +84,7 @@ def scene() -> Iterator[Scene]:
         simulator.faults.add(
             "respond", path=VENDORS_PATH, connection_id=named["well"].id, status=503, times=2
         )
-        run = attempt(simulator, *STREAMS, page_size=5, concurrency=1)
+        run = sync(simulator, *STREAMS, page_size=5, concurrency=1)
         requests = Counter((entry.path, entry.connection_id) for entry in simulator.requests)
     never = {status: named.pop(status) for status in ("not_ready", "disabled", "needs_reauth")}
     yield Scene(world=world, never=never, run=run, requests=requests, **named)
@@ -211,7 +211,7 @@ def test_rows_told_of_are_rows_delivered(scene: Scene) -> None:
     delivered = Counter(
         (record.get("connection_id", "*"), stream)
         for stream in STREAMS
-        for record in scene.run.records(stream)
+        for record in scene.run.records[stream]
     )
     told = Counter({(r["connection_id"], r["stream"]): r["rows"] for r in scene.run.reports})
     assert +told == delivered
@@ -220,8 +220,8 @@ def test_rows_told_of_are_rows_delivered(scene: Scene) -> None:
 def test_a_start_date_and_a_bookmark_are_no_full_read() -> None:
     world, named = make_world()
     with Simulator(world) as simulator:
-        first = attempt(simulator, BILLS, start_date="2026-02-20")
-        again = attempt(simulator, BILLS, start_date="2026-02-20", state=first.state)
+        first = sync(simulator, BILLS, start_date="2026-02-20")
+        again = sync(simulator, BILLS, start_date="2026-02-20", state=first.state)
     row = first.report(BILLS, named["well"].id)
     assert (row["full_read"], row["window_start"]) == (False, "2026-02-20T00:00:00.000Z")
     row = again.report(BILLS, named["well"].id)
@@ -263,13 +263,13 @@ def test_the_summary_says_what_happened(scene: Scene) -> None:
     )
 
 
-def read_counts(counts: list[dict[str, int]], **more: Any) -> Attempt:
+def read_counts(counts: list[dict[str, int]], **more: Any) -> Run:
     """A run over ledgers with so many rows each."""
     world = World(33, history_days=30)
     for entry in counts:
         world.add_connection("QUICKBOOKS", counts=entry)
     with Simulator(world) as simulator:
-        return attempt(simulator, BILLS, VENDORS, **more)
+        return sync(simulator, BILLS, VENDORS, **more)
 
 
 def test_a_stream_that_is_empty_everywhere_gives_a_hint() -> None:
@@ -297,7 +297,7 @@ def test_many_failures_are_said_in_few_lines() -> None:
         world.add_connection("QUICKBOOKS", counts={BILLS_PATH: 1})
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=BILLS_PATH, status=400, times=None)
-        run = attempt(simulator, BILLS)
+        run = sync(simulator, BILLS)
     assert run.code == 1
     assert run.log.count("Failed: ") == 12
     assert "… and 8 more: see sync_report." in run.log
@@ -310,7 +310,7 @@ def test_values_that_were_set_aside_are_counted() -> None:
     world.put_raw(connection.id, BILLS_PATH, "a", '{"id":"a","issue_date":"soon","new":1}')
     world.put_raw(connection.id, BILLS_PATH, "b", '{"memo":"no id"}')
     with Simulator(world) as simulator:
-        run = attempt(simulator, BILLS)
+        run = sync(simulator, BILLS)
     row = run.report(BILLS, connection.id)
     assert (row["repaired_values"], row["unknown_fields"], row["derived_keys"]) == (1, 1, 1)
     assert "1 values did not fit their type: see _rutter_issues." in run.log
@@ -400,7 +400,7 @@ def test_a_count_that_no_database_could_hold_is_unknown(count: str) -> None:
         simulator.faults.add(
             "respond", path="/connections/status", times=None, status=200, body=body
         )
-        run = attempt(simulator, BILLS)
+        run = sync(simulator, BILLS)
     assert run.code == 0, run.log
     row = run.report(BILLS, connection.id)
     assert (row["status"], row["rows"], row["source_count"]) == ("complete", 3, None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.attempts import attempt
+from support.in_process import sync
 from support.singer import settings as configured
 
 from tap_rutter.api.list_decoder import ListDecoder
@@ -156,7 +156,7 @@ def test_a_proxy_that_is_none_is_named_without_its_password(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
-    run = attempt(simulator, BILLS)
+    run = sync(simulator, BILLS)
     assert run.code == 1
     assert run.waits == ()
     assert "a proxy's address cannot be read" in run.log
@@ -172,7 +172,7 @@ def test_certificates_that_are_none_are_said_at_once(
     bundle.write_text("no certificate")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     with server() as address:
-        run = attempt(simulator, BILLS, api_url=address.replace("http", "https", 1))
+        run = sync(simulator, BILLS, api_url=address.replace("http", "https", 1))
     assert run.code == 1
     assert run.waits == ()
     assert "REQUESTS_CA_BUNDLE" in run.log
@@ -240,7 +240,7 @@ def test_a_body_that_unpacks_without_end_fails_its_list_alone(
     )
     tracemalloc.start()
     try:
-        run = attempt(simulator, BILLS, VENDORS, concurrency=1)
+        run = sync(simulator, BILLS, VENDORS, concurrency=1)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
