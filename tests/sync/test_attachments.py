@@ -154,7 +154,7 @@ def test_a_platform_without_attachments_costs_one_request_for_each_document() ->
         simulator.faults.add(
             "respond", path=f"{BILLS}/*/attachments", status=404, body=GONE, times=None
         )
-        messages = sync(simulator, BILL_ATTACHMENTS, "sync_report")
+        messages = sync(simulator, BILL_ATTACHMENTS)
     assert status(messages, BILL_ATTACHMENTS) == ("skipped", "unsupported")
     assert asked(simulator)[BILLS] == 1
     assert sum(asked(simulator).values()) == 1 + 20
@@ -176,7 +176,7 @@ def test_a_document_that_is_deleted_meanwhile_costs_the_others_nothing(
         simulator.faults.add(
             "respond", path=f"{BILLS}/{gone}/attachments", status=code, body=GONE, times=None
         )
-        messages = sync(simulator, BILL_ATTACHMENTS, "sync_report")
+        messages = sync(simulator, BILL_ATTACHMENTS)
     assert status(messages, BILL_ATTACHMENTS) == ("complete", None)
     others = {row["id"] for row in order} - {gone}
     assert {row["parent_id"] for row in messages.records[BILL_ATTACHMENTS]} == others
@@ -194,7 +194,7 @@ def test_a_first_document_that_is_gone_is_no_failure_of_a_pair_that_has_a_bookma
         sync(simulator, BILL_ATTACHMENTS, state=before.state, concurrency=1)
         first = next(e.path for e in simulator.requests if e.path.endswith("/attachments"))
         simulator.faults.add("respond", path=first, status=404, body=GONE, times=None)
-        after = sync(simulator, BILL_ATTACHMENTS, "sync_report", state=before.state)
+        after = sync(simulator, BILL_ATTACHMENTS, state=before.state)
         assert status(after, BILL_ATTACHMENTS) == ("complete", None)
         assert len({row["parent_id"] for row in after.records[BILL_ATTACHMENTS]}) == 3
         assert bookmark(after, BILL_ATTACHMENTS) != bookmark(before, BILL_ATTACHMENTS)
@@ -202,7 +202,7 @@ def test_a_first_document_that_is_gone_is_no_failure_of_a_pair_that_has_a_bookma
         simulator.faults.add(
             "respond", path=f"{BILLS}/*/attachments", status=404, body=GONE, times=None
         )
-        failed = sync(simulator, BILL_ATTACHMENTS, "sync_report", state=before.state)
+        failed = sync(simulator, BILL_ATTACHMENTS, state=before.state)
     assert status(failed, BILL_ATTACHMENTS)[0] == "failed"
     assert bookmark(failed, BILL_ATTACHMENTS) == bookmark(before, BILL_ATTACHMENTS)
 
@@ -214,7 +214,7 @@ def test_a_document_that_fails_holds_the_bookmark() -> None:
         fault = simulator.faults.add(
             "respond", path=f"{BILLS}/{ill}/attachments", status=500, times=None
         )
-        failed = sync(simulator, BILL_ATTACHMENTS, "sync_report", max_retry_seconds=0)
+        failed = sync(simulator, BILL_ATTACHMENTS, max_retry_seconds=0)
         assert status(failed, BILL_ATTACHMENTS) == ("failed", "retries_exhausted")
         assert BILL_ATTACHMENTS not in failed.state["bookmarks"]
         fault.times = 0

@@ -75,7 +75,7 @@ def test_transactions_that_are_refused_cost_the_parameter_and_not_the_orders() -
             body=REFUSED,
             times=None,
         )
-        messages = sync(simulator, ORDERS, "sync_report", **TRANSACTIONS)
+        messages = sync(simulator, ORDERS, **TRANSACTIONS)
         assert asked(simulator)[PATH] >= 2
     assert status(messages, ORDERS) == ("complete", None)
     assert len(messages.records[ORDERS]) == 40

@@ -45,7 +45,7 @@ def test_what_a_partly_successful_job_has_lands_and_moves_no_bookmark() -> None:
         before = sync(simulator, STREAM, start_date="2026-01-01")
         world.advance(70 * DAY)
         world.switches.set("job_result", "partial_success")
-        partial = sync(simulator, STREAM, "sync_report", state=before.state)
+        partial = sync(simulator, STREAM, state=before.state)
         world.switches.set("job_result", "success")
         whole = sync(simulator, STREAM, state=partial.state)
     row = next(row for row in partial.records["sync_report"] if row["stream"] == STREAM)
@@ -90,7 +90,7 @@ def test_a_job_that_ends_in_a_status_that_nobody_documented_is_not_polled_for_ev
         simulator.faults.add(
             "respond", path="/jobs/j", status=200, body='{"id":"j","status":"EXPIRED"}', times=None
         )
-        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+        messages = sync(simulator, STREAM, start_date="2026-01-01")
     assert outcome(messages) == ("failed", "refused")
     failed = next(row for row in messages.records["sync_report"] if row["status"] == "failed")
     assert "ended as expired" in failed["error_message"]
@@ -104,7 +104,7 @@ def test_an_unknown_status_with_an_answer_is_an_end() -> None:
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
         simulator.faults.add("respond", path="/jobs/j", status=200, body=body, times=None)
-        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+        messages = sync(simulator, STREAM, start_date="2026-01-01")
     assert outcome(messages) == ("complete", None)
     (row,) = messages.records["sync_report"]
     assert (row["error_code"], row["rows"]) == ("PARTIAL_SUCCESS", 1)
@@ -132,6 +132,6 @@ def test_a_job_that_is_not_there_any_more_is_a_failure(status: int) -> None:
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
         simulator.faults.add("respond", path="/jobs/j", status=status, body=gone, times=None)
-        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+        messages = sync(simulator, STREAM, start_date="2026-01-01")
     assert outcome(messages)[0] == "failed"
     assert messages.waits == ()

@@ -84,7 +84,7 @@ def test_what_is_not_quite_json_costs_one_value_and_one_request() -> None:
         }
     )
     with Simulator(world) as simulator:
-        messages = sync(simulator, ORDERS, "sync_report", max_retry_seconds=0)
+        messages = sync(simulator, ORDERS, max_retry_seconds=0)
         assert asked(simulator)[PATH] == 1
     rows = by_id(messages.records[ORDERS])
     assert len(rows) == 6 + 3
@@ -112,7 +112,7 @@ def test_a_page_that_is_cut_short_is_tried_again_whatever_else_is_odd_in_it(cut:
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=PATH, status=200, body=body[:-cut], times=1)
         simulator.faults.add("respond", path=PATH, status=200, body=body, times=None)
-        messages = sync(simulator, ORDERS, "sync_report", max_retry_seconds=30)
+        messages = sync(simulator, ORDERS, max_retry_seconds=30)
     assert status(messages, ORDERS) == ("complete", None)
     assert {row["id"] for row in messages.records[ORDERS]} == {"1", "2"}
     (report,) = (row for row in messages.records["sync_report"] if row["stream"] == ORDERS)

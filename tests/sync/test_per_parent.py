@@ -197,7 +197,7 @@ def test_a_campaign_that_is_deleted_meanwhile_costs_the_others_nothing() -> None
         simulator.faults.add(
             "respond", path=DAILIES_PATH, params={"id": gone}, status=410, body=GONE, times=None
         )
-        messages = sync(simulator, DAILIES, "sync_report")
+        messages = sync(simulator, DAILIES)
     assert status(messages, DAILIES) == ("complete", None)
     assert {row["campaign_id"] for row in messages.records[DAILIES]} == set(others)
     assert bookmark(messages, DAILIES)["replication_key_value"]
@@ -216,7 +216,7 @@ def test_a_campaign_that_fails_holds_the_bookmark_of_all() -> None:
         fault = simulator.faults.add(
             "respond", path=DAILIES_PATH, params={"id": ill}, status=500, times=None
         )
-        failed = sync(simulator, DAILIES, "sync_report", state=before.state, max_retry_seconds=0)
+        failed = sync(simulator, DAILIES, state=before.state, max_retry_seconds=0)
         assert status(failed, DAILIES) == ("failed", "retries_exhausted")
         assert bookmark(failed, DAILIES) == bookmark(before, DAILIES)
         fault.times = 0
@@ -227,7 +227,7 @@ def test_a_campaign_that_fails_holds_the_bookmark_of_all() -> None:
 def test_a_platform_without_campaigns_costs_one_request() -> None:
     world, _ = bank()
     with Simulator(world) as simulator:
-        messages = sync(simulator, DAILIES, "sync_report")
+        messages = sync(simulator, DAILIES)
     assert status(messages, DAILIES) == ("skipped", "unsupported")
     assert asked(simulator) == {CAMPAIGNS: 1}
 
@@ -275,7 +275,7 @@ def test_a_bank_account_that_is_closed_meanwhile_costs_the_others_nothing() -> N
             simulator.faults.add(
                 "respond", path=f"{ACCOUNTS}/{gone}/balance", status=410, body=GONE, times=None
             )
-        messages = sync(simulator, "banking_bank_account_balances", "sync_report")
+        messages = sync(simulator, "banking_bank_account_balances")
     rows = messages.records["banking_bank_account_balances"]
     assert {row["bank_account_id"] for row in rows} == set(keys[2:])
     assert status(messages, "banking_bank_account_balances") == ("complete", None)
@@ -287,7 +287,7 @@ def test_a_bank_without_balances_costs_one_request_for_each_account() -> None:
         simulator.faults.add(
             "respond", path=f"{ACCOUNTS}/*/balance", status=404, body=GONE, times=None
         )
-        messages = sync(simulator, "banking_bank_account_balances", "sync_report")
+        messages = sync(simulator, "banking_bank_account_balances")
     assert status(messages, "banking_bank_account_balances") == ("skipped", "unsupported")
     assert sum(asked(simulator).values()) == 1 + 9
 

@@ -97,7 +97,7 @@ def test_an_answer_of_another_form_is_a_failure_and_no_empty_list(
     world, _ = connected(platform)
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=path, status=200, body=json.dumps(body), times=None)
-        messages = sync(simulator, stream, "sync_report")
+        messages = sync(simulator, stream)
     assert status(messages, stream) == ("failed", "bad_response")
 
 
@@ -291,7 +291,7 @@ def test_a_type_that_has_no_custom_fields_costs_the_others_nothing() -> None:
         simulator.faults.add(
             "respond", path="/accounting/expenses/custom_fields", status=404, body=GONE, times=None
         )
-        messages = sync(simulator, stream, "sync_report")
+        messages = sync(simulator, stream)
     assert status(messages, stream) == ("complete", None)
     assert {row["entity_type"] for row in messages.records[stream]} == {
         "bills",
@@ -352,7 +352,7 @@ def test_a_figure_without_a_currency_has_a_star_for_it() -> None:
         simulator.faults.add(
             "respond", path="/commerce/metrics/refund_rate", status=200, body=json.dumps(body)
         )
-        messages = sync(simulator, "commerce_metrics", "sync_report")
+        messages = sync(simulator, "commerce_metrics")
     rows = [row for row in messages.records["commerce_metrics"] if row["metric"] == "refund_rate"]
     assert [(row["start_date"], row["currency"], row["value"]) for row in rows] == [
         ("2026-01-01", "*", "0.12"),
@@ -365,7 +365,7 @@ def test_a_figure_without_a_currency_has_a_star_for_it() -> None:
 def test_a_platform_without_figures_costs_one_request_for_each() -> None:
     world, _ = connected("PLAID")
     with Simulator(world) as simulator:
-        messages = sync(simulator, "accounting_metrics", "sync_report")
+        messages = sync(simulator, "accounting_metrics")
     assert status(messages, "accounting_metrics") == ("skipped", "unsupported")
     assert set(asked(simulator).values()) == {1}
     assert len(asked(simulator)) == 33
@@ -377,7 +377,7 @@ def test_a_figure_that_is_missing_costs_the_others_nothing() -> None:
         simulator.faults.add(
             "respond", path="/accounting/metrics/quick_ratio", status=404, body=GONE, times=None
         )
-        messages = sync(simulator, "accounting_metrics", "sync_report")
+        messages = sync(simulator, "accounting_metrics")
     assert status(messages, "accounting_metrics") == ("complete", None)
     assert len({row["metric"] for row in messages.records["accounting_metrics"]}) == 32
 

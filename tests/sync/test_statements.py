@@ -83,7 +83,7 @@ def test_a_first_read_goes_back_to_a_year_in_which_there_is_nothing(stream: str)
     world, connection = ledger()
     path = PATHS[stream]
     with Simulator(world) as simulator:
-        messages = sync(simulator, stream, "sync_report")
+        messages = sync(simulator, stream)
     known = months_of(world, connection, path)
     assert known[0] < "2024-03" < known[-1] == "2026-03", "three years have rows"
     assert ranges(simulator, path) == years(4)
@@ -188,7 +188,7 @@ def test_the_missing_years_are_asked_for_again_until_they_have_come() -> None:
             status=400,
             times=1,
         )
-        broken = sync(simulator, STREAM, "sync_report", state=state)
+        broken = sync(simulator, STREAM, state=state)
         assert outcome(broken)[connection.id, STREAM][0] == "failed"
         (given,) = state["bookmarks"][STREAM]["partitions"]
         assert bookmark(broken, STREAM) == given
@@ -246,7 +246,7 @@ def test_a_month_that_was_not_asked_for_moves_no_bookmark(odd: str, more: Json) 
         add_odd(world, connection, odd)
         state = None
         for _ in range(3):
-            messages = sync(simulator, *PATHS, "sync_report", state=state, **more)
+            messages = sync(simulator, *PATHS, state=state, **more)
             state = messages.state
             told = outcome(messages)
             assert {pair[0] for pair in told} == {connection.id, well.id}
@@ -263,7 +263,7 @@ def test_a_statement_whose_date_cannot_be_read_costs_no_other(odd: str) -> None:
     usual_months = months_of(world, connection)
     with Simulator(world) as simulator:
         add_odd(world, connection, odd)
-        messages = sync(simulator, STREAM, "sync_report", start_date="2025-04-01")
+        messages = sync(simulator, STREAM, start_date="2025-04-01")
         again = sync(
             simulator, STREAM, state=messages.state, start_date="2025-04-01", statement_months=1
         )
@@ -297,7 +297,7 @@ def test_a_bookmark_that_an_odd_row_has_set_is_healed(value: str, more: Json) ->
                 partition["replication_key_value"] = value
                 partition.pop("all_years", None)  # no version that wrote such a thing knew it
         simulator.requests.clear()
-        messages = sync(simulator, *PATHS, "sync_report", state=state, **more)
+        messages = sync(simulator, *PATHS, state=state, **more)
         told = outcome(messages)
         assert {pair[0] for pair in told} == {connection.id, well.id}
         assert {status for status, _ in told.values()} == {"complete"}
@@ -457,7 +457,7 @@ def test_a_ledger_without_statements_has_no_bookmark() -> None:
     world, connection = ledger()
     connection.not_enabled.add(PATH)
     with Simulator(world) as simulator:
-        messages = sync(simulator, STREAM, "sync_report")
+        messages = sync(simulator, STREAM)
     assert outcome(messages) == {(connection.id, STREAM): ("complete", None)}
     assert STREAM not in messages.state["bookmarks"]
 
@@ -520,7 +520,7 @@ def test_a_job_that_wants_the_access_token_gets_it(status: int) -> None:
             simulator.faults.add(
                 "respond", path="/jobs/j", params={"access_token": "*"}, status=200, body=body
             )
-        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+        messages = sync(simulator, STREAM, start_date="2026-01-01")
     assert outcome(messages) == {(connection.id, STREAM): ("complete", None)}
     assert job_requests(simulator) == [None, connection.id, connection.id]
     assert messages.waits == (1.0,)
@@ -534,7 +534,7 @@ def test_a_failed_job_fails_its_pair_and_no_other(shape: str) -> None:
     world.switches.set("job_shape", shape)
     world.switches.set("job_result", "failure", path=PATH, connection_id=ill.id)
     with Simulator(world) as simulator:
-        messages = sync(simulator, *PATHS, "sync_report", start_date="2026-01-01")
+        messages = sync(simulator, *PATHS, start_date="2026-01-01")
     assert {pair: told[0] for pair, told in outcome(messages).items()} == {
         (connection.id, stream): "complete" for connection in (ill, well) for stream in PATHS
     } | {(ill.id, STREAM): "failed"}
@@ -558,7 +558,7 @@ def test_a_failed_job_among_several_calls_moves_no_bookmark() -> None:
             status=200,
             body=fault,
         )
-        messages = sync(simulator, STREAM, "sync_report", state=before.state)
+        messages = sync(simulator, STREAM, state=before.state)
     assert outcome(messages)[connection.id, STREAM][0] == "failed"
     assert bookmark(messages, STREAM) == bookmark(before, STREAM)
     assert before.waits + messages.waits == ()
@@ -570,9 +570,7 @@ def test_a_job_that_is_never_done_fails_after_the_time_for_retries() -> None:
     world.switches.set("job_polls", 1_000_000)
     well = world.add_connection("QUICKBOOKS")
     with Simulator(world) as simulator:
-        messages = sync(
-            simulator, STREAM, "sync_report", start_date="2026-01-01", max_retry_seconds=100
-        )
+        messages = sync(simulator, STREAM, start_date="2026-01-01", max_retry_seconds=100)
     assert outcome(messages) == {
         (slow.id, STREAM): ("failed", "retries_exhausted"),
         (well.id, STREAM): ("complete", None),
@@ -588,7 +586,7 @@ def test_the_id_of_a_job_cannot_lead_elsewhere(identity: str) -> None:
     body = f'{{"async_response":{{"id":"{identity}","status":"pending","response_url":"u"}}}}'
     with Simulator(world) as simulator:
         simulator.faults.add("respond", path=PATH, status=200, body=body)
-        messages = sync(simulator, STREAM, "sync_report", start_date="2026-01-01")
+        messages = sync(simulator, STREAM, start_date="2026-01-01")
     assert outcome(messages)[connection.id, STREAM] == ("failed", "bad_response")
     assert {entry.path for entry in simulator.requests} == {
         "/connections",
