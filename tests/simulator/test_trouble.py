@@ -13,14 +13,13 @@ import sys
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from test_simulator import Client, of
+from support.http_client import Client, of
 
-from tap_rutter.simulator import Request, Simulator, World, standard_world
+from tap_rutter.simulator import Request, World, standard_world
 
 ORDERS = "/orders"
 
@@ -28,14 +27,6 @@ ORDERS = "/orders"
 @pytest.fixture
 def world() -> World:
     return standard_world(seed=5, scale=0.1)
-
-
-@pytest.fixture
-def client(world: World) -> Iterator[Client]:
-    with Simulator(world) as simulator:
-        client = Client(simulator)
-        yield client
-        client.close()
 
 
 def control(client: Client, route: str, **body: Any) -> Any:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from test_simulator import Client, milliseconds, of
+from support.http_client import Client, milliseconds, of
 
 from tap_rutter.simulator import Request, Simulator, World, bulk_world, standard_world
 
@@ -20,14 +19,6 @@ ORDERS, BILLS = "/orders", "/accounting/bills"
 @pytest.fixture
 def world() -> World:
     return standard_world(seed=3, scale=0.2)
-
-
-@pytest.fixture
-def client(world: World) -> Iterator[Client]:
-    with Simulator(world) as simulator:
-        client = Client(simulator)
-        yield client
-        client.close()
 
 
 def everything(world: World) -> dict[str, Any]:

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from test_tables import BILLS, A, B, Warehouse, bills_of_both, day, open_warehouse
-
-
-@pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    yield from open_warehouse()
-
-
-@pytest.fixture
-def bills(warehouse: Warehouse) -> Warehouse:
-    return bills_of_both(warehouse)
+from support.warehouse_schema import BILLS, A, B, Warehouse, day
 
 
 def test_a_deleted_row_is_kept_with_its_values_and_marked(bills: Warehouse) -> None:

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_tables import BILLS, A, B, Warehouse, bills_of_both, day, open_warehouse
-
-
-@pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    yield from open_warehouse()
-
-
-@pytest.fixture
-def bills(warehouse: Warehouse) -> Warehouse:
-    return bills_of_both(warehouse)
+from support.warehouse_schema import BILLS, A, B, Warehouse, day
 
 
 def test_a_row_is_marked_after_a_second_full_read_without_it(bills: Warehouse) -> None:

@@ -5,29 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
-from test_tables import BILLS, A, B, Warehouse, bills_of_both, day, open_warehouse, server
+from support.warehouse_schema import BILLS, A, B, Warehouse, day, server
 
 from tap_rutter.warehouse.command import sql
 from tap_rutter.warehouse.database import DatabaseError
 from tap_rutter.warehouse.scripts import SCRIPTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "warehouse.md"
-
-
-@pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    yield from open_warehouse()
-
-
-@pytest.fixture
-def bills(warehouse: Warehouse) -> Warehouse:
-    return bills_of_both(warehouse)
 
 
 @pytest.mark.parametrize(

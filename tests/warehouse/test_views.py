@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_tables import BILLS, A, B, Warehouse, bills_of_both, day, open_warehouse
+from support.warehouse_schema import BILLS, A, B, Warehouse, day
 
 from tap_rutter.warehouse.scripts import DEFAULT_SCHEMA
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "warehouse.md"
 
 ORDERS = "commerce_orders"
-
-
-@pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    yield from open_warehouse()
-
-
-@pytest.fixture
-def bills(warehouse: Warehouse) -> Warehouse:
-    return bills_of_both(warehouse)
 
 
 def view(warehouse: Warehouse, name: str, connection: str = A) -> dict[str, dict[str, Any]]:
