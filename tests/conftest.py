@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests."""
+"""What tests of several rooms share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from support import singer
 
 from tap_rutter.demo import database
+
+# So that what they assert is shown with its values, as in a test.
+pytest.register_assert_rewrite("support", "soak")
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +35,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def _own_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests of what a certain number of workers asks for, and in which order, keep their number."""
     if request.node.get_closest_marker("own_workers"):
-        monkeypatch.setattr(singer, "WORKERS", None)
+        monkeypatch.setattr("support.singer.WORKERS", None)
 
 
 @pytest.fixture(autouse=True)

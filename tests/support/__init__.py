@@ -1,1 +1,1 @@
-"""What the end-to-end tests share: running the tap, reading what it wrote, and what should land."""
+"""What the tests share: running the tap, reading what it wrote, and what should land."""

@@ -6,47 +6,24 @@ import copy
 import gzip
 import itertools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.in_process import Run, sync
+from support.in_process import sync
+from support.ledgers import BILLS, VENDORS, error, read
+from support.ledgers import BILLS_PATH as PATH
 from support.singer import Json, catalog_of, run_tap, settings
 
 from tap_rutter.api.pages import Page
 from tap_rutter.api.paging import LoopGuard
 from tap_rutter.api.transport import _unpacked
 from tap_rutter.connections.history import History
-from tap_rutter.simulator import Connection, Simulator, World
+from tap_rutter.simulator import Connection, Simulator
 
 pytestmark = pytest.mark.any_workers
 
-BILLS, PATH = "accounting_bills", "/accounting/bills"
-VENDORS, STATUSES = "accounting_vendors", "connection_statuses"
+STATUSES = "connection_statuses"
 ROW = {"id": "1", "last_synced_at": "2026-01-01T00:00:00.000Z"}
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    world = World(4, history_days=30)
-    world.add_connection("QUICKBOOKS", counts={PATH: 6, "/accounting/vendors": 3})
-    with Simulator(world) as running:
-        yield running
-
-
-@pytest.fixture
-def ledger(simulator: Simulator) -> Connection:
-    """The one connection of the world."""
-    (connection,) = simulator.world.connections.values()
-    return connection
-
-
-def read(simulator: Simulator, **more: Any) -> Run:
-    return sync(simulator, BILLS, VENDORS, **{"concurrency": 1, **more})
-
-
-def error(code: str) -> str:
-    return json.dumps({"error_type": "CONNECTION_ERROR", "error_code": code, "error_message": "no"})
 
 
 def answer(simulator: Simulator, body: str, path: str = PATH, **more: Any) -> None:

@@ -7,7 +7,6 @@ what is missing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from support import singer
 from support.in_process import Run, sync
+from support.ledgers import error
 from support.singer import Json
 
 from tap_rutter import times
@@ -213,11 +213,6 @@ def scene(kind: Replication, request: pytest.FixtureRequest) -> Iterator[Scene]:
         yield Scene(kind, request.param, simulator, ill, well)
 
 
-def body(code: str, message: str = "as Rutter puts it") -> str:
-    """An error in Rutter's own form."""
-    return json.dumps({"error_type": "ERROR", "error_code": code, "error_message": message})
-
-
 # ---- what passes by itself
 
 # One of each way in which the tap notices; test_retries.py has the others.
@@ -268,8 +263,8 @@ def test_what_does_not_pass_fails_its_pair_alone(scene: Scene, fault: str) -> No
 # ---- what is refused
 
 REFUSED: dict[str, tuple[Json, str]] = {
-    "400": ({"action": "respond", "status": 400, "body": body("SOME_CODE")}, "refused"),
-    "410": ({"action": "respond", "status": 410, "body": body("SOME_CODE")}, "refused"),
+    "400": ({"action": "respond", "status": 400, "body": error("SOME_CODE")}, "refused"),
+    "410": ({"action": "respond", "status": 410, "body": error("SOME_CODE")}, "refused"),
     "no list": ({"action": "no_list"}, "bad_response"),
 }
 
@@ -300,7 +295,7 @@ def test_what_is_refused_is_not_asked_again(scene: Scene, fault: str) -> None:
 
 
 def test_a_404_skips_a_list_that_never_gave_anything(scene: Scene) -> None:
-    scene.strike("respond", status=404, body=body("ENDPOINT_NOT_SUPPORTED"), lasting=True)
+    scene.strike("respond", status=404, body=error("ENDPOINT_NOT_SUPPORTED"), lasting=True)
     run = scene.read()
     assert run.waits == ()
     if scene.place == "first":
@@ -321,9 +316,9 @@ def test_a_404_skips_a_list_that_never_gave_anything(scene: Scene) -> None:
 # ---- what is the matter with the connection as a whole
 
 UNUSABLE: dict[str, tuple[Json, str, int]] = {
-    "PRODUCT_NOT_READY": ({"status": 400, "body": body("PRODUCT_NOT_READY")}, "not_ready", 0),
-    "NEEDS_UPDATE": ({"status": 400, "body": body("NEEDS_UPDATE")}, "needs_reauth", 0),
-    "401": ({"status": 401, "body": body("INVALID_CREDENTIALS")}, "unauthorized", 1),
+    "PRODUCT_NOT_READY": ({"status": 400, "body": error("PRODUCT_NOT_READY")}, "not_ready", 0),
+    "NEEDS_UPDATE": ({"status": 400, "body": error("NEEDS_UPDATE")}, "needs_reauth", 0),
+    "401": ({"status": 401, "body": error("INVALID_CREDENTIALS")}, "unauthorized", 1),
 }
 
 

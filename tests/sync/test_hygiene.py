@@ -38,12 +38,6 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-@pytest.fixture
-def ledger(simulator: Simulator) -> Connection:
-    (connection,) = simulator.world.connections.values()
-    return connection
-
-
 class Witness:
     """A server that notes what it is sent, and gives everyone the same answer."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.in_process import Run, sync
+from support.ledgers import error
 from support.singer import Json
 
 from tap_rutter.api.request import Request
@@ -25,13 +25,6 @@ VENDORS, VENDORS_PATH = "accounting_vendors", "/accounting/vendors"
 COUNTS = {BILLS_PATH: 7, ITEMS_PATH: 2, VENDORS_PATH: 2}
 STREAMS = {BILLS: BILLS_PATH, ITEMS: ITEMS_PATH, VENDORS: VENDORS_PATH}
 
-HANG = 60.0  # seconds after which a test that waits has failed
-
-
-def error(code: str, message: object = "as Rutter puts it") -> str:
-    """An error in Rutter's own form."""
-    return json.dumps({"error_type": "ERROR", "error_code": code, "error_message": message})
-
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
@@ -42,12 +35,6 @@ def simulator() -> Iterator[Simulator]:
         world.add_connection("QUICKBOOKS", counts=COUNTS)
     with Simulator(world) as running:
         yield running
-
-
-@pytest.fixture
-def ill(simulator: Simulator) -> Connection:
-    """The connection that something is the matter with: the first in the order of reading."""
-    return min(simulator.world.connections.values(), key=lambda connection: connection.id)
 
 
 def read(simulator: Simulator, *streams: str, **more: Any) -> Run:

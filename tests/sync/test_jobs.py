@@ -6,30 +6,13 @@ import pytest
 from support.in_process import sync
 from support.partitions import bookmark
 from support.singer import Messages
+from support.statements import PATH, PROMISE, STREAM, job_of, ledger, months
 
-from tap_rutter.simulator import Connection, Simulator, World
+from tap_rutter.simulator import Simulator, World
 
 pytestmark = pytest.mark.any_workers
 
-STREAM, PATH = "accounting_balance_sheets", "/accounting/balance_sheets"
-PROMISE = '{"async_response":{"id":"j","status":"prequeued","response_url":"u"}}'
 DAY = 86_400
-
-
-def ledger() -> tuple[World, Connection]:
-    """A ledger on 2 March 2026, with some 27 months of statements."""
-    world = World(7)
-    return world, world.add_connection("QUICKBOOKS")
-
-
-def job_of(body: str) -> str:
-    """A job that has succeeded, with the JSON text of its answer's body."""
-    return f'{{"id":"j","status":"success","response":{{"http_status":200,"body":{body}}}}}'
-
-
-def months(messages: Messages) -> list[str]:
-    """The months that were delivered, oldest first."""
-    return sorted(row["start_date"][:7] for row in messages.records[STREAM])
 
 
 def outcome(messages: Messages) -> tuple[str, str | None]:

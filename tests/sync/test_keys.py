@@ -7,12 +7,12 @@ such row ends the load of the whole run.
 from __future__ import annotations
 
 import json
-import re
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 import pytest
+from support.compare import DERIVED
 from support.in_process import sync
 from support.singer import Messages
 
@@ -31,7 +31,6 @@ TAP = TapRutter(config={"optional_streams": list(OPTIONAL)}, validate_config=Fal
 STREAMS = {stream.name: stream for stream in TAP.rutter_streams}
 ABSENT = object()
 ODD: list[Any] = [None, "", 0, 17, Decimal("1.50"), True, [], {}, ["x"], " ", ABSENT]
-DERIVED = re.compile(r"tap:[0-9a-f]{64}")
 
 
 @cache

@@ -6,7 +6,6 @@ The tables of ``docs/nasty-data.md`` are the cases: what they say is what happen
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import psycopg
 import pytest
 import yaml
 from psycopg import sql
+from support.compare import DERIVED
 from support.in_process import Run, sync
 from support.singer import Json, arguments, discovered, environment
 
@@ -37,7 +37,6 @@ STATUSES, STATUS_PATH = "connection_statuses", "/connections/status"
 EXTRA, ISSUES = "_rutter_extra", "_rutter_issues"
 
 MIB = 2**20
-_DERIVED = re.compile(r"tap:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -234,11 +233,11 @@ def test_it_happens_as_the_page_says(landed: Landed, case: Case) -> None:
     if is_column:
         told = record[case.column]
         if isinstance(told, str) and case.column == "id":
-            told = _DERIVED.sub("tap:…", told)
+            told = DERIVED.sub("tap:…", told)
         assert told == exact(case.leaves)
         text = row[case.column]
         if text is not None and case.column == "id":
-            text = _DERIVED.sub("tap:…", text)
+            text = DERIVED.sub("tap:…", text)
         assert_shown(case.landed, text)
     else:
         assert (case.leaves, case.landed) == ("-", "-")
@@ -320,7 +319,7 @@ def test_the_report_counts_what_was_set_aside_and_derived(landed: Landed) -> Non
     ]
     assert row["repaired_values"] == sum(len(r.get(ISSUES) or ()) for r in records) > 20
     assert row["unknown_fields"] == sum(len(r.get(EXTRA) or ()) for r in records) > 5
-    assert row["derived_keys"] == sum(bool(_DERIVED.fullmatch(r["id"])) for r in records) > 3
+    assert row["derived_keys"] == sum(bool(DERIVED.fullmatch(r["id"])) for r in records) > 3
 
 
 def test_a_record_too_large_for_a_line_fails_its_pair_alone() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.in_process import sync
+from support.partitions import bookmark
 from support.singer import Json, Messages
 
 from tap_rutter.simulator import Connection, Simulator, World
@@ -52,12 +53,6 @@ def asked(rutter: Simulator) -> Asked:
 def read(rutter: Simulator, *streams: str, state: Json | None = None, **more: Any) -> Messages:
     # One request at a time, so that their order says something.
     return sync(rutter, *streams, state=state, concurrency=1, **more)
-
-
-def bookmark(messages: Messages, stream: str) -> Json:
-    (partition,) = messages.state["bookmarks"][stream]["partitions"]
-    assert isinstance(partition, dict)
-    return partition
 
 
 def milliseconds(text: str) -> int:

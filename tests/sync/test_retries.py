@@ -10,10 +10,11 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from support.in_process import Run, sync
+from support.in_process import sync
+from support.ledgers import BILLS, VENDORS, read
+from support.ledgers import BILLS_PATH as PATH
 from support.singer import Json
 
 from tap_rutter.api.throttle import Throttle
@@ -21,28 +22,7 @@ from tap_rutter.simulator import Connection, Simulator, World
 
 pytestmark = pytest.mark.any_workers
 
-BILLS, PATH = "accounting_bills", "/accounting/bills"
-VENDORS = "accounting_vendors"
 DAY = 86_400
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    world = World(4, history_days=30)
-    world.add_connection("QUICKBOOKS", counts={PATH: 6, "/accounting/vendors": 3})
-    with Simulator(world) as running:
-        yield running
-
-
-@pytest.fixture
-def ledger(simulator: Simulator) -> Connection:
-    """The one connection of the world."""
-    (connection,) = simulator.world.connections.values()
-    return connection
-
-
-def read(simulator: Simulator, **more: Any) -> Run:
-    return sync(simulator, BILLS, VENDORS, **{"concurrency": 1, **more})
 
 
 # ---- what is worth another try

@@ -10,7 +10,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ from typing import IO
 import pytest
 from support.in_process import sync
 from support.singer import COMMAND, Messages, arguments, catalog_of, environment, settings
+from support.threads import HANG, until
 
 from tap_rutter.simulator import Simulator, World
 
 pytestmark = pytest.mark.any_workers
 
 ORDERS, PATH = "commerce_orders", "/orders"
-HANG = 60.0  # seconds after which something hangs; the tap itself allows 5
 ROWS = 300  # far more than a pipe takes
 
 
@@ -101,13 +101,6 @@ def running(
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + HANG
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.05)
 
 
 def waiting(output: IO[bytes]) -> int:

@@ -11,6 +11,7 @@ import pytest
 from support.in_process import sync
 from support.partitions import bookmark
 from support.singer import Json, Messages
+from support.statements import PATH, PROMISE, STREAM, job_of, ledger, months
 
 from tap_rutter.simulator import Connection, Simulator, World
 
@@ -21,16 +22,8 @@ PATHS = {
     "accounting_income_statements": "/accounting/income_statements",
     "accounting_cash_flow_statements": "/accounting/cash_flow_statements",
 }
-STREAM = "accounting_balance_sheets"
-PATH = PATHS[STREAM]
 
 DAY = 86_400
-
-
-def ledger() -> tuple[World, Connection]:
-    """A ledger on 2 March 2026, with some 27 months of statements."""
-    world = World(7)
-    return world, world.add_connection("QUICKBOOKS")
 
 
 def ranges(simulator: Simulator, path: str = PATH) -> list[tuple[str, str]]:
@@ -39,11 +32,6 @@ def ranges(simulator: Simulator, path: str = PATH) -> list[tuple[str, str]]:
         (entry.params["start_date"][:10], entry.params["end_date"][:10])
         for entry in simulator.requests.to(path)
     )
-
-
-def months(messages: Messages, stream: str = STREAM) -> list[str]:
-    """The months that were delivered, oldest first; one that came twice is there twice."""
-    return sorted(row["start_date"][:7] for row in messages.records[stream])
 
 
 def months_of(world: World, connection: Connection, path: str = PATH) -> list[str]:
@@ -463,14 +451,6 @@ def test_a_ledger_without_statements_has_no_bookmark() -> None:
 
 
 # ---- answers that come later
-
-
-PROMISE = '{"async_response":{"id":"j","status":"prequeued","response_url":"https://r/jobs/j"}}'
-
-
-def job_of(body: str) -> str:
-    """A job that has succeeded, with the JSON text of its answer's body."""
-    return f'{{"id":"j","status":"success","response":{{"http_status":200,"body":{body}}}}}'
 
 
 def job_requests(simulator: Simulator) -> list[str | None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.in_process import Run, sync
+from support.threads import HANG
 
 from tap_rutter.replication.base import Partition
 from tap_rutter.simulator import Connection, Simulator, World
@@ -22,7 +23,6 @@ ITEMS, ITEMS_PATH = "accounting_items", "/accounting/items"
 VENDORS, VENDORS_PATH = "accounting_vendors", "/accounting/vendors"
 COUNTS = {BILLS_PATH: 3, ITEMS_PATH: 1, VENDORS_PATH: 2}
 
-HANG = 60.0  # seconds after which a test that waits has failed
 BODIES = {
     "json": json.dumps({"error_type": "INVALID_REQUEST", "error_code": "ENDPOINT_NOT_SUPPORTED"}),
     "html": "<pre>Cannot GET /accounting/bills</pre>",
@@ -42,12 +42,6 @@ def simulator() -> Iterator[Simulator]:
         world.add_connection("QUICKBOOKS", counts=COUNTS)
     with Simulator(world) as running:
         yield running
-
-
-@pytest.fixture
-def ill(simulator: Simulator) -> Connection:
-    """The first connection in the order of reading."""
-    return min(simulator.world.connections.values(), key=lambda connection: connection.id)
 
 
 # ---- lists that answer with 404

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.threads import until
 
 from tap_rutter.api.throttle import Throttle
 from tap_rutter.errors import Stopped
 
 WATCHDOG = 30.0  # seconds; only a lock-up ever takes as long
 CALM = 20
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + WATCHDOG
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.001)
 
 
 class Flights:
