@@ -131,7 +131,7 @@ def in_postgres(database: Database, schema: str) -> Callable[[str, list[str]], K
     return rows_of
 
 
-def test_target_jsonl(delivered: Delivered, tmp_path: Path) -> None:
+def test_every_row_lands_in_target_jsonl(delivered: Delivered, tmp_path: Path) -> None:
     options = {"destination_path": str(tmp_path), "do_timestamp_file": False}
     load(loader_command("target-jsonl"), delivered, options, tmp_path)
     for stream, keys in delivered.keys.items():
@@ -142,7 +142,7 @@ def test_target_jsonl(delivered: Delivered, tmp_path: Path) -> None:
         assert [tuple(row[name] for name in columns) for row in rows] == keys
 
 
-def test_target_postgres_of_meltanolabs(
+def test_every_row_lands_in_target_postgres_of_meltanolabs(
     delivered: Delivered, postgres: Database, tmp_path: Path
 ) -> None:
     options = {
@@ -153,7 +153,7 @@ def test_target_postgres_of_meltanolabs(
     check(delivered, in_postgres(postgres, "meltanolabs"))
 
 
-def test_target_postgres_of_pipelinewise(
+def test_every_row_lands_in_target_postgres_of_pipelinewise(
     delivered: Delivered, postgres: Database, tmp_path: Path
 ) -> None:
     command = own_environment("pipelinewise-target-postgres", before=(3, 12))
@@ -171,7 +171,7 @@ def test_target_postgres_of_pipelinewise(
     check(delivered, in_postgres(postgres, "pipelinewise"))
 
 
-def test_target_duckdb(delivered: Delivered, tmp_path: Path) -> None:
+def test_every_row_lands_in_target_duckdb(delivered: Delivered, tmp_path: Path) -> None:
     command = own_environment("target-duckdb", before=(3, 14))
     file = tmp_path / "landed.duckdb"
     load(

@@ -106,7 +106,9 @@ def test_rows_of_one_second_come_again_but_none_is_lost(client: Client, world: W
     assert all(a[:19] <= b[:19] for a, b in pairwise(times))
 
 
-def test_default_order_and_sorts(client: Client, world: World) -> None:
+def test_rows_come_newest_first_or_in_the_sort_order_that_is_asked_for(
+    client: Client, world: World
+) -> None:
     netsuite = of(world, "NETSUITE")
     world.switches.set("cursor_seek", "exact")
 
@@ -164,7 +166,7 @@ def test_bounds_are_inclusive(client: Client, world: World) -> None:
     }
 
 
-def test_filters(client: Client, world: World) -> None:
+def test_a_filter_gives_the_rows_that_it_describes(client: Client, world: World) -> None:
     qbo = of(world, "QUICKBOOKS")
     bills = world.rows(qbo.id, "/accounting/bills")
     bill = next(b for b in bills if b["vendor_id"] and b["document_number"])
@@ -194,7 +196,9 @@ def test_refunds_are_left_out_unless_asked_for(client: Client, world: World) -> 
     )
 
 
-def test_the_forms_of_the_last_page(client: Client, world: World) -> None:
+def test_the_last_page_may_end_in_any_form_and_pages_may_be_empty(
+    client: Client, world: World
+) -> None:
     qbo, shop = of(world, "QUICKBOOKS"), of(world, "SHOPIFY")
     assert client.get("/products", shop, limit=500).json["next_cursor"] is None
     for form, expected in (("absent", {}), ("null", {"next_cursor": None})):
@@ -223,7 +227,7 @@ def test_platform_data_only_when_asked(client: Client, world: World) -> None:
     assert client.get("/transactions", shop, expand="platform_data").status == 400
 
 
-def test_connections_and_their_statuses(client: Client, world: World) -> None:
+def test_a_connections_status_decides_what_it_answers(client: Client, world: World) -> None:
     def listed(**params: Any) -> set[str]:
         return {row["status"] for row in client.get("/connections", **params).json["connections"]}
 
@@ -265,7 +269,9 @@ def test_statements_hold_whole_months_and_may_come_as_a_job(client: Client, worl
         assert job["response"] == {"http_status": 200, "body": body}
 
 
-def test_children_and_single_objects(client: Client, world: World) -> None:
+def test_children_and_single_objects_have_the_shapes_of_the_api(
+    client: Client, world: World
+) -> None:
     qbo, netsuite, bank = (of(world, p) for p in ("QUICKBOOKS", "NETSUITE", "PLAID"))
     attached = world.rows(qbo.id, "/accounting/bills/attachments")
     parent = attached[0]["attached_to_id"]

@@ -39,7 +39,9 @@ def control(client: Client, route: str, **body: Any) -> Any:
         return json.loads(answer.read())
 
 
-def test_headers_and_compression(client: Client, world: World) -> None:
+def test_answers_are_compressed_on_request_and_bear_date_and_id(
+    client: Client, world: World
+) -> None:
     shop = of(world, "SHOPIFY")
     headers = {**client.headers, "Accept-Encoding": "gzip"}
     plain = client.get("/orders", shop, limit=20)
@@ -53,7 +55,7 @@ def test_headers_and_compression(client: Client, world: World) -> None:
     assert "content-encoding" not in client.get("/orders", shop, headers=headers).headers
 
 
-def test_answers_that_are_replaced(client: Client, world: World) -> None:
+def test_a_fault_may_replace_an_answer(client: Client, world: World) -> None:
     shop, faults = of(world, "SHOPIFY"), client.simulator.faults
     faults.add("respond", path=ORDERS, status=429, headers={"Retry-After": "7"}, times=2)
     for _ in range(2):
@@ -73,7 +75,7 @@ def test_answers_that_are_replaced(client: Client, world: World) -> None:
     assert client.get(ORDERS, shop).body == good.body
 
 
-def test_answers_that_break_on_the_wire(client: Client, world: World) -> None:
+def test_a_fault_may_break_an_answer_on_the_wire(client: Client, world: World) -> None:
     shop, faults = of(world, "SHOPIFY"), client.simulator.faults
     faults.add("reset")
     with pytest.raises(ConnectionResetError):
@@ -98,7 +100,7 @@ def test_answers_that_break_on_the_wire(client: Client, world: World) -> None:
     assert [entry.fault for entry in client.simulator.requests][-3:] == ["drip", "delay", None]
 
 
-def test_which_requests_a_fault_strikes(client: Client, world: World) -> None:
+def test_a_fault_strikes_the_requests_that_it_names(client: Client, world: World) -> None:
     shop, other = (c for c in world.connections.values() if c.platform == "SHOPIFY")
     faults = client.simulator.faults
 
@@ -126,7 +128,7 @@ def test_which_requests_a_fault_strikes(client: Client, world: World) -> None:
         faults.add("explode")
 
 
-def test_cursors_that_lead_nowhere(client: Client, world: World) -> None:
+def test_a_fault_may_make_cursors_lead_nowhere(client: Client, world: World) -> None:
     shop, faults = of(world, "SHOPIFY"), client.simulator.faults
     faults.add("repeat_cursor", path=ORDERS, times=None)
     cursor = client.get(ORDERS, shop, limit=2).json["next_cursor"]
@@ -208,7 +210,7 @@ def test_connections_may_come_in_pages(client: Client, world: World) -> None:
     assert found == list(world.connections)
 
 
-def test_control_routes(client: Client, world: World) -> None:
+def test_control_routes_change_the_world_and_tell_of_it(client: Client, world: World) -> None:
     shop = of(world, "SHOPIFY")
     target = {"connection_id": shop.id, "path": ORDERS}
     told = control(client, "/world")
@@ -245,7 +247,7 @@ def test_control_routes(client: Client, world: World) -> None:
     assert client.get(ORDERS, shop).status == 200
 
 
-def test_the_command_line() -> None:
+def test_the_command_serves_the_world_that_its_options_describe() -> None:
     command = [sys.executable, "-m", "tap_rutter.simulator", "--port", "0", "--seed", "9"]
     process = subprocess.Popen(
         [*command, "--orders", "1000", "--connections", "2"],

@@ -112,7 +112,9 @@ def test_a_bulk_world_is_computed_alike_every_time() -> None:
 # Changes
 
 
-def test_create_update_touch_delete(client: Client, world: World) -> None:
+def test_every_change_shows_in_the_row_its_times_and_the_events(
+    client: Client, world: World
+) -> None:
     qbo = of(world, "QUICKBOOKS")
     world.advance(60)
     now = milliseconds(world.now.isoformat())
@@ -142,7 +144,7 @@ def test_create_update_touch_delete(client: Client, world: World) -> None:
         world.update(qbo.id, BILLS, key)
 
 
-def test_deletions_without_an_event(client: Client, world: World) -> None:
+def test_not_every_platform_reports_deletions(client: Client, world: World) -> None:
     sage, shop = of(world, "SAGE_INTACCT"), of(world, "SHOPIFY")
     world.delete(sage.id, BILLS, world.keys(sage.id, BILLS)[0])
     world.delete(shop.id, ORDERS, world.keys(shop.id, ORDERS)[0])

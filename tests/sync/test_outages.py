@@ -128,7 +128,9 @@ def test_an_outage_ends_the_run_within_half_as_much_again(simulator: Simulator, 
 
 
 @pytest.mark.parametrize("most", [1, 3, 30])
-def test_whatever_the_patience_is(simulator: Simulator, most: int) -> None:
+def test_an_outage_is_waited_for_no_longer_than_the_patience_allows(
+    simulator: Simulator, most: int
+) -> None:
     simulator.faults.add("reset", path="*", after=20, times=None)
     run = read(simulator, max_retry_seconds=most)
     assert run.code == 1

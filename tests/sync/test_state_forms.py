@@ -89,7 +89,7 @@ def partitions(state: Json) -> dict[tuple[str, str], Json]:
 # ---- the form
 
 
-def test_the_form_of_the_state(simulator: Simulator) -> None:
+def test_the_state_has_the_form_of_the_sdk_and_known_keys_alone(simulator: Simulator) -> None:
     state = sync(simulator, *STREAMS, page_size=5).state
     assert list(state) == ["bookmarks"]
     assert set(state["bookmarks"]) == {"connections", *STREAMS}

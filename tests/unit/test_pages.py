@@ -402,7 +402,7 @@ def test_a_fall_is_noticed_by_whole_seconds(order: str, is_unsorted: bool) -> No
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from(sorted(STAMPS.values()))), max_size=12))
-def test_the_span_of_a_page(stamps: list[str | None]) -> None:
+def test_a_page_knows_the_span_of_its_times(stamps: list[str | None]) -> None:
     span = span_of(stamps)
     known = sorted(stamp for stamp in stamps if stamp)
     assert span.rows == len(stamps)

@@ -119,7 +119,7 @@ def test_the_key_is_unique_and_one_run_has_one_id(scene: Scene) -> None:
     assert re.fullmatch(r"[0-9a-f-]{36}", keys[0][0])
 
 
-def test_a_complete_stream(scene: Scene) -> None:
+def test_a_complete_stream_is_told_with_its_counts_and_times(scene: Scene) -> None:
     row = scene.run.report(BILLS, scene.well.id)
     assert (row["status"], row["reason"], row["error_code"], row["error_message"]) == (
         "complete",
@@ -149,7 +149,7 @@ def test_retries_are_counted(scene: Scene) -> None:
     assert (row["status"], row["requests"], row["retries"]) == ("complete", 3, 2)
 
 
-def test_a_failed_stream(scene: Scene) -> None:
+def test_a_failed_stream_is_told_with_its_error_and_what_was_delivered(scene: Scene) -> None:
     row = scene.run.report(BILLS, scene.failing.id)
     assert (row["status"], row["reason"], row["error_code"]) == ("failed", "refused", "GONE")
     assert row["error_message"] == "/accounting/bills answered 410 GONE: no more"
@@ -158,7 +158,7 @@ def test_a_failed_stream(scene: Scene) -> None:
     assert scene.run.report(VENDORS, scene.failing.id)["status"] == "complete"
 
 
-def test_a_connection_that_is_lost_on_the_way(scene: Scene) -> None:
+def test_a_connection_that_is_lost_on_the_way_is_told_with_what_it_lacks(scene: Scene) -> None:
     row = scene.run.report("*", scene.lost.id)
     assert (row["status"], row["reason"]) == ("skipped", "needs_reauth")
     assert (row["error_code"], row["rows"]) == ("NEEDS_UPDATE", 0)

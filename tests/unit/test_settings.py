@@ -80,7 +80,7 @@ def test_exactly_the_secrets_are_marked_as_such() -> None:
 # ---- defaults
 
 
-def test_defaults() -> None:
+def test_settings_that_are_not_given_have_their_defaults() -> None:
     settings = checked()
     assert settings == Settings(
         client_id="the-client",

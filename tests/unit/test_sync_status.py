@@ -44,7 +44,9 @@ DAY, HOUR = times.DAY, times.HOUR
         (946_684_800_000, None, 946_684_800_000),
     ],
 )
-def test_the_horizon(started: int | None, completed: int | None, horizon: int) -> None:
+def test_the_horizon_is_the_last_sync_that_is_known_to_have_begun_and_completed(
+    started: int | None, completed: int | None, horizon: int
+) -> None:
     facts = SyncStatus(sync_started_ms=started, sync_completed_ms=completed)
     assert facts.horizon(CUTOFF) == horizon
 
@@ -97,7 +99,9 @@ GROWTH: list[tuple[str, History, History, bool]] = [
 @pytest.mark.parametrize(
     ("older", "now", "grown"), [row[1:] for row in GROWTH], ids=[row[0] for row in GROWTH]
 )
-def test_what_has_grown(older: History, now: History, grown: bool) -> None:
+def test_history_has_grown_where_older_rows_may_have_come(
+    older: History, now: History, grown: bool
+) -> None:
     assert now.has_grown(older) is grown
 
 
@@ -234,7 +238,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> redact.Secrets:
     return learnt
 
 
-def test_the_facts_of_a_connection() -> None:
+def test_the_sync_status_is_what_both_answers_tell() -> None:
     client = FakeClient({"status": STATUS}, {"connection": CONNECTION})
     facts = read_sync_status(cast("Client", client), "c")
     assert facts.sync_started_ms == CUTOFF - 3 * HOUR

@@ -167,7 +167,7 @@ def test_a_normal_form_is_normal(text: str) -> None:
 
 
 @given(st.integers(min_value=0, max_value=253_402_300_799))
-def test_http_dates(second: int) -> None:
+def test_http_dates_are_read_with_and_without_the_letters_gmt(second: int) -> None:
     moment = datetime.fromtimestamp(second, UTC)
     assert times.from_http_date(format_datetime(moment, usegmt=True)) == second * 1_000
     assert times.from_http_date(format_datetime(moment)) == second * 1_000

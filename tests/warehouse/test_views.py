@@ -172,7 +172,7 @@ def test_reports_of_earlier_versions_count_for_all_connections(warehouse: Wareho
     assert view(warehouse, "sync_completeness", "*")["connections"]["missing"] == 1
 
 
-def test_views_over_reports_alone(warehouse: Warehouse) -> None:
+def test_the_views_work_over_reports_alone(warehouse: Warehouse) -> None:
     warehouse.full_read(day(1), source_count=2)
     warehouse.run("report-views")
     assert view(warehouse, "sync_completeness")[BILLS]["missing"] == 2
