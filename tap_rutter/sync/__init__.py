@@ -3,7 +3,8 @@
 Here live the run (``run.py``: it starts, hands streams to the emitter, and has a result), its plan
 and the threads that read ahead of it (``plan.py``, ``read_ahead.py``), the emitter and what leaves
 (``emitter.py``, ``delivery.py``, ``maps.py``, ``writer.py``), the state (``state.py``), and what is
-told of a run (``outcomes.py``, ``report.py``, ``progress.py``). ``interfaces.py`` says what a run
+told of a run (``outcomes.py``, ``report.py``, ``progress.py``). ``preview.py`` tries streams out
+without a run's bookmarks. ``interfaces.py`` says what a run
 needs of the tap and of its streams, so that neither is imported here.
 
 What comes in concerns the run as a whole. What does not: how a list is asked for, what a value
