@@ -131,7 +131,8 @@ def test_a_large_backfill_that_is_killed_repeats_little() -> None:
     with Simulator(world, gzip=False) as simulator:
         first, second = Orders(), Orders()
         most = int(count * 0.6)
-        sync(simulator, "commerce_orders", kill_after=most, look=first, **settings)
+        killed = sync(simulator, "commerce_orders", kill_after=most, look=first, **settings)
+        assert killed.code is None
         before = simulator.requests.to("/orders")
         simulator.requests.clear()
         assert first.state is not None

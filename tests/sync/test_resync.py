@@ -185,6 +185,7 @@ def test_a_missing_span_that_is_killed_is_gone_on_with(syncing: Syncing, kill_af
         page_size=10,
         start_date=EARLIER,
     )
+    assert (killed.code, len(killed.lines)) == (None, kill_after)
     place, state = killed.placed_states[-1] if killed.states else (-1, syncing.store.state)
     syncing.store.take(killed.lines[: place + 1])
     syncing.store.state = state
