@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -111,6 +112,52 @@ def check(context: click.Context, files: tuple[str, ...]) -> None:
     except TapError as error:
         click.echo(f"Error: {error.message}", err=True)
         context.exit(2 if isinstance(error, ConfigError) else 1)
+
+
+@main.command()
+@click.option(
+    "--output",
+    default="dbt_rutter",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder to write.",
+)
+@click.option(
+    "--config",
+    "files",
+    multiple=True,
+    metavar="FILE|ENV",
+    help="The tap's settings, as the tap takes them; they decide which streams there are. No keys"
+    " are needed.",
+)
+@click.option(
+    "--catalog",
+    type=click.File(encoding="utf-8"),
+    help="The tap's catalog, which selects streams and columns. Without it: all.",
+)
+def dbt(output: Path, files: tuple[str, ...], catalog: IO[str] | None) -> None:
+    """Write a dbt package for the tables that the selected streams are loaded into.
+
+    Sources with descriptions and freshness, tests, staging models without deleted rows, line items,
+    and models of open invoices and bills, monthly revenue, and cash by day. For PostgreSQL.
+    """
+    with needs("dbt"):
+        from tap_rutter.dbt.command import write_package
+    from tap_rutter.errors import ConfigError
+
+    try:
+        package = write_package(
+            output,
+            [name for name in files if name != "ENV"],
+            catalog,
+            from_variables="ENV" in files,
+        )
+    except ConfigError as error:
+        click.echo(f"Error: {error.message}", err=True)
+        raise SystemExit(2) from None
+    click.echo(f"{len(package.files)} files are in {output}; its README.md says how to go on.")
+    for mart, missing in package.left_out.items():
+        click.echo(f"Not written: {mart}, which needs {', '.join(missing)}.", err=True)
 
 
 main.add_command(sql)

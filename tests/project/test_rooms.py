@@ -39,6 +39,7 @@ APART = {
     # They import the core; the core never imports them. The operator's command leads to them all.
     "simulator": {"openapi"},
     "warehouse": set(),
+    "dbt": {"tap", "config", "schema", "streams", ""},
     "demo": {"simulator", "warehouse", "cli"},
 }
 OPERATORS_COMMAND = "tap_rutter.cli.rutterctl"
