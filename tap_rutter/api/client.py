@@ -176,7 +176,7 @@ class Client:
                 ) from None
         status, headers, content = reply.status, reply.headers, reply.content
         self.patience.reached()
-        self.clock.correct(headers.get("Date"))
+        self.clock.correct(headers.get("date"))
         if status == 429:
             self.throttle.too_fast()
         else:
@@ -215,7 +215,7 @@ class Client:
 
     def _asked_wait(self, headers: Mapping[str, str]) -> float | None:
         """Seconds that a ``Retry-After`` asks for, in either of its forms."""
-        value = headers.get("Retry-After", "").strip()
+        value = headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():
             return min(float(value[:9]), 1e9)
         moment = times.from_http_date(value)

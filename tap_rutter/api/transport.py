@@ -1,12 +1,11 @@
 """One try of a request, on its way to Rutter and back: a pooled connection for each thread.
 
-How a host is reached, by way of which proxy and trusting which certificates, is found out with
-requests, as its users know it; each request then goes straight to urllib3 below it, which takes
-half the time. Only GET, only to the configured host, no redirect followed, no cookie kept.
+Only GET, only to the configured host, no redirect followed, no cookie kept.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -14,17 +13,16 @@ import zlib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
 from requests.utils import requote_uri
 
+from tap_rutter.api.route import Route, find_route
 from tap_rutter.redact import redact
 from tap_rutter.settings import Settings
+
+logger = logging.getLogger("tap-rutter")
 
 _SHORTEST_TIMEOUT = 1.0
 _CHUNK = 1 << 18
@@ -37,11 +35,11 @@ _PACKED_CHUNK = 1 << 14  # what is left of one is copied where a member ends wit
 _CONNECT_SECONDS = 10.0  # to an API of which nothing has been heard yet
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's own way to say so
 _GZIP_BEGINS = b"\x1f\x8b"
-_NO_RETRIES = urllib3.Retry(False)
 _TOO_LARGE = f"a body of more than {_LARGEST_BODY >> 20} MiB: set a smaller page_size"
 _FIRST_STATUS = 200  # below it, an answer is only announced
 _BAD_CERTIFICATES = re.compile("NO_CERTIFICATE_OR_CRL_FOUND|PEM[_ ]")
 _IS_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*").fullmatch
+_IS_PLAIN_QUERY = re.compile(r"[A-Za-z0-9_.~ -]*").fullmatch
 
 
 class BrokenResponse(Exception):
@@ -67,19 +65,8 @@ class RawResponse:
 
     status: int
     headers: Mapping[str, str]
+    """By their names in small letters."""
     content: bytes
-
-
-@dataclass(frozen=True)
-class _Route:
-    """How one thread reaches Rutter."""
-
-    pool: Any
-    """urllib3's; what requests says of its type is less than what it gives."""
-    base: str
-    """What comes before a path in a request: all of the address where a proxy is to read it."""
-    headers: dict[str, str]
-    close: Callable[[], None]
 
 
 class Transport:
@@ -94,7 +81,7 @@ class Transport:
         self._settings = settings
         self._is_stopped = is_stopped
         self._local = threading.local()
-        self._routes: list[_Route] = []
+        self._routes: list[Route] = []
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -129,34 +116,18 @@ class Transport:
         route = self._route()
         target = route.base + (path if _IS_PLAIN_PATH(path) else requote_uri(path))
         if params:
-            target += "?" + urlencode(params)
+            target += "?" + _query(params)
         left = max(_SHORTEST_TIMEOUT, end - time.monotonic())
         timeout = min(float(self._settings.request_timeout), left)
         connect = timeout
         if begin_within is not None:
             timeout = min(timeout, begin_within)
             connect = min(timeout, _CONNECT_SECONDS)
-        response = None
         try:
-            response = route.pool.urlopen(
-                "GET",
-                target,
-                headers=route.headers,
-                timeout=urllib3.Timeout(connect=connect, read=timeout),
-                retries=_NO_RETRIES,
-                redirect=False,
-                assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
+            status, headers, packed = route.ask(
+                target, connect=connect, timeout=timeout, read=lambda read: self._body(read, end)
             )
-            packed = self._body(response, end)
-            content = _unpacked(response.headers.get("Content-Encoding", ""), packed)
-            if response.status < _FIRST_STATUS:
-                # What it announces would be taken for the answer to the next request.
-                self._forget(route)
-                raise BrokenResponse(
-                    f"status {response.status}, which is not an answer", begun=True
-                )
+            content = _unpacked(headers.get("content-encoding", ""), packed)
         except (urllib3.exceptions.HTTPError, zlib.error) as error:
             if isinstance(error, urllib3.exceptions.LocationValueError):
                 # Its own text quotes an address, which may be a proxy's with its password.
@@ -171,17 +142,18 @@ class Transport:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 why = re.search(r"certificate verify failed: ([^(\[]+)", str(error))
                 raise UntrustedCertificate(why[1].strip() if why else "no reason given") from None
-            begun = response is not None
-            raise BrokenResponse(_describe(error, begun=begun), begun=begun) from None
-        finally:
-            if response is not None:
-                # What is not at its end is thrown away: the next answer would begin within it.
-                response.close()
-                response.release_conn()
+            text = _describe(error, begun=route.begun)
+            raise BrokenResponse(text, begun=route.begun) from None
+        if status < _FIRST_STATUS:
+            # What it announces would be taken for the answer to the next request.
+            self._forget(route)
+            raise BrokenResponse(f"status {status}, which is not an answer", begun=True)
+        # Never the query: the access token is in it.
+        logger.debug("%s answered %d, %d bytes", path, status, len(packed))
         # Some gateways put a byte order mark before JSON, which readers of JSON refuse.
-        return RawResponse(response.status, response.headers, content.removeprefix(BOM_UTF8))
+        return RawResponse(status, headers, content.removeprefix(BOM_UTF8))
 
-    def _body(self, response: urllib3.HTTPResponse, end: float) -> bytes:
+    def _body(self, read: Callable[[int], bytes], end: float) -> bytes:
         """The body as it came.
 
         A timeout bounds the wait for the next bytes only, so a slow drip would go on for ever, and
@@ -189,7 +161,7 @@ class Transport:
         """
         chunks: list[bytes] = []
         size = 0
-        while chunk := response.read1(_CHUNK, decode_content=False):
+        while chunk := read(_CHUNK):
             chunks.append(chunk)
             size += len(chunk)
             if time.monotonic() > end or self._is_stopped():
@@ -198,53 +170,27 @@ class Transport:
                 raise TooLarge(_TOO_LARGE)
         return b"".join(chunks)
 
-    def _forget(self, route: _Route) -> None:
+    def _forget(self, route: Route) -> None:
         """Let the thread's next request find a new route."""
         route.close()
         del self._local.route
         with self._lock:
             self._routes = [entry for entry in self._routes if entry is not route]
 
-    def _route(self) -> _Route:
-        route: _Route | None = getattr(self._local, "route", None)
+    def _route(self) -> Route:
+        route: Route | None = getattr(self._local, "route", None)
         if route is None:
-            route = self._local.route = _find_route(self._settings)
+            route = self._local.route = find_route(self._settings)
             with self._lock:
                 self._routes.append(route)
         return route
 
 
-def _find_route(settings: Settings) -> _Route:
-    """The connection pool to Rutter, with the proxies and certificates of the environment."""
-    with requests.Session() as session:
-        session.headers.update(
-            {
-                "User-Agent": settings.user_agent,
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-                "X-Rutter-Version": settings.api_version,
-            }
-        )
-        # An explicit auth also keeps requests from looking for one in ~/.netrc.
-        auth = HTTPBasicAuth(settings.client_id.encode(), settings.client_secret.encode())
-        request = session.prepare_request(requests.Request("GET", settings.api_url, auth=auth))
-        found = session.merge_environment_settings(settings.api_url, {}, None, None, None)
-    proxies, verify, cert = found["proxies"], found["verify"], found["cert"]
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    try:
-        pool = adapter.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-    except (urllib3.exceptions.LocationValueError, requests.exceptions.InvalidURL, TypeError):
-        # The errors' own texts quote the address, with the password in it.
-        raise ValueError(
-            "a proxy's address cannot be read (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the"
-            " environment)"
-            if proxies
-            else "the address has no valid host name"
-        ) from None
-    adapter.cert_verify(pool, settings.api_url, verify, cert)  # type: ignore[no-untyped-call]
-    base = adapter.request_url(request, proxies).rstrip("/")
-    headers = {name: str(value) for name, value in request.headers.items()}
-    return _Route(pool, base, headers, adapter.close)
+def _query(params: Mapping[str, str]) -> str:
+    """Parameters as they stand in an address; those of most requests need no quoting."""
+    if _IS_PLAIN_QUERY("".join([*params, *params.values()])):
+        return "&".join([f"{name}={value}" for name, value in params.items()]).replace(" ", "+")
+    return urlencode(params)
 
 
 def _unpacked(encoding: str, packed: bytes) -> bytes:

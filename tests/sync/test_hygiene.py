@@ -215,12 +215,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return paths
 
 
-@contextlib.contextmanager
-def behind_tls(simulator: Simulator, certificate: tuple[Path, Path]) -> Iterator[str]:
-    """The simulator's address with TLS in front of it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    port = int(simulator.root_url.rsplit(":", 1)[1])
+def pass_both_ways(inner: socket.socket, outer: socket.socket) -> None:
+    """Until both sides have ended."""
 
     def pass_on(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -228,16 +224,26 @@ def behind_tls(simulator: Simulator, certificate: tuple[Path, Path]) -> Iterator
                 target.sendall(data)
             target.shutdown(socket.SHUT_RDWR)
 
+    there = threading.Thread(target=pass_on, args=(inner, outer), daemon=True)
+    there.start()
+    pass_on(outer, inner)
+    there.join()
+
+
+@contextlib.contextmanager
+def behind_tls(simulator: Simulator, certificate: tuple[Path, Path]) -> Iterator[str]:
+    """The simulator's address with TLS in front of it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    port = int(simulator.root_url.rsplit(":", 1)[1])
+
     def serve(client: socket.socket) -> None:
         with (
             contextlib.suppress(OSError),
             context.wrap_socket(client, server_side=True) as inner,
             socket.create_connection(("127.0.0.1", port)) as outer,
         ):
-            there = threading.Thread(target=pass_on, args=(inner, outer), daemon=True)
-            there.start()
-            pass_on(outer, inner)
-            there.join()
+            pass_both_ways(inner, outer)
 
     def accept() -> None:
         with contextlib.suppress(OSError):
@@ -299,6 +305,45 @@ def test_a_proxy_of_the_environment_is_used(
     assert [head.split("\r\n")[0] for head in proxy.heads] == [
         "GET http://rutter.example/versioned/connections?status=any HTTP/1.1"
     ]
+
+
+@contextlib.contextmanager
+def tunnel(address: str, asked: list[str]) -> Iterator[str]:
+    """A proxy that leads to an address whatever it is asked for, and notes that."""
+    host, port = address.split("/")[2].rsplit(":", 1)
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection((host, int(port))) as outer:
+            asked.append(client.recv(65_536).decode("latin-1").split("\r\n")[0])
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            pass_both_ways(client, outer)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_all_requests_of_a_thread_go_through_one_tunnel_of_a_proxy(
+    simulator: Simulator, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    asked: list[str] = []
+    with behind_tls(simulator, certificate) as address, tunnel(address, asked) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        run = attempt(simulator, BILLS, api_url=address, concurrency=1)
+    assert run.code == 0, run.log
+    assert len(run.records(BILLS)) == 3
+    assert len(simulator.requests) == 4
+    # The thread that lists the connections has one, and the worker another.
+    wanted = f"CONNECT {address.split('/')[2]}"
+    assert [head.rpartition(" ")[0] for head in asked] == [wanted] * 2
 
 
 def test_hosts_that_need_no_proxy_get_none(
