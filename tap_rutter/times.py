@@ -17,6 +17,7 @@ DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_USUAL = len("2026-03-02T09:30:00.000Z")
 
 # ISO 8601 calendar dates in the forms that platforms send; week dates and the like are not times.
 _FORM = re.compile(
@@ -32,7 +33,7 @@ _FINAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
 def to_text(ms: int) -> str:
     """Unix milliseconds as RFC 3339 text, such as ``2024-08-31T00:00:00.000Z``."""
     moment = _EPOCH + timedelta(milliseconds=ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0") + f"{ms % 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds")[: _USUAL - 1] + "Z"
 
 
 def second_of(ms: int) -> int:
@@ -74,11 +75,30 @@ def parse(text: object) -> int | None:
     """
     if not isinstance(text, str):
         return None
+    if len(text) == _USUAL and (usual := _parse_usual(text)) is not None:
+        return usual
     parts = _split(text)
     if parts is None:
         return None
     moment, fraction = parts
     return from_datetime(moment) + int((fraction + "000")[:3])
+
+
+def _parse_usual(text: str) -> int | None:
+    """The same for text as ``to_text`` writes it, in a tenth of the time; None for any other."""
+    if not (
+        text[4] == text[7] == "-"
+        and text[10] == "T"
+        and text[13] == text[16] == ":"
+        and text[19] == "."
+        and text[23] == "Z"
+        and text[11:13] != "24"  # the end of a day, to some versions of Python
+    ):
+        return None
+    try:
+        return from_datetime(datetime.fromisoformat(text))
+    except ValueError:
+        return None
 
 
 def normal_form(text: str) -> str | None:

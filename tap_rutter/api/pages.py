@@ -100,6 +100,9 @@ def _span_of_alike(stamps: Sequence[object]) -> Span | None:
     ]
     if len(texts) != len(stamps):
         return None
+    if len(texts) == 1:
+        only = times.parse(texts[0])
+        return None if only is None else Span(1, only, only, only, only)
     ends = [times.parse(text) for text in (min(texts), max(texts), texts[0], texts[-1])]
     oldest, newest, first, last = ends
     if oldest is None or newest is None or first is None or last is None:

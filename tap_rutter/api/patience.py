@@ -28,6 +28,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tap_rutter.errors import Stopped
 
@@ -114,10 +115,8 @@ class Patience:
         shape = _shape(path)
         with self._changed:
             life = Life(connection, shape, now, self._heard, now, is_second=self._used_up > 0)
-            if self._strikes[_of_connection(life)] >= _CONNECTION_STRIKES:
-                life.once = "the lists of this connection that came before used their patience up"
-            elif self._strikes[shape] >= _PATH_STRIKES:
-                life.once = f"{shape} of other connections used its patience up"
+            if self._strikes:
+                life.once = self._once(life)
         return life
 
     def admit(self, life: Life) -> None:
@@ -143,7 +142,8 @@ class Patience:
                 self._changed.wait(_POLL)
                 if self._is_stopped():
                     raise Stopped("The run is being ended.")
-            self._asked |= {life.connection, life.path}
+            self._asked.add(life.connection)
+            self._asked.add(life.path)
         life.try_begun = self._now()
 
     def most_seconds(self, life: Life) -> float | None:
@@ -162,8 +162,9 @@ class Patience:
         """Rutter has answered, and that is that."""
         with self._changed:
             self._hear()
-            self._strikes.pop(_of_connection(life), None)
-            self._strikes.pop(life.path, None)
+            if self._strikes:
+                self._strikes.pop(_of_connection(life), None)
+                self._strikes.pop(life.path, None)
 
     def failed(
         self, life: Life, wait: float, *, speaks: bool, is_patient: bool = True
@@ -206,10 +207,20 @@ class Patience:
 
     def release(self, life: Life) -> None:
         """A try has ended, in whatever way: nobody waits for what it finds out any longer."""
+        if not life.is_probe:  # only its own thread makes it one
+            return
         with self._changed:
             self._land(life, self._now())
 
     # ---- the lock is held
+
+    def _once(self, life: Life) -> str:
+        """Why a request is tried once only, by what came before; empty where it is not."""
+        if self._strikes[_of_connection(life)] >= _CONNECTION_STRIKES:
+            return "the lists of this connection that came before used their patience up"
+        if self._strikes[life.path] >= _PATH_STRIKES:
+            return f"{life.path} of other connections used its patience up"
+        return ""
 
     def _patience_of(self, life: Life) -> float:
         if not self._reached:
@@ -265,6 +276,7 @@ class Patience:
         self._changed.notify_all()
 
 
+@lru_cache(maxsize=1024)
 def _shape(path: str) -> str:
     """A path without the ids in it: all attachments of bills are one."""
     return "/".join(part for part in path.split("/") if not _DIGIT(part))

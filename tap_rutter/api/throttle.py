@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tap_rutter.errors import Stopped
 
@@ -24,39 +22,50 @@ class Throttle:
         self.turns = 0
         """How many requests have been made."""
         self._flying = 0
+        self._waiting = 0
         self._calm = 0
         self._ended = threading.Event()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._turn = _Turn(self)
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for a place in flight and hold it.
+    def turn(self) -> _Turn:
+        """A place in flight, which ``with`` waits for and holds; see ``begin``."""
+        return self._turn
+
+    def begin(self) -> None:
+        """Wait for a place in flight.
 
         Raises:
             Stopped: when the run is being ended.
         """
-        with self._changed:
+        with self._lock:
             while self._flying >= self.limit and not self._ended.is_set():
+                self._waiting += 1
                 self._changed.wait()
+                self._waiting -= 1
             self._check()
             self._flying += 1
             self.turns += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._flying -= 1
+
+    def end(self) -> None:
+        """Give the place in flight to the next."""
+        with self._lock:
+            self._flying -= 1
+            if self._waiting:
                 self._changed.notify()
 
     def too_fast(self) -> None:
         """Rutter answered 429."""
-        with self._changed:
+        with self._lock:
             self.limit = max(1, self.limit // 2)
             self._calm = 0
 
     def answered(self) -> None:
         """Rutter answered, and not with a 429."""
-        with self._changed:
+        if self.limit >= self.most:
+            return  # there is nothing to raise; a 429 that comes now begins to count anew
+        with self._lock:
             self._calm += 1
             if self.limit < self.most and self._calm >= _CALM_REQUESTS:
                 self.limit += 1
@@ -74,7 +83,7 @@ class Throttle:
 
     def stop(self) -> None:
         """End every wait, now and from now on."""
-        with self._changed:
+        with self._lock:
             self._ended.set()
             self._changed.notify_all()
 
@@ -86,3 +95,16 @@ class Throttle:
     def _check(self) -> None:
         if self._ended.is_set():
             raise Stopped("The run is being ended.")
+
+
+class _Turn:
+    """What holds for all turns alike, so that a request needs none of its own."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+
+    def __enter__(self) -> None:
+        self._throttle.begin()
+
+    def __exit__(self, *_: object) -> None:
+        self._throttle.end()

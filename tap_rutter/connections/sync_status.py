@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tap_rutter import times
@@ -63,16 +64,18 @@ class SyncStatus:
 
         Above a million Rutter's counts are estimates.
         """
+        return None if rutter_object is None else self._counts.get(rutter_object.removesuffix("s"))
+
+    @cached_property
+    def _counts(self) -> Mapping[str, int | None]:
         history = self.status.get("historical_sync_status")
         total = history.get("total") if isinstance(history, dict) else None
-        if rutter_object is None or not isinstance(total, dict):
-            return None
-        for name, entity in total.items():
+        found: dict[str, int | None] = {}
+        for name, entity in total.items() if isinstance(total, dict) else ():
+            count = entity.get("synced_count") if isinstance(entity, dict) else None
             # How these entities are spelt is not documented; they are the same words.
-            if name.lower().removesuffix("s") == rutter_object.removesuffix("s"):
-                count = entity.get("synced_count") if isinstance(entity, dict) else None
-                return whole_count(count)
-        return None
+            found.setdefault(name.lower().removesuffix("s"), whole_count(count))
+        return found
 
     @property
     def synced_at(self) -> int | None:

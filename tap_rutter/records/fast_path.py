@@ -30,6 +30,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -82,7 +83,7 @@ class _Form:
     struct: Any
     attributes: Mapping[str, str]
     """Names of the Struct's attributes by field."""
-    times: Sequence[tuple[str, ...]]
+    times: Sequence[tuple[attrgetter[Any], ...]]
     """Where the points in time are, as attributes from the row on; for those not checked yet."""
 
 
@@ -102,7 +103,7 @@ def _form(
     """
     fields: list[Any] = []
     attributes: dict[str, str] = {}
-    times: list[tuple[str, ...]] = []
+    times: list[tuple[attrgetter[Any], ...]] = []
     for index, (field, schema) in enumerate(properties.items()):
         attribute = f"f{index}"
         attributes[field] = attribute
@@ -110,11 +111,11 @@ def _form(
         annotation = _TYPES[kind]
         if schema.get("format") == "date-time":
             annotation = time
-            times.append((attribute,))
+            times.append((attrgetter(attribute),))
         elif kind == "object" and schema.get("properties"):
             inner = _form(schema["properties"], time=time)
             annotation = inner.struct
-            times.extend((attribute, *path) for path in inner.times)
+            times.extend((attrgetter(attribute), *path) for path in inner.times)
         if is_any(schema):
             fields.append((attribute, msgspec.Raw, None))
         elif field not in key:
@@ -159,10 +160,10 @@ def _are_normal(texts: Sequence[str]) -> bool:
         return False
 
 
-def _times_at(rows: Sequence[Any], path: Sequence[str]) -> list[str]:
+def _times_at(rows: Sequence[Any], path: Sequence[attrgetter[Any]]) -> Sequence[str]:
     for attribute in path:
-        rows = [value for value in map(attrgetter(attribute), rows) if value is not None]
-    return list(rows)
+        rows = [value for value in map(attribute, rows) if value is not None]
+    return rows
 
 
 class FastPath:
@@ -215,8 +216,11 @@ class FastPath:
             rows: Sequence[Any] = self._page(key)(content).rows
         except UNREADABLE:
             return None
-        times = (_times_at(rows, path) for path in self._form.times)
-        return rows if all(_are_normal(texts) for texts in times if texts) else None
+        times = [texts for path in self._form.times if (texts := _times_at(rows, path))]
+        # Those of several fields are mostly written alike, too: then they are read at once.
+        if len(times) > 1 and _are_normal(list(chain.from_iterable(times))):
+            return rows
+        return rows if all(map(_are_normal, times)) else None
 
     def _page(self, key: str) -> Callable[[bytes], Any]:
         # A Struct's first decoder takes it to pieces: another thread that comes meanwhile would

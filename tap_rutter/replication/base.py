@@ -256,9 +256,11 @@ class Partition:
         try:
             for page in follow(fetch, path):
                 has_begun = True
-                yield dataclasses.replace(
-                    page, request_values=dict(request_values or {}), list_name=list_name
-                )
+                if request_values or list_name:
+                    page = dataclasses.replace(
+                        page, request_values=dict(request_values or {}), list_name=list_name
+                    )
+                yield page
         except (Unsupported, Gone) as error:
             if not has_begun:
                 raise

@@ -154,6 +154,9 @@ class SyncedProgress:
             name: SortCheck(partition.run.cutoff, is_sorted=is_sorted) for name in passes
         }
         self._resumed = {name: partition.resumes(bookmark_of(partition, name)) for name in passes}
+        # What the lists allowed when the content was made, which is asked for after each page.
+        self._allowed: list[int | None] = []
+        self._state: Mapping[str, Any] | None = None
         resumes = any(moment is not None for moment in self._resumed.values())
         self.full_read = not resumes and partition.run.settings.start_ms is None
         starts = [first_time(partition, name) for name in passes]
@@ -173,6 +176,12 @@ class SyncedProgress:
 
     def partition_state(self) -> Mapping[str, Any] | None:
         """The partition's content: moved bookmarks, else those that were given."""
+        allowed = [check.value for check in self._sort_checks.values()]
+        if allowed != self._allowed:
+            self._allowed, self._state = allowed, self._made()
+        return self._state
+
+    def _made(self) -> Mapping[str, Any] | None:
         values: dict[str, str] = {}
         for name, check in self._sort_checks.items():
             value, resumed = check.value, self._resumed[name]

@@ -27,6 +27,7 @@ class Document:
         self.paths: Mapping[str, Any] = content["paths"]
         self.components: Mapping[str, Any] = content["components"]["schemas"]
         self.source: Mapping[str, Any] = content.get("x-source", {})
+        self._parameters: dict[str, frozenset[str]] = {}
 
     def has(self, path: str) -> bool:
         """Whether the version has an endpoint."""
@@ -34,8 +35,12 @@ class Document:
 
     def parameters(self, path: str) -> frozenset[str]:
         """Names of an endpoint's query parameters."""
-        entries = self.paths.get(path, {}).get("get", {}).get("parameters", ())
-        return frozenset(entry["name"] for entry in entries if entry["in"] == "query")
+        known = self._parameters.get(path)
+        if known is None:
+            entries = self.paths.get(path, {}).get("get", {}).get("parameters", ())
+            known = frozenset(entry["name"] for entry in entries if entry["in"] == "query")
+            self._parameters[path] = known
+        return known
 
     def choices(self, path: str, parameter: str) -> tuple[str, ...]:
         """The values that an endpoint's parameter takes, where they are listed."""

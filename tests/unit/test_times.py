@@ -204,3 +204,28 @@ def test_months_are_those_of_utc(text: str, first: date) -> None:
     moment = times.parse(text)
     assert moment is not None
     assert times.month_start(moment) == first
+
+
+@given(
+    ms=YEARS,
+    changes=st.lists(
+        st.tuples(
+            st.integers(min_value=0, max_value=23), st.sampled_from("0123456789-+:.,TtZzW /\u0660é")
+        ),
+        max_size=3,
+    ),
+)
+@example(ms=NOON, changes=[(11, "2"), (12, "4")])
+@example(ms=NOON, changes=[(5, "W"), (8, "-"), (7, "0")])
+@example(ms=NOON, changes=[(17, "6"), (18, "0")])
+def test_the_usual_form_is_read_as_all_others_are(ms: int, changes: list[tuple[int, str]]) -> None:
+    letters = list(times.to_text(ms))
+    for at, letter in changes:
+        letters[at] = letter
+    text = "".join(letters)
+    parts = times._split(text)
+    read = None
+    if parts is not None:
+        read = times.from_datetime(parts[0]) + int((parts[1] + "000")[:3])
+    assert times.parse(text) == read
+    assert changes or times._parse_usual(text) == read
