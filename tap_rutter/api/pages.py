@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +49,10 @@ class Page:
     """Which of a partition's lists the page belongs to."""
     partial: str = ""
     """What Rutter says that it has left out of it."""
+
+    def belonging_to(self, list_name: str, request_values: Mapping[str, Any] | None) -> Page:
+        """The same page of one of several lists, or with what its request tells."""
+        return replace(self, list_name=list_name, request_values=dict(request_values or {}))
 
     @property
     def is_heavy(self) -> bool:

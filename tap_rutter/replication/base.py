@@ -6,7 +6,6 @@ what its bookmark may be.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -252,15 +251,11 @@ class Partition:
             own = key == self.endpoint.records_key
             return self.ask(query, send, own=own, list_name=list_name)
 
-        has_begun = False
+        has_begun, marked = False, bool(list_name or request_values)
         try:
             for page in follow(fetch, path):
                 has_begun = True
-                if request_values or list_name:
-                    page = dataclasses.replace(
-                        page, request_values=dict(request_values or {}), list_name=list_name
-                    )
-                yield page
+                yield page.belonging_to(list_name, request_values) if marked else page
         except (Unsupported, Gone) as error:
             if not has_begun:
                 raise
