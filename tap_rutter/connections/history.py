@@ -66,12 +66,15 @@ class History:
         )
 
     def to_state(self) -> dict[str, Any]:
-        """The form in which a state holds it: nothing for what is unknown."""
+        """The form in which a state holds it: nothing for what is unknown.
+
+        Not copied, since thousands are kept: what is in a state is replaced, never changed.
+        """
         parts = {
             "completed": self.completed,
             "batches": self.batches,
-            "ready": dict(self.ready) or None,
-            "waiting": dict(self.waiting) or None,
+            "ready": self.ready or None,
+            "waiting": self.waiting or None,
         }
         return {name: value for name, value in parts.items() if value is not None}
 

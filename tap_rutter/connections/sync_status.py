@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from tap_rutter import times
@@ -16,7 +15,9 @@ from tap_rutter.api.body import missing, open_body
 from tap_rutter.api.client import Client
 from tap_rutter.api.json_text import decode_value
 from tap_rutter.api.request import Counts, Request, Response
-from tap_rutter.connections.history import EARLIEST_MS, History, whole_count
+from tap_rutter.connections.history import EARLIEST_MS, History
+from tap_rutter.connections.packed import packed
+from tap_rutter.connections.row_counts import NO_COUNTS, RowCounts
 from tap_rutter.connections.selection import TOKEN_PATH
 from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unsupported
 from tap_rutter.redact import SECRETS
@@ -37,6 +38,7 @@ class SyncStatus:
     sync_started_ms: int | None = None
     sync_completed_ms: int | None = None
     history: History = field(default_factory=History)
+    row_counts: RowCounts = NO_COUNTS
     unavailable: frozenset[str] = frozenset()
     is_ready: bool | None = None
     received_ms: int = 0
@@ -64,18 +66,7 @@ class SyncStatus:
 
         Above a million Rutter's counts are estimates.
         """
-        return None if rutter_object is None else self._counts.get(rutter_object.removesuffix("s"))
-
-    @cached_property
-    def _counts(self) -> Mapping[str, int | None]:
-        history = self.status.get("historical_sync_status")
-        total = history.get("total") if isinstance(history, dict) else None
-        found: dict[str, int | None] = {}
-        for name, entity in total.items() if isinstance(total, dict) else ():
-            count = entity.get("synced_count") if isinstance(entity, dict) else None
-            # How these entities are spelt is not documented; they are the same words.
-            found.setdefault(name.lower().removesuffix("s"), whole_count(count))
-        return found
+        return None if rutter_object is None else self.row_counts.of(rutter_object)
 
     @property
     def synced_at(self) -> int | None:
@@ -108,7 +99,8 @@ def read_sync_status(client: Client, connection_id: str) -> SyncStatus:
     unavailable = details.get("unavailable_objects")
     ready = status.get("is_ready")
     return SyncStatus(
-        status={**details, **status},
+        status=packed({**details, **status}),
+        row_counts=RowCounts.of_status(status),
         sync_started_ms=times.parse(details.get("last_sync_started_at")),
         # Two answers a moment apart: the older one is the safer.
         sync_completed_ms=min(completed, default=None),

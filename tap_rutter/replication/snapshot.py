@@ -10,6 +10,7 @@ from tap_rutter.api.body import missing, open_body
 from tap_rutter.api.json_text import ENCODER, decode_marked
 from tap_rutter.api.pages import Page
 from tap_rutter.api.request import Request, Response
+from tap_rutter.connections.packed import json_of
 from tap_rutter.errors import ConnectionUnusable, PartitionFailed
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Item, ListItem
@@ -79,7 +80,7 @@ class Status:
             raise PartitionFailed(sync_status.trouble.message, reason=sync_status.trouble.reason)
         if sync_status.trouble is not None:
             raise sync_status.trouble
-        raw = ENCODER.encode(sync_status.status)
+        raw = json_of(sync_status.status)
         yield Page(raws=[raw], next_cursor=None, received_ms=sync_status.received_ms, size=len(raw))
         yield End()
 

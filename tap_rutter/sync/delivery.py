@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from singer_sdk.singerlib import StateMessage
-
 from tap_rutter.api.json_text import ENCODER, Raw
 from tap_rutter.api.pages import Page, key_of
 from tap_rutter.errors import MapFailed, PartitionFailed
@@ -189,16 +187,14 @@ class Delivery:
 
     def state(self) -> None:
         """A STATE that covers everything written before it, at once."""
-        line = self._tap.writer.serialize_message(StateMessage(value=self._tap.state))
-        self._tap.writer.write_line(line)
-        self._tap.writer.flush()
-        if len(line) > _LARGE_STATE >= self._state_size:
+        size = self._tap.writer.write_state(self._tap.state)
+        if size > _LARGE_STATE >= self._state_size:
             logger.warning(
                 "The STATE has grown to %.0f MiB. Meltano ends a run at a line of 50 MiB: let"
                 " several runs read a part of the connections each, with setting 'shard'.",
-                len(line) / 2**20,
+                size / 2**20,
             )
-        self._state_size = len(line)
+        self._state_size = size
         self._stated = time.monotonic()
         self._bytes = self._rows = 0
         self._tap.bookmarks.changed = False

@@ -28,6 +28,7 @@ PARTIAL = "PARTIAL_SUCCESS"
 
 _FAMILIES = ("accounting", "commerce", "banking", "hris", "ads")
 _SHOWN = 12  # failures that the summary spells out
+_NO_REPAIRS = Repairs()
 
 
 @dataclass(slots=True)
@@ -44,18 +45,38 @@ class PartitionReport:
     rows: int = 0
     pages: int = 0
     counts: Counts = field(default_factory=Counts)
-    repairs: Repairs = field(default_factory=Repairs)
     full_read: bool = False
     finished_ms: int | None = None
     window_start: int | None = None
     window_end: int | None = None
     source_synced_ms: int | None = None
     source_count: int | None = None
-    skipped: list[str] = field(default_factory=list)
     unmapped: MapFailed | None = None
     """Why rows did not leave although they were read: a stream map failed for them."""
     partial: str = ""
     """What Rutter says that it left out; nothing of the partition is bookmarked then."""
+    # A run has hundreds of thousands of partitions, and few of them have any of these.
+    _repairs: Repairs | None = None
+    _skipped: list[str] | None = None
+
+    @property
+    def repairs(self) -> Repairs:
+        """How often values needed more than being passed on, to be counted up."""
+        if self._repairs is None:
+            self._repairs = Repairs()
+        return self._repairs
+
+    @property
+    def repaired_values(self) -> int:
+        """How many values did not fit their type."""
+        return 0 if self._repairs is None else self._repairs.repaired_values
+
+    @property
+    def skipped(self) -> list[str]:
+        """Streams of the connection that this row speaks for, to be added to."""
+        if self._skipped is None:
+            self._skipped = []
+        return self._skipped
 
     def complete(self, now: int) -> None:
         """Everything was delivered."""
@@ -81,6 +102,7 @@ class PartitionReport:
 
     def row(self, run: Report) -> dict[str, Any]:
         """The record of the stream ``sync_report``."""
+        repairs = self._repairs or _NO_REPAIRS
         return {
             "run_id": run.run_id,
             "connection_id": self.connection_id or ALL,
@@ -93,9 +115,9 @@ class PartitionReport:
             "pages": self.pages,
             "requests": self.counts.requests,
             "retries": self.counts.retries,
-            "repaired_values": self.repairs.repaired_values,
-            "unknown_fields": self.repairs.unknown_fields,
-            "derived_keys": self.repairs.derived_keys,
+            "repaired_values": repairs.repaired_values,
+            "unknown_fields": repairs.unknown_fields,
+            "derived_keys": repairs.derived_keys,
             "full_read": self.full_read,
             "started_at": times.to_text(self.started_ms),
             "finished_at": _text(self.finished_ms),
@@ -103,7 +125,7 @@ class PartitionReport:
             "window_end": _text(self.window_end),
             "source_synced_at": _text(self.source_synced_ms),
             "source_count": self.source_count,
-            "skipped": self.skipped or None,
+            "skipped": self._skipped or None,
             "api_version": run.api_version,
             "tap_version": __version__,
         }
@@ -215,7 +237,7 @@ class Report:
         for entry in (*self._partitions, *self._connections.values()):
             totals["rows"] += entry.rows
             totals["retries"] += entry.counts.retries
-            totals["repaired"] += entry.repairs.repaired_values
+            totals["repaired"] += entry.repaired_values
         connections = {
             entry.connection_id for entry in self._partitions if entry.connection_id != ALL
         }

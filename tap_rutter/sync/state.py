@@ -16,6 +16,8 @@ does not read stay as they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
+from sys import intern
 from typing import Any
 
 from singer_sdk.streams._state import StreamStateManager
@@ -23,7 +25,11 @@ from singer_sdk.streams._state import StreamStateManager
 from tap_rutter import times
 from tap_rutter.connections.history import History
 from tap_rutter.errors import ConfigError
-from tap_rutter.replication.run_context import REPLICATION_KEY_VALUE, PartitionState
+from tap_rutter.replication.run_context import (
+    REPLICATION_KEY,
+    REPLICATION_KEY_VALUE,
+    PartitionState,
+)
 
 CONNECTIONS = "connections"
 HISTORY = "history"
@@ -43,15 +49,20 @@ class Bookmarks:
         self._state = tap_state
         self._index: dict[str, dict[str, PartitionState]] = {}
         self._input: dict[tuple[str, str], PartitionState] = {}
+        # One for all partitions of a connection: there are as many as there are streams.
+        self._contexts: dict[str, dict[str, str]] = {}
+        self._places: dict[str, int] = {}
         self.changed = False
         for stream, entry in tap_state.get("bookmarks", {}).items():
             partitions = self._index.setdefault(stream, {})
             for partition in entry.get("partitions", ()):
                 connection_id = partition["context"].get("connection_id")
                 if connection_id is not None:
+                    self._share(partition)
+                    connection_id = self._context(connection_id)["connection_id"]
                     partitions[connection_id] = partition
-                    # What is inside a partition is replaced, never changed.
-                    self._input[stream, connection_id] = dict(partition)
+                    # What the run was given is replaced, never changed, and nor is what is in it.
+                    self._input[stream, connection_id] = partition
 
     def input_state(self, stream: str, connection_id: str) -> PartitionState | None:
         """The partition that the run was given; never changes, so any thread may ask."""
@@ -67,18 +78,22 @@ class Bookmarks:
         current = partitions.get(connection_id)
         if content is None:
             if current is not None:
+                del self._list(stream)[self._place(stream, current)]
                 del partitions[connection_id]
-                self._list(stream).remove(current)
                 self.changed = True
             return
-        wanted = {"context": {"connection_id": connection_id}, **content}
+        wanted = {"context": self._context(connection_id), **content}
         if current == wanted:
             return
         if current is None:
-            current = partitions[connection_id] = {}
-            self._list(stream).append(current)
-        current.clear()
-        current.update(wanted)
+            partitions[connection_id] = wanted
+            self._list(stream).append(wanted)
+        elif current is self._input.get((stream, connection_id)):
+            self._list(stream)[self._place(stream, current)] = wanted
+            partitions[connection_id] = wanted
+        else:
+            current.clear()
+            current.update(wanted)
         self.changed = True
 
     def history(self, connection_id: str) -> History | None:
@@ -92,6 +107,31 @@ class Bookmarks:
         current = self.get(CONNECTIONS, connection_id) or {}
         content = {name: value for name, value in current.items() if name != "context"}
         self.put(CONNECTIONS, connection_id, {**content, HISTORY: history.to_state()})
+
+    def _context(self, connection_id: str) -> dict[str, str]:
+        context = self._contexts.get(connection_id)
+        if context is None:
+            context = self._contexts[connection_id] = {"connection_id": connection_id}
+        return context
+
+    def _share(self, partition: PartitionState) -> None:
+        """Let a partition that was read from a file hold once what it has in common with others."""
+        context = self._context(partition["context"]["connection_id"])
+        if partition["context"] == context:
+            partition["context"] = context
+        for name in (REPLICATION_KEY, "start_date"):
+            if isinstance(value := partition.get(name), str):
+                partition[name] = intern(value)
+
+    def _place(self, stream: str, partition: PartitionState) -> int:
+        """Where a partition is listed; mostly right behind the one that was looked for before."""
+        listed = self._list(stream)
+        begin = self._places.get(stream, 0)
+        for place in chain(range(begin, len(listed)), range(min(begin, len(listed)))):
+            if listed[place] is partition:
+                self._places[stream] = place + 1
+                return place
+        raise LookupError("a partition that is not listed")
 
     def _list(self, stream: str) -> list[PartitionState]:
         bookmarks = self._state.setdefault("bookmarks", {})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from singer_sdk.singerlib.encoding import GenericSingerWriter
@@ -18,6 +19,7 @@ from singer_sdk.singerlib.encoding.simple import Message, RecordMessage, StateMe
 from tap_rutter.api.json_text import ENCODER
 
 _BLOCK = 1 << 16
+_LARGE_STATE = 1 << 20
 _LONGEST_WAIT = 1.0  # seconds that a line may wait in the block
 
 
@@ -45,6 +47,27 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
         self.write_line(self.serialize_message(message))
         if isinstance(message, StateMessage):
             self.flush()
+
+    def write_state(self, state: Mapping[str, Any]) -> int:
+        """Add a STATE, which takes everything before it along, and say how many bytes it has.
+
+        A large one goes stream by stream: that of a large organisation is too much to hold as text.
+
+        Raises:
+            ValueError: for a state that cannot be written; nothing of it is then.
+        """
+        size = sum(map(len, _pieces(state)))
+        if size < _LARGE_STATE:
+            self.write_line(b"".join(_pieces(state)))
+            self.flush()
+            return size
+        for piece in _pieces(state):
+            self._block += piece
+            if len(self._block) >= _BLOCK:
+                self.flush()
+        self._block += b"\n"
+        self.flush()
+        return size
 
     def write_line(self, line: bytes) -> None:
         """Add a message that is JSON already."""
@@ -75,6 +98,26 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
         """Write out what has waited long enough; called while waiting for the source."""
         if self._block and time.monotonic() - self._since >= _LONGEST_WAIT:
             self.flush()
+
+
+def _pieces(state: Mapping[str, Any]) -> Iterator[bytes]:
+    """A STATE message, in pieces of a stream each."""
+    yield b'{"type":"STATE","value":'
+    yield from _in_parts(state, 2)
+    yield b"}"
+
+
+def _in_parts(value: Any, depth: int) -> Iterator[bytes]:
+    """JSON of a value, cut at the fields of its outer objects, ``depth`` of them one in another."""
+    if not depth or not isinstance(value, Mapping):
+        yield ENCODER.encode(value)
+        return
+    before = b"{"
+    for name, entry in value.items():
+        yield before + ENCODER.encode(name) + b":"
+        yield from _in_parts(entry, depth - 1)
+        before = b","
+    yield b"}" if value else b"{}"
 
 
 def write_out(content: bytes | bytearray | memoryview) -> None:
