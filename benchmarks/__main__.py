@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import page, parts, tables
+from benchmarks import asking, page, parts, tables
 from benchmarks.bench import Bench
 from benchmarks.cases import CASES, Case
 from benchmarks.contestants import ALL
@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _measured(case, bench).save(kept)
     if arguments.parts:
         _keep_parts(kept, parts.measure(bench))
+        print(asking.as_text(asking.measure(bench)))
     results = load(kept, names if not arguments.quick or arguments.report else wanted)
     if not results:
         print("Nothing has been measured yet.", file=sys.stderr)
@@ -139,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--parts",
         action="store_true",
-        help="measure where the tap's processor time goes, and nothing else",
+        help="measure where the tap's processor time goes, by record and by request, and nothing"
+        " else",
     )
     return parser
 

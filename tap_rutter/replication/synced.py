@@ -93,10 +93,11 @@ def bookmark_of(partition: Partition, name: str = "") -> str | None:
 
 def first_time(partition: Partition, name: str = "") -> int | None:
     """Where a pass begins: its bookmark less the overlap, else the start date, else None."""
-    moment = partition.resumes(bookmark_of(partition, name))
-    if moment is None:
-        return partition.run.settings.start_ms
-    return max(moment - OVERLAP, 0)
+    return _start(partition, partition.resumes(bookmark_of(partition, name)))
+
+
+def _start(partition: Partition, resumed: int | None) -> int | None:
+    return partition.run.settings.start_ms if resumed is None else max(resumed - OVERLAP, 0)
 
 
 class SortCheck:
@@ -159,7 +160,7 @@ class SyncedProgress:
         self._state: Mapping[str, Any] | None = None
         resumes = any(moment is not None for moment in self._resumed.values())
         self.full_read = not resumes and partition.run.settings.start_ms is None
-        starts = [first_time(partition, name) for name in passes]
+        starts = [_start(partition, moment) for moment in self._resumed.values()]
         self.start_ms = None if None in starts else min(start or 0 for start in starts)
 
     def see(self, item: ListItem) -> None:

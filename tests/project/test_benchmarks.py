@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import idle, keeping, page, summary, tables
+from benchmarks import asking, idle, keeping, page, summary, tables
 from benchmarks.bench import Bench
 from benchmarks.cases import CASES
 from benchmarks.measure import OUTPUT, RunFailed
@@ -174,3 +174,10 @@ def test_a_setting_is_measured_once_the_tap_knows_it(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(idle, "settings_known", lambda _, known=known: known)
         given = [dict(asker.settings) for asker in idle.entrants(bench)]
         assert given == [{}, *({name: True} for name in known)]
+
+
+def test_what_a_request_takes_is_told_beside_what_others_take_for_it() -> None:
+    measured = asking.measure(Bench(runs=1, quick=True, timeout=60))
+    assert list(measured)[:3] == ["a bare socket", "http.client", "urllib3's pool"]
+    assert all(value > 0 for value in measured.values())
+    assert "(1.00 of urllib3's pool): urllib3's pool" in asking.as_text(measured)
