@@ -37,7 +37,7 @@ from tap_rutter.streams.base import RutterStream, RutterTap
 from tap_rutter.sync import maps
 from tap_rutter.sync.run import Run
 from tap_rutter.sync.state import Bookmarks, check_shape
-from tap_rutter.sync.writer import BlockWriter
+from tap_rutter.sync.writer import BlockWriter, GivenState
 
 logger = logging.getLogger("tap-rutter")
 
@@ -92,6 +92,8 @@ class TapRutter(RutterTap):
                 check_variables(self.config_jsonschema)
             raise
         self.bookmarks = Bookmarks(self.state)  # type: ignore[arg-type]
+        # The SDK's own keeps a copy of the state, and no public hook takes its place.
+        self._state_writer = GivenState(self.writer)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         # The SDK's own check quotes values in its messages, secrets too, and no public hook comes

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from singer_sdk.helpers._state import StateWriter
 from singer_sdk.singerlib.encoding import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message, RecordMessage, StateMessage
 
@@ -21,6 +22,18 @@ from tap_rutter.api.json_text import ENCODER
 _BLOCK = 1 << 16
 _LARGE_STATE = 1 << 20
 _LONGEST_WAIT = 1.0  # seconds that a line may wait in the block
+
+
+class GivenState(StateWriter):
+    """The SDK's way to write the state that a run was given, without a copy of it.
+
+    The SDK keeps one, to write no state twice: as much memory again, and seconds of work, where
+    there are thousands of connections. All further states are the emitter's to write.
+    """
+
+    def write_state(self, state: dict[str, Any]) -> None:  # type: ignore[override]
+        """Write the state; the SDK does so once, before the first stream."""
+        self._message_writer.write_message(StateMessage(value=state))
 
 
 class BlockWriter(GenericSingerWriter[bytes, Message]):
@@ -44,9 +57,10 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
 
     def write_message(self, message: Message) -> None:
         """Add a message; a STATE takes everything before it along."""
-        self.write_line(self.serialize_message(message))
         if isinstance(message, StateMessage):
-            self.flush()
+            self.write_state(message.value)
+        else:
+            self.write_line(self.serialize_message(message))
 
     def write_state(self, state: Mapping[str, Any]) -> int:
         """Add a STATE, which takes everything before it along, and say how many bytes it has.

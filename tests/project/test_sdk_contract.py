@@ -30,7 +30,7 @@ from tap_rutter.config import read_environment
 from tap_rutter.simulator import Simulator, World
 from tap_rutter.streams.base import RutterStream
 from tap_rutter.sync.state import PartitionStateManager
-from tap_rutter.sync.writer import BlockWriter
+from tap_rutter.sync.writer import BlockWriter, GivenState
 from tap_rutter.tap import TapRutter
 
 STREAM = "accounting_vendors"
@@ -92,6 +92,24 @@ def test_what_is_overridden_exists_and_takes_the_same_arguments(
 )
 def test_what_is_called_exists(owner: type, name: str) -> None:
     assert hasattr(owner, name)
+
+
+def test_the_state_that_was_given_is_written_once_and_not_copied(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partition = {"context": {"connection_id": "gone"}, "replication_key_value": None}
+    given = {"bookmarks": {"accounting_vendors": {"partitions": [partition]}}}
+    with Simulator(world) as simulator:
+        tap = TapRutter(config=settings(simulator), state=json.loads(json.dumps(given)))
+        try:
+            tap.sync_all()
+        finally:
+            tap.run.close()
+    assert isinstance(tap.state_writer, GivenState)
+    assert tap.state_writer._last_emitted_state is None
+    messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert messages[0] == {"type": "STATE", "value": given}
+    assert [message["type"] for message in messages].count("STATE") == 2
 
 
 def test_variables_are_read_by_the_sdks_own_rules(monkeypatch: pytest.MonkeyPatch) -> None:
