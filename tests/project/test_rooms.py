@@ -40,6 +40,7 @@ APART = {
     "simulator": {"openapi"},
     "warehouse": set(),
     "dbt": {"tap", "config", "schema", "streams", ""},
+    "fleet": {"config", "errors", "names", "redact", "settings", "settings_schema", "times", ""},
     "demo": {"simulator", "warehouse", "cli"},
 }
 OPERATORS_COMMAND = "tap_rutter.cli.rutterctl"
