@@ -1,8 +1,8 @@
 """Many connections, kept fresh by webhooks, a queue and workers (extra ``fleet``).
 
 A webhook says that a connection's data have changed; the ledger, in PostgreSQL, notes what is due;
-workers anywhere claim what is due and run the tap into a target; a sweep makes due what has not been
-read for a while, since webhooks alone are not enough.
+workers anywhere claim what is due and run the tap into a target; a sweep makes due what has not
+been read for a while, since webhooks alone are not enough.
 
 - ``config.py``: what the operator decides. ``model.py``: the words that the parts share.
 - ``ledger/``: the truth. What is due, since when, who works on it, the tap's state per connection.
