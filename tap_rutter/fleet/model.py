@@ -57,6 +57,10 @@ class Mark:
     """The stream's name, or ``ALL_STREAMS``."""
     since: datetime | None = None
     """The oldest change that was told of; None where the webhook bears no time."""
+    grown: bool = False
+    """Older rows have come (history was completed, a backfill ended): the whole connection is read
+    by a run of all streams, in the bulk lane where its history is large. ``stream`` is
+    ``ALL_STREAMS``, and ``since`` None."""
 
 
 @dataclass(frozen=True, slots=True)
