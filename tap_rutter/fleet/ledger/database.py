@@ -16,10 +16,9 @@ from contextlib import contextmanager, suppress
 from typing import TypeAlias, TypeVar
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from tap_rutter.fleet.ledger.errors import LedgerError, LedgerUnavailable
 from tap_rutter.redact import SECRETS, redact
@@ -59,6 +58,8 @@ _LASTING = (
     errors.InvalidCatalogName,
     errors.DiskFull,
 )
+_TURN_SECONDS = 10.0
+"""How long a thread waits for others of its process that use the ledger."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _logger = logging.getLogger(__name__)
 
@@ -79,19 +80,15 @@ class Database:
             LedgerError: the address cannot be read. It is not quoted, since it holds a password.
         """
         self._conninfo = _conninfo(url, name)
-        self._size = pool_size
-        self.retry_seconds = retry_seconds
-        self._lock = threading.Lock()
-        self._pool: ConnectionPool[psycopg.Connection[DictRow]] | None = None
+        self._turns = threading.BoundedSemaphore(pool_size)
+        self._free: list[Transaction] = []
         self._closed = False
+        self.retry_seconds = retry_seconds
 
     def close(self) -> None:
         """Close all connections. A closed database is not opened again."""
-        with self._lock:
-            self._closed = True
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close(timeout=5)
+        self._closed = True
+        self._drop_free()
 
     def run(
         self, work: Callable[[Transaction], _Result], *, retry_seconds: float | None = None
@@ -108,8 +105,6 @@ class Database:
             try:
                 with self.transaction() as transaction:
                     return work(transaction)
-            except PoolClosed:
-                raise LedgerError("The ledger was closed.") from None
             except psycopg.Error as error:
                 if isinstance(error, _LASTING) or not isinstance(error, _TRANSIENT):
                     raise LedgerError(_plainly("The ledger's database refused", error)) from None
@@ -126,7 +121,7 @@ class Database:
         self, *, lock_timeout: float = 5.0, statement_timeout: float = 30.0
     ) -> Iterator[Transaction]:
         """A transaction of the block: committed at its end, undone if it raises."""
-        with self._open().connection(timeout=5.0) as connection, connection.transaction():
+        with self._connection() as connection, connection.transaction():
             connection.execute(
                 _LIMITS,
                 {
@@ -136,29 +131,39 @@ class Database:
             )
             yield connection
 
-    def _open(self) -> ConnectionPool[psycopg.Connection[DictRow]]:
-        with self._lock:
-            if self._closed:
-                raise PoolClosed("closed")
-            if self._pool is None:
-                # The pool's own log lines quote libpq, which quotes the address's parts.
-                logging.getLogger("psycopg.pool").addFilter(_hide)
-                self._pool = ConnectionPool(
-                    self._conninfo,
-                    connection_class=psycopg.Connection[DictRow],
-                    min_size=0,
-                    max_size=self._size,
-                    max_idle=120.0,
-                    reconnect_timeout=5.0,
-                    kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
-                    open=True,
-                )
-            return self._pool
+    @contextmanager
+    def _connection(self) -> Iterator[Transaction]:
+        """One of the pool's connections, opened by whoever needs it: no thread does so unasked."""
+        if not self._turns.acquire(timeout=_TURN_SECONDS):
+            raise errors.TooManyConnections("all connections of this process are in use")
+        try:
+            connection = self._taken()
+            try:
+                yield connection
+            finally:
+                idle = connection.info.transaction_status is pq.TransactionStatus.IDLE
+                if idle and not connection.closed and not self._closed:
+                    self._free.append(connection)
+                else:
+                    connection.close()
+                    # What broke this one has broken the others too, as a rule.
+                    self._drop_free()
+        finally:
+            self._turns.release()
 
+    def _taken(self) -> Transaction:
+        if self._closed:
+            raise LedgerError("The ledger was closed: it cannot be used any more.")
+        with suppress(IndexError):
+            return self._free.pop()
+        return psycopg.connect(
+            self._conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row
+        )
 
-def _hide(record: logging.LogRecord) -> bool:
-    record.msg, record.args = redact(record.getMessage()), ()
-    return True
+    def _drop_free(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._free.pop().close()
 
 
 def _conninfo(url: str, name: str) -> str:
@@ -182,11 +187,13 @@ def _plainly(what: str, error: Exception) -> str:
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         code = f" ({error.sqlstate})" if error.sqlstate else ""
         return redact(f"{what}: {error.diag.message_primary}{code}.")
-    if isinstance(error, PoolTimeout):
-        return f"{what}: no connection to it within seconds. See whether it runs, and its address."
-    if isinstance(error, psycopg.OperationalError):
-        return f"{what}: the connection broke ({type(error).__name__})."
-    return f"{what}: {type(error).__name__}."
+    # What libpq says of a connection that it could not make, or that broke; it names the host and
+    # the user, never the password.
+    lines = str(error).strip().splitlines()
+    said = (
+        f" {lines[0].rstrip('.')}." if isinstance(error, psycopg.OperationalError) and lines else ""
+    )
+    return redact(f"{what} ({type(error).__name__}).{said}")
 
 
 def storable(text: str) -> str:

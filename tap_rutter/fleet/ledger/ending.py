@@ -116,14 +116,17 @@ _SETTLE = """
     )
     where c.connection_id = v.connection_id and c.claim_id = %(claim_id)s
 """
-# The least that a run took is what starting costs; it creeps up, so that a machine that became
-# slower is believed too.
+# No run takes less than starting does. That starting takes longer than was thought is believed only
+# of a light run of one connection: else runs that are long for their work would count as slow
+# starts, be given still more work, and grow without end.
 _LEARN_START = """
     update rutter_fleet.fleet
-    set start_seconds = greatest(0.05, least(
-        30, %(seconds)s::float8,
-        start_seconds + greatest(0.01, (%(seconds)s::float8 - start_seconds) * 0.02)
-    ))
+    set start_seconds = least(30, greatest(0.05, case
+        when %(seconds)s::float8 < start_seconds then %(seconds)s::float8
+        when %(light)s then start_seconds + (%(seconds)s::float8 - start_seconds) * 0.2
+        else start_seconds
+    end))
+    where %(light)s or %(seconds)s::float8 < start_seconds
 """
 
 
@@ -212,7 +215,8 @@ def finish(
     )
     claims.end(transaction, claim_id, "finished")
     if result.fault in (None, Fault.CONNECTION) and not result.stopped and members:
-        transaction.execute(_LEARN_START, {"seconds": max(0.0, result.seconds)})
+        light = len(members) == 1 and verdicts.work_of(result.outcomes) <= verdicts.LIGHT_WORK
+        transaction.execute(_LEARN_START, {"seconds": result.seconds, "light": light})
 
 
 def release(transaction: Transaction, claim_id: UUID) -> None:

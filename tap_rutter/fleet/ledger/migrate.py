@@ -20,7 +20,7 @@ _FILE = re.compile(r"(\d{4})_\w+\.sql")
 _WORKS_WITH = re.compile(r"-- works-with: (\d+)\n")
 # Any number that nothing else of this product uses; PostgreSQL's advisory locks have no names.
 _LOCK = 0x7275_7474_6572
-_WAIT_SECONDS = 120.0
+_WAIT = "120s"
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ def migrate(database: Database, known: tuple[Migration, ...] | None = None) -> l
             a statement was refused. Then nothing was changed.
     """
     steps = migrations() if known is None else known
-    return database.run(lambda transaction: _apply(transaction, steps), retry_seconds=_WAIT_SECONDS)
+    return database.run(lambda transaction: _apply(transaction, steps))
 
 
 def _apply(transaction: Transaction, steps: tuple[Migration, ...]) -> list[str]:
     transaction.execute("select set_config('statement_timeout', '0', true)")
-    transaction.execute("select set_config('lock_timeout', '60s', true)")
+    transaction.execute("select set_config('lock_timeout', %s, true)", [_WAIT])
     if _is_current(transaction, steps):
         return []
     # Before the schema is made: even "create schema if not exists" fails when two do it at once.

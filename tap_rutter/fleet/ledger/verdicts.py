@@ -8,7 +8,7 @@ against nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,9 @@ _LOST_BEFORE_ALONE = 2
 _LONGEST_MESSAGE = 500
 _ROWS_PER_REQUEST = 200
 """So many rows cost a run about as much as one more request: what a target takes for them."""
+
+LIGHT_WORK = 10.0
+"""A run of no more work than this took as long as its start."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def judge(
     outcomes = {outcome.connection_id: outcome for outcome in result.outcomes}
     # What each did, in requests: the run's length is split by it.
     work = {
-        row["connection_id"]: 1 + outcome.requests + outcome.rows / _ROWS_PER_REQUEST
+        row["connection_id"]: work_of([outcome])
         for row in members
         if (outcome := outcomes.get(row["connection_id"])) is not None
     }
@@ -101,6 +104,11 @@ def judge(
         else _of_dead_run(row, len(members), result, config)
         for row in members
     ]
+
+
+def work_of(outcomes: Iterable[ConnectionOutcome]) -> float:
+    """What connections did in a run, in requests."""
+    return sum(1 + outcome.requests + outcome.rows / _ROWS_PER_REQUEST for outcome in outcomes)
 
 
 def lost(row: Mapping[str, Any], members: int, config: FleetConfig) -> Verdict:
