@@ -309,7 +309,7 @@ def test_a_finish_that_is_made_again_after_its_commit_has_succeeded(
     ledger_world.settled("a")
     ledger_world.ledger.put_webhooks([Mark("a", "commerce_orders")])
     claim = ledger_world.claim()
-    broke = []
+    broke: list[bool] = []
     transaction = ledger_world.ledger._database.transaction
 
     class Breaking:
