@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +45,7 @@ class Queue:
     rows: str
     """SQL: the rows that are expected; null before anything is known."""
     full_read: bool = False
-    handicap: str = "interval '0'"
+    handicap: timedelta = timedelta()
     """Within its lane it counts as due so much later."""
 
 
@@ -79,7 +80,7 @@ FULL = Queue(
     "full_rows",
     full_read=True,
     # Else the night's full reads would keep a new connection waiting until the morning.
-    handicap="interval '6 hours'",
+    handicap=timedelta(hours=6),
 )
 QUEUES = (FRESH, SWEEP, BULK, FULL)
 _OF_LANE = {lane: [queue for queue in QUEUES if queue.lane is lane] for lane in Lane}
@@ -100,7 +101,7 @@ _HEADS = """
         )
         from waiting as w where w.platform is not null
     )
-    select w.platform, head.due + {handicap} as due
+    select w.platform, head.due
     from waiting as w
     cross join lateral (
         select {due} as due from rutter_fleet.connections as c
@@ -140,26 +141,37 @@ _TAKE = """
 # time go first. A run of all streams reads from its own bookmarks and takes the others; a first or
 # full read takes all there is.
 _TAKE_MARKS = """
+    with found as (
+        select
+            m.connection_id, m.stream, m.kind, c.read_once, c.heavy,
+            bool_or(m.kind = 'since') over (partition by m.connection_id) as any_since,
+            bool_or(m.kind = 'since' and m.stream = '*')
+                over (partition by m.connection_id) as all_since,
+            bool_or(m.kind = 'since')
+                over (partition by m.connection_id, m.stream) as own_since
+        from rutter_fleet.connections as c
+        cross join lateral (
+            select * from rutter_fleet.marks as o
+            where o.connection_id = c.connection_id and o.connection_id = any(%(ids)s)
+        ) as m
+        where c.connection_id = any(%(ids)s)
+    )
     update rutter_fleet.marks as m
     set claimed_seq = m.seq, claimed_since = m.since, claimed_first_at = m.first_at,
         since = null, first_at = null
-    from rutter_fleet.connections as c
-    where m.connection_id = any(%(ids)s) and c.connection_id = m.connection_id
+    from found as f
+    where m.connection_id = any(%(ids)s)
+        and (m.connection_id, m.stream, m.kind) = (f.connection_id, f.stream, f.kind)
         and case
-            when %(everything)s or not c.read_once then true
-            when %(lane)s <> 'fresh' then m.kind <> 'since'
-            when m.kind = 'since' then true
-            when m.kind = 'grown' then false
-            when m.stream = '*' and c.heavy then false
-            else not exists (
-                select from rutter_fleet.marks as o
-                where o.connection_id = m.connection_id and o.kind = 'since'
-                    and (o.stream in (m.stream, '*') or m.stream = '*')
-            )
+            when %(everything)s or not f.read_once then true
+            when %(lane)s <> 'fresh' then f.kind <> 'since'
+            when f.kind = 'since' then true
+            when f.kind = 'grown' then false
+            when f.stream = '*' then not (f.heavy or f.any_since)
+            else not (f.own_since or f.all_since)
         end
     returning
-        m.connection_id, m.stream, m.claimed_seq as seq, m.claimed_since as since,
-        m.kind
+        m.connection_id, m.stream, m.claimed_seq as seq, m.claimed_since as since
 """
 _MEMBERS = """
     update rutter_fleet.connections as c
@@ -167,6 +179,11 @@ _MEMBERS = """
     where c.connection_id = any(%(ids)s)
     returning c.connection_id, c.platform, c.rutter_status
 """
+
+
+def heads(queue: Queue) -> str:
+    """SQL: platform and time of the oldest that is due of each platform."""
+    return _HEADS.format(due=queue.due, waiting=queue.waiting)
 
 
 def claim(
@@ -186,19 +203,20 @@ def claim(
     ).fetchone()
     if fleet is None or fleet["paused"]:
         return False
-    heads: list[tuple[Any, Queue, str]] = []
-    for queue in _OF_LANE[lane]:
-        query = _HEADS.format(due=queue.due, waiting=queue.waiting, handicap=queue.handicap)
-        heads += [(row["due"], queue, row["platform"]) for row in transaction.execute(query)]
-    heads.sort(key=lambda head: head[0])
+    waiting = [
+        (row["due"] + queue.handicap, queue, row["platform"])
+        for queue in _OF_LANE[lane]
+        for row in transaction.execute(heads(queue))
+    ]
+    waiting.sort(key=lambda head: head[0])
     most = config.fresh_seconds if lane is Lane.FRESH else config.batch_seconds
     # However slow a start is here, half of the length is for connections.
     budget = most - min(fleet["start_seconds"], most / 2)
-    for _, queue, platform in heads:
+    for _, queue, platform in waiting:
         taken = _take(transaction, queue, platform, budget, config.largest_run)
         if taken:
             return _made(transaction, claim_id, worker, queue, platform, taken, config)
-    return bool(heads)
+    return bool(waiting)
 
 
 def _take(

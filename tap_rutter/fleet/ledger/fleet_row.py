@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tap_rutter.fleet.ledger.claims import QUEUES
+from tap_rutter.fleet.ledger.claims import QUEUES, heads
 from tap_rutter.fleet.ledger.database import Transaction, storable
 from tap_rutter.fleet.model import Lane
 from tap_rutter.redact import redact_start
@@ -110,19 +110,13 @@ def _not_twice(full_read: bool) -> str:
 
 def lag(transaction: Transaction) -> dict[Lane, float]:
     """For how many seconds the oldest of each lane has been due; 0 where none is."""
-    row = _one(
-        transaction,
-        "select "
-        + ", ".join(
-            f"(select extract(epoch from now() - min({queue.due}))"
-            f" from rutter_fleet.connections where claim_id is null"
-            f" and {queue.waiting} and {queue.due} <= now()) as q{index}"
-            for index, queue in enumerate(QUEUES)
-        ),
-    )
     oldest = dict.fromkeys(Lane, 0.0)
-    for index, queue in enumerate(QUEUES):
-        oldest[queue.lane] = max(oldest[queue.lane], float(row[f"q{index}"] or 0))
+    for queue in QUEUES:
+        row = _one(
+            transaction,
+            f"select extract(epoch from now() - min(due)) as age from ({heads(queue)}) as heads",
+        )
+        oldest[queue.lane] = max(oldest[queue.lane], float(row["age"] or 0))
     return oldest
 
 

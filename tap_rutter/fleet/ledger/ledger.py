@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -122,11 +123,12 @@ class Ledger:
             How many connections became due.
         """
         total = 0
-        while True:
-            count, more = self._run(lambda transaction: listing.make_due_step(transaction, config))
-            total += count
-            if not more:
-                break
+        for full in (False, True) if config.full_read_hours else (False,):
+            after: str | None = ""
+            while after is not None:
+                step = partial(listing.make_due_step, config=config, full=full, after=after)
+                count, after = self._run(step)
+                total += count
         self._run(lambda transaction: listing.tidy(transaction, config))
         return total
 

@@ -174,7 +174,8 @@ def _ids(transaction: Transaction, query: str, values: Mapping[str, Any]) -> tup
 _SWEEP = """
     with stale as (
         select connection_id from rutter_fleet.connections
-        where status = 'active' and claim_id is null and sweep_at is null
+        where connection_id > %(after)s and status = 'active' and claim_id is null
+            and sweep_at is null
             and coalesce(swept_at, added_at) <= now() - make_interval(mins => %(minutes)s)
         order by connection_id
         limit %(chunk)s
@@ -183,6 +184,7 @@ _SWEEP = """
     update rutter_fleet.connections as c
     set sweep_at = coalesce(c.swept_at, c.added_at) + make_interval(mins => %(minutes)s)
     from stale where c.connection_id = stale.connection_id
+    returning c.connection_id
 """
 # Each connection has a moment of its own in the first quarter of the period, by its id: with 24
 # hours, between midnight and six (UTC). What was read whole since that moment is not read again.
@@ -193,7 +195,8 @@ _FULL = """
             + make_interval(secs => %(period)s / 4
                 * (hashtextextended(connection_id, 0) & 2147483647) / 2147483648.0) as slot
         from rutter_fleet.connections
-        where status = 'active' and claim_id is null and full_at is null and read_once
+        where connection_id > %(after)s and status = 'active' and claim_id is null
+            and full_at is null and read_once
     ),
     wanted as (
         select connection_id,
@@ -215,6 +218,7 @@ _FULL = """
     )
     update rutter_fleet.connections as c set full_at = l.slot
     from locked as l where c.connection_id = l.connection_id
+    returning c.connection_id
 """
 _LANES = """
     update rutter_fleet.connections
@@ -242,19 +246,26 @@ _FORGOTTEN = """
 """
 
 
-def make_due_step(transaction: Transaction, config: FleetConfig) -> tuple[int, bool]:
-    """Make some of what is stale due.
+def make_due_step(
+    transaction: Transaction, config: FleetConfig, full: bool, after: str
+) -> tuple[int, str | None]:
+    """Make some of what is stale due: for a run of all streams, or for a full read.
 
     Returns:
-        How many, and whether there may be more.
+        How many, and after which id to go on; None if that was all.
     """
-    swept = transaction.execute(_SWEEP, {"minutes": config.sweep_minutes, "chunk": _CHUNK}).rowcount
-    full = 0
-    if config.full_read_hours:
-        full = transaction.execute(
-            _FULL, {"period": config.full_read_hours * 3600.0, "chunk": _CHUNK}
-        ).rowcount
-    return swept + full, max(swept, full) >= _CHUNK
+    query = _FULL if full else _SWEEP
+    rows = transaction.execute(
+        query,
+        {
+            "minutes": config.sweep_minutes,
+            "period": config.full_read_hours * 3600.0,
+            "chunk": _CHUNK,
+            "after": after,
+        },
+    ).fetchall()
+    last = max((row["connection_id"] for row in rows), default=None)
+    return len(rows), last if len(rows) >= _CHUNK else None
 
 
 def tidy(transaction: Transaction, config: FleetConfig) -> None:

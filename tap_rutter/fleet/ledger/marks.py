@@ -48,19 +48,18 @@ _PUT = """
 REFRESH = """
     update rutter_fleet.connections as c
     set marked_at = m.marked_at, whole_at = m.whole_at, grown_at = m.grown_at
-    from (
+    from unnest(%(ids)s::text[]) as u (connection_id)
+    cross join lateral (
         select
-            u.connection_id,
-            min(m.first_at) filter (
-                where m.kind = 'since' or (m.kind = 'plain' and m.stream <> '*')
+            min(o.first_at) filter (
+                where o.kind = 'since' or (o.kind = 'plain' and o.stream <> '*')
             ) as marked_at,
-            min(m.first_at) filter (where m.kind = 'plain' and m.stream = '*') as whole_at,
-            min(m.first_at) filter (where m.kind = 'grown') as grown_at
-        from unnest(%(ids)s::text[]) as u (connection_id)
-        left join rutter_fleet.marks as m using (connection_id)
-        group by u.connection_id
+            min(o.first_at) filter (where o.kind = 'plain' and o.stream = '*') as whole_at,
+            min(o.first_at) filter (where o.kind = 'grown') as grown_at
+        from rutter_fleet.marks as o
+        where o.connection_id = u.connection_id
     ) as m
-    where c.connection_id = m.connection_id
+    where c.connection_id = any(%(ids)s) and c.connection_id = u.connection_id
         and (c.marked_at, c.whole_at, c.grown_at)
             is distinct from (m.marked_at, m.whole_at, m.grown_at)
 """

@@ -73,15 +73,18 @@ _STATUS = """
         end as lane,
         l.worker, l.started_at as running_since,
         coalesce(l.expires_at <= clock_timestamp(), false) as lease_ended,
-        m.marks, m.marked_since,
+        coalesce(m.marks, 0) as marks, m.marked_since,
         extract(epoch from now() - least(c.swept_at, m.marked_since))::float8 as lag_seconds,
         c.read_once
     from rutter_fleet.connections as c
     left join rutter_fleet.claims as l on l.claim_id = c.claim_id and l.ended_at is null
-    left join lateral (
-        select count(*) as marks, min(coalesce(claimed_first_at, first_at)) as marked_since
-        from rutter_fleet.marks where connection_id = c.connection_id
-    ) as m on true
+    left join (
+        select connection_id, count(*) as marks,
+            min(coalesce(claimed_first_at, first_at)) as marked_since
+        from rutter_fleet.marks
+        where %(ids)s::text[] is null or connection_id = any(%(ids)s)
+        group by connection_id
+    ) as m using (connection_id)
     where (%(ids)s::text[] is null or c.connection_id = any(%(ids)s))
         and (%(removed)s or c.status <> 'removed')
     order by c.connection_id
