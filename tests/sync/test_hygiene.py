@@ -337,7 +337,7 @@ def test_all_requests_of_a_thread_go_through_one_tunnel_of_a_proxy(
     asked: list[str] = []
     with behind_tls(simulator, certificate) as address, tunnel(address, asked) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
-        run = attempt(simulator, BILLS, api_url=address, concurrency=1)
+        run = sync(simulator, BILLS, api_url=address, concurrency=1)
     assert run.code == 0, run.log
     assert len(run.records(BILLS)) == 3
     assert len(simulator.requests) == 4
