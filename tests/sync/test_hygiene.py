@@ -339,7 +339,7 @@ def test_all_requests_of_a_thread_go_through_one_tunnel_of_a_proxy(
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         run = sync(simulator, BILLS, api_url=address, concurrency=1)
     assert run.code == 0, run.log
-    assert len(run.records(BILLS)) == 3
+    assert len(run.records[BILLS]) == 3
     assert len(simulator.requests) == 4
     # The thread that lists the connections has one, and the worker another.
     wanted = f"CONNECT {address.split('/')[2]}"
