@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from singer_sdk.helpers import capabilities
 from singer_sdk.helpers._flattening import FlatteningOptions
 
@@ -217,7 +218,7 @@ def test_extras_name_packages_that_import() -> None:
             modules = [
                 module
                 for module, owners in importable.items()
-                if requirement.name.lower() in {owner.lower() for owner in owners}
+                if canonicalize_name(requirement.name) in map(canonicalize_name, owners)
                 and not module.startswith("_")
                 and "." not in module
             ]
