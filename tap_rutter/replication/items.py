@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from tap_rutter.api.pages import Page
+from tap_rutter.replication.gates import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,20 @@ class Instead:
     readings: tuple[Iterator[Item], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """The reader's next item is read once the gate is open, or once all before it has been taken.
+
+    It says nothing to the emitter, which never sees it.
+    """
+
+    gate: Gate
+
+
 ListItem = Page | End | Unsorted | WindowEnd | MonthsRead | ParentRead | ParentsRead
 """What the lists of a partition say, in the order in which it is delivered."""
 
-Item = ListItem | Inline | Instead
+Item = ListItem | Inline | Instead | WaitFor
 """What a reader yields."""
 
 

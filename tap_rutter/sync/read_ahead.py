@@ -6,6 +6,10 @@ list of further chains whose items come at that very place (``Inline``), or chai
 place of its remaining siblings (``Instead``). Whatever the number of workers, the consumer sees
 the same items in the same order. While it has to wait, it gets an ``Idle`` now and then.
 
+A chain may also bring a ``WaitFor``: it is *held* then, and no worker takes its next step, until
+its gate is open. What the gate waits for is decided by chains that come earlier in plan order. So
+the chain that the consumer has come to is never held, and held chains cannot lock up.
+
 What is ahead of the consumer is bounded in bytes, in pages and in chains; the chain that the
 consumer waits for may always go on, so the bounds cannot lock up.
 """
@@ -19,7 +23,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from tap_rutter.replication.items import DeliveredItem, Inline, Instead
+from tap_rutter.replication.gates import Gate
+from tap_rutter.replication.items import DeliveredItem, Inline, Instead, WaitFor
 
 Owner = TypeVar("Owner")
 
@@ -50,13 +55,23 @@ Brought = DeliveredItem | Failed | Idle
 class Chain(Generic[Owner]):
     """A sequence of slow steps that belongs to an owner."""
 
-    __slots__ = ("buffered", "cancelled", "done", "items", "iterator", "owner", "running")
+    __slots__ = (
+        "buffered",
+        "cancelled",
+        "done",
+        "held_at",
+        "items",
+        "iterator",
+        "owner",
+        "running",
+    )
 
     def __init__(self, owner: Owner, iterator: Iterator[Any]) -> None:
         self.owner = owner
         self.iterator = iterator
         self.items: deque[Any] = deque()
         self.buffered = 0
+        self.held_at: Gate | None = None
         self.running = False
         self.done = False
         self.cancelled = False
@@ -218,7 +233,8 @@ class ReadAhead(Generic[Owner]):
     def _step_here(self, chain: Chain[Owner]) -> Any:
         if chain.done or chain.cancelled:
             return None
-        item = chain.step()
+        while isinstance(item := chain.step(), WaitFor):
+            pass  # all that it could wait for has been taken
         if item is None or isinstance(item, Failed):
             chain.done = True
         if _is_inline(item):
@@ -226,7 +242,7 @@ class ReadAhead(Generic[Owner]):
             self._active[at:at] = item.chains
         return item
 
-    # ---- the workers' side; the lock is held in all but _walk's own step
+    # ---- the workers' side; the lock is held but where it says otherwise, and in _walk's own step
 
     def _start(self) -> None:
         if self._threads or self._stopped:
@@ -244,7 +260,11 @@ class ReadAhead(Generic[Owner]):
                         return
                     self._work.wait()
                 chain.running = True
+                chain.held_at = None
             item = chain.step()
+            if isinstance(item, WaitFor):
+                self._hold(chain, item.gate)
+                continue
             with self._lock:
                 chain.running = False
                 if item is None or isinstance(item, Failed):
@@ -253,6 +273,20 @@ class ReadAhead(Generic[Owner]):
                     self._keep(chain, item)
                 if chain is self._wanted or chain.cancelled:
                     self._brought.notify_all()
+                self._work.notify()
+
+    def _hold(self, chain: Chain[Owner], gate: Gate) -> None:
+        """Leave a chain alone until its gate is open. The lock is not held here."""
+        with self._lock:
+            chain.running = False
+            chain.held_at = gate
+        gate.when_open(lambda: self._release(chain, gate))
+
+    def _release(self, chain: Chain[Owner], gate: Gate) -> None:
+        with self._lock:
+            # The consumer may have come to the chain before, and it may wait at another gate now.
+            if chain.held_at is gate:
+                chain.held_at = None
                 self._work.notify()
 
     def _keep(self, chain: Chain[Owner], item: Any) -> None:
@@ -278,7 +312,7 @@ class ReadAhead(Generic[Owner]):
         if self._bytes >= self._most_bytes or self._pages >= self._most_pages:
             return None
         for chain in self._active:
-            if not (chain.running or chain.done or chain.cancelled):
+            if not (chain.running or chain.done or chain.cancelled or chain.held_at):
                 return chain
         if len(self._active) < self._most_chains and not self._planned:
             return self._extend_plan()

@@ -3,66 +3,34 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.reading import (
+    WATCHDOG,
+    WORKERS,
+    Counted,
+    Item,
+    label_of,
+    quiet,
+    rows,
+    taken,
+    threads,
+    until,
+)
 
 from tap_rutter.replication.items import Inline, Instead
 from tap_rutter.sync import read_ahead
-from tap_rutter.sync.read_ahead import Chain, Failed, Idle, ReadAhead
-
-WORKERS = (0, 1, 2, 8, 32)
-WATCHDOG = 30.0  # seconds; only a lock-up ever takes as long
+from tap_rutter.sync.read_ahead import Chain, Idle, ReadAhead
 
 
 @pytest.fixture(autouse=True)
 def short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_ahead, "_TICK", 0.01)
-
-
-@dataclass(frozen=True)
-class Item:
-    label: str
-    size: int = 0
-    is_heavy: bool = True
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for what other threads bring about."""
-    end = time.monotonic() + WATCHDOG
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.001)
-
-
-def quiet(count: Callable[[], int]) -> int:
-    """A count once it has stood still for a while: a worker that may go on would raise it."""
-    seen, calm = count(), 0
-    while calm < 10:
-        time.sleep(0.003)
-        calm = calm + 1 if count() == seen else 0
-        seen = count()
-    return seen
-
-
-def taken(items: Iterator[tuple[Chain[Any], Any]]) -> Iterator[tuple[Chain[Any], Any]]:
-    """What the consumer gets, without the signs of waiting; fails where it waits for ever."""
-    waited = time.monotonic()
-    for chain, item in items:
-        if isinstance(item, Idle):
-            assert time.monotonic() - waited < WATCHDOG, "the consumer waits for ever"
-            continue
-        waited = time.monotonic()
-        yield chain, item
-
-
-def rows(*labels: str) -> Iterator[Any]:
-    yield from map(Item, labels)
 
 
 # ---- random trees of chains
@@ -151,13 +119,6 @@ def expected_all(specs: Sequence[Spec]) -> Iterator[str]:
             return
 
 
-def label_of(item: Any) -> str:
-    if isinstance(item, Failed):
-        return str(item.error)
-    assert isinstance(item, Item)
-    return item.label
-
-
 def read(specs: Sequence[Spec], given_up: frozenset[str], **options: Any) -> list[str]:
     """All labels in the order of arrival; an owner is given up at any of certain labels."""
     dropped: set[int] = set()
@@ -229,42 +190,6 @@ def test_an_error_ends_its_chain_and_no_other() -> None:
 
 
 # ---- bounds
-
-
-class Counted:
-    """Chains whose steps are counted, and pass a gate."""
-
-    def __init__(self, *, is_open: bool = True) -> None:
-        self.fetched = 0
-        self.most_ahead = 0
-        self.consumed = 0
-        self.gate = threading.Event()
-        self._lock = threading.Lock()
-        if is_open:
-            self.gate.set()
-
-    def chain(
-        self, owner: str, pages: int, *, size: int = 0, is_heavy: bool = True, gated: bool = True
-    ) -> Chain[str]:
-        return Chain(owner, self._steps(owner, pages, size, is_heavy, gated))
-
-    def _steps(
-        self, owner: str, pages: int, size: int, is_heavy: bool, gated: bool
-    ) -> Iterator[Item]:
-        for page in range(pages):
-            if gated:
-                assert self.gate.wait(WATCHDOG)
-            with self._lock:
-                self.fetched += 1
-                self.most_ahead = max(self.most_ahead, self.fetched - self.consumed)
-            yield Item(f"{owner}{page}", size, is_heavy)
-
-    def consume(self, items: Iterator[tuple[Chain[str], Any]]) -> list[str]:
-        labels = []
-        for _, item in taken(items):
-            self.consumed += 1
-            labels.append(label_of(item))
-        return labels
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
@@ -416,10 +341,6 @@ def test_an_owner_is_told_by_identity() -> None:
 
 
 # ---- the end
-
-
-def threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("reader-")}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
