@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -40,17 +41,30 @@ class Template:
 
 
 class BulkRows:
-    """A list of rows at even distances in time; row 0 is the oldest."""
+    """A list of rows at even distances in time, or in even bursts; row 0 is the oldest."""
 
     def __init__(
-        self, templates: list[Template], prefix: str, count: int, first: int, step: int
+        self,
+        templates: list[Template],
+        prefix: str,
+        count: int,
+        first: int,
+        step: int,
+        *,
+        burst: int = 0,
+        every: int = 0,
     ) -> None:
-        """`first` and `step`: the first row's `updated_at` and the distance of two, Unix ms."""
+        """`first` and `step`: the first row's `updated_at` and the distance of two, Unix ms.
+
+        `burst`: how many rows a burst has; 0: one burst is all. `every`: from one to the next, ms.
+        """
         self._templates = templates
         self._prefix = prefix.encode()
         self._count = count
         self._first = first
         self._step = step
+        self._burst = burst or max(count, 1)
+        self._every = every
 
     def __len__(self) -> int:
         return self._count
@@ -74,11 +88,12 @@ class BulkRows:
             raise bad_request("INVALID_PARAMETER", "synthesised rows are selected by time only")
         low, high = 0, self._count
         for column, (least, most) in query.bounds.items():
-            offset = self._first + _OFFSETS.get(column, 0)
+            offset = _OFFSETS.get(column, 0)
+            rows = range(self._count)
             if least is not None:
-                low = max(low, -((offset - least) // self._step))
+                low = max(low, bisect_left(rows, least - offset, key=self._updated))
             if most is not None:
-                high = min(high, (most - offset) // self._step + 1)
+                high = min(high, bisect_right(rows, most - offset, key=self._updated))
         cursor = query.cursor
         if query.descending:
             start = high - 1 if cursor is None else min(high - 1, self._index(cursor))
@@ -97,7 +112,8 @@ class BulkRows:
         return Page(bodies, Cursor(str(second), self._key(stop).decode()))
 
     def _updated(self, index: int) -> int:
-        return self._first + index * self._step
+        burst, within = divmod(index, self._burst)
+        return self._first + burst * self._every + within * self._step
 
     def _key(self, index: int) -> bytes:
         return b"%b-%012x" % (self._prefix, index)
@@ -116,13 +132,15 @@ def bulk_world(
     body_size: int = 3_000,
     pool: int = 64,
     days: int = 365,
+    burst: int = 0,
     version: str = DEFAULT_VERSION,
     start: datetime = DEFAULT_START,
 ) -> World:
     """A world of `connections` alike, each with so many orders (and rows in other `tables`).
 
     Bodies come from a pool of so many texts per list; an order is about `body_size` bytes long.
-    The rows spread evenly over `days` and cannot be changed. Other lists are empty.
+    The rows spread evenly over `days`, or come in bursts of `burst` rows within an hour, also at
+    even distances over `days`. They cannot be changed. Other lists are empty.
     """
     world = World(seed, version=version, start=start, history_days=days)
     wanted = {"/orders": orders, **(tables or {})}
@@ -139,14 +157,19 @@ def bulk_world(
             if path not in pools:
                 pools[path] = _templates(world, factory, place, pool, body_size)
             span = days * DAY
-            step = max(1, span // count)
+            number = -(-count // burst) if burst else 1
+            every = span // number
+            step = max(1, HOUR // burst if burst else span // count)
             newest = to_milliseconds(start) - 2 * HOUR
+            reach = (number - 1) * every + ((count - 1) % (burst or count)) * step
             connection.synthetic[path] = BulkRows(
                 pools[path],
                 row_id(seed, connection.id, path, 0)[:23],
                 count,
-                newest - (count - 1) * step,
+                newest - reach,
                 step,
+                burst=burst,
+                every=every,
             )
     world.recipe = lambda: bulk_world(
         orders,
@@ -157,6 +180,7 @@ def bulk_world(
         body_size=body_size,
         pool=pool,
         days=days,
+        burst=burst,
         version=version,
         start=start,
     )

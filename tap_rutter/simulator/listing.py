@@ -177,7 +177,8 @@ def _limit(endpoint: Endpoint, params: dict[str, str], switch: Switch) -> int:
     default = int(parameter.default) if parameter.default is not None else _DEFAULT_LIMIT
     if endpoint.path in STATEMENTS:
         default = MAX_LIMIT
-    return limit_of(params, default, MAX_LIMIT, clamp=switch("limit_above_max") == "clamp")
+    limit = limit_of(params, default, MAX_LIMIT, clamp=switch("limit_above_max") == "clamp")
+    return min(limit, switch("most_rows") or limit)
 
 
 def _order(

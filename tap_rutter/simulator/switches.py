@@ -27,6 +27,7 @@ SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     # platform_data on lists that do not declare `expand`: practice shows it, no document does.
     "undeclared_expand": ("honour", _MODES),
     "limit_above_max": ("refuse", ("refuse", "clamp")),
+    "most_rows": (0, None),  # of a page, whatever limit asks for; 0: as many as it asks for
     # Pages.
     "cursor_end": ("auto", ("auto", "absent", "null", "empty")),
     # "second": the cursor finds the second only, so rows of that second come again;

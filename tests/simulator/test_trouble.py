@@ -189,6 +189,9 @@ def test_switches_by_platform_path_and_connection(client: Client, world: World) 
     assert not client.get(bills, netsuite, last_synced_at_min=future).json["bills"]
     world.switches.set("limit_above_max", "clamp")
     assert client.get(bills, qbo, limit=5000).status == 200
+    world.switches.set("most_rows", 2)
+    assert len(client.get(bills, qbo, limit=5).json["bills"]) == 2
+    assert len(client.get(bills, qbo, limit=1).json["bills"]) == 1
     qbo.not_enabled.add(bills)
     assert client.get(bills, qbo).json["bills"] == []
     world.switches.clear()
