@@ -105,7 +105,8 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         th.IntegerType,
         default=30,
         title="Longest window (days)",
-        description="Longest time window in which a large updated stream is read.",
+        description="Longest time window in which a large updated stream is read. Where that would"
+        " hold less than a page and a half of rows, windows are longer, to save requests.",
     ),
     th.Property(
         "payout_days",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -27,6 +28,10 @@ class Span:
     """Whether a row is older, by a whole second or more, than a row before it on the page."""
     nulls: bool = False
     """Whether a row has no readable time."""
+    falls: bool = field(default=False, compare=False)
+    """Whether every row has a time, and none is newer, by a whole second, than one before it."""
+    ties: int = field(default=0, compare=False)
+    """How many rows bear the oldest time."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ def span_of(stamps: Sequence[object]) -> Span:
         last=known[-1],
         is_unsorted=is_unsorted,
         nulls=len(known) < len(parsed),
+        falls=len(known) == len(parsed) and _falls([times.second_of(ms) for ms in known]),
+        ties=known.count(min(known)),
     )
 
 
@@ -106,8 +113,9 @@ def _span_of_alike(stamps: Sequence[object]) -> Span | None:
         return None
     if len(texts) == 1:
         only = times.parse(texts[0])
-        return None if only is None else Span(1, only, only, only, only)
-    ends = [times.parse(text) for text in (min(texts), max(texts), texts[0], texts[-1])]
+        return None if only is None else Span(1, only, only, only, only, falls=True, ties=1)
+    earliest = min(texts)
+    ends = [times.parse(text) for text in (earliest, max(texts), texts[0], texts[-1])]
     oldest, newest, first, last = ends
     if oldest is None or newest is None or first is None or last is None:
         return None
@@ -118,7 +126,20 @@ def _span_of_alike(stamps: Sequence[object]) -> Span | None:
             is_unsorted = True
             break
         highest = second
-    return Span(len(texts), oldest, newest, first, last, is_unsorted=is_unsorted)
+    return Span(
+        len(texts),
+        oldest,
+        newest,
+        first,
+        last,
+        is_unsorted=is_unsorted,
+        falls=_falls([text[:_TO_SECOND] for text in texts]) if first >= last else False,
+        ties=texts.count(earliest),
+    )
+
+
+def _falls(seconds: Sequence[str] | Sequence[int]) -> bool:
+    return all(map(operator.ge, seconds, seconds[1:]))
 
 
 def key_of(identity: Any) -> str | None:

@@ -107,6 +107,15 @@ class History:
             waiting=self.waiting if entities else older.waiting,
         )
 
+    def oldest_of(self, rutter_object: str | None) -> int | None:
+        """The oldest date of one object's entity, Unix milliseconds; None where it is not told."""
+        for entities in (self.ready, self.waiting):
+            for name, second in entities.items():
+                if rutter_object and is_entity_of(name, rutter_object) and second is not None:
+                    moment = second * times.SECOND
+                    return moment if moment >= EARLIEST_MS else None
+        return None
+
     @property
     def oldest_ms(self) -> int | None:
         """The oldest date of any entity, Unix milliseconds."""
@@ -116,6 +125,14 @@ class History:
             if second is not None and second * times.SECOND >= EARLIEST_MS
         ]
         return min(known) * times.SECOND if known else None
+
+
+def is_entity_of(name: str, rutter_object: str) -> bool:
+    """Whether an entity of a status is that object: they are the same words, singular or plural.
+
+    How the entities are spelt is not documented.
+    """
+    return name.lower().removesuffix("s") == rutter_object.removesuffix("s")
 
 
 def whole_count(count: object) -> int | None:

@@ -38,6 +38,14 @@ class WindowEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundsIgnored:
+    """Rows came that the request's bounds exclude: no end of a window moves the bookmark any more.
+
+    The whole list follows, without bounds.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class MonthsRead:
     """The months from ``first`` to ``last`` were asked for, and what there is of them has come."""
 
@@ -70,13 +78,6 @@ class Inline:
 
 
 @dataclass(frozen=True, slots=True)
-class Instead:
-    """Lists that take the place of the readings that were to come after this one."""
-
-    readings: tuple[Iterator[Item], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class WaitFor:
     """The reader's next item is read once the gate is open, or once all before it has been taken.
 
@@ -86,10 +87,10 @@ class WaitFor:
     gate: Gate
 
 
-ListItem = Page | End | Unsorted | WindowEnd | MonthsRead | ParentRead | ParentsRead
+ListItem = Page | End | Unsorted | WindowEnd | BoundsIgnored | MonthsRead | ParentRead | ParentsRead
 """What the lists of a partition say, in the order in which it is delivered."""
 
-Item = ListItem | Inline | Instead | WaitFor
+Item = ListItem | Inline | WaitFor
 """What a reader yields."""
 
 

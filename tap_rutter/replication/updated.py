@@ -1,25 +1,37 @@
 """Updated streams: rows have a time of the platform's clock, and come newest first.
 
-They cannot be asked for in another sort order, so they are read in time windows, oldest first. No
-bookmark exceeds the connection's horizon, since a row can become visible long after its own time:
-Rutter polls, and connections pause (docs/state.md).
+They cannot be asked for in another sort order, so long lists are read in time windows, oldest
+first, as ``spread.py`` plans them. No bookmark exceeds the connection's horizon, since a row can
+become visible long after its own time: Rutter polls, and connections pause (docs/state.md).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from tap_rutter import times
 from tap_rutter.api.json_text import decode_value
 from tap_rutter.api.pages import Page
 from tap_rutter.connections.sync_status import LONGEST_LAG
 from tap_rutter.replication.base import Partition
-from tap_rutter.replication.items import End, Inline, Instead, Item, ListItem, WindowEnd
+from tap_rutter.replication.gates import Gate
+from tap_rutter.replication.items import (
+    BoundsIgnored,
+    End,
+    Inline,
+    Item,
+    ListItem,
+    WaitFor,
+    WindowEnd,
+)
+from tap_rutter.replication.parts import Look, Part
 from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
+from tap_rutter.replication.spread import Spread
 from tap_rutter.replication.synced import read_from, without_context
-from tap_rutter.replication.windows import Window, cut, length_for
+from tap_rutter.replication.windows import Window
 
 _WHOLE_EVERY = 7 * times.DAY
 _WITHOUT_DATES = 3653 * times.DAY  # ten years: how far back windows begin when nothing tells
@@ -27,6 +39,7 @@ _TOLERANCE = times.SECOND  # platforms compare whole seconds
 # Up to which moment of the platform's the last complete read knew the rows, where rows change
 # without their time moving: what changed later is still to be read, however long ago that was.
 _KNOWN_TO = "known_to"
+_SORTED_BY = "updated_at_min"
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,7 @@ class Updated:
         return last is None or abs(partition.run.cutoff - last) >= _WHOLE_EVERY
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """A probe; then the list as a whole where it is small, else window by window."""
+        """A probe; then the list as a whole where it is short, else window by window."""
         start = self.start(partition)
         if start.whole:
             yield from partition.pages(partition.params())
@@ -125,46 +138,109 @@ class Updated:
             if parameter != self._low:
                 since = {parameter: str(self._again_from(partition))}
                 yield from partition.pages({**partition.params(), **since}, list_name="again")
-        probe = self._pages(partition, Window(start.low, None))
-        first = _first_with_rows(probe)
-        partition.is_served = bool(first.raws)
-        if first.next_cursor is None:
-            yield first
-            yield End()
-        elif first.span.nulls or not Window(start.low, None).holds(
-            first.span.oldest, None, _TOLERANCE
+        pages = self._pages(partition, Window(start.low, None))
+        asked, probe = _first_with_rows(pages)
+        partition.is_served = bool(probe.raws)
+        if probe.next_cursor is None:
+            yield probe
+        elif probe.span.nulls or not Window(start.low, None).holds(
+            probe.span.oldest, None, _TOLERANCE
         ):
             # Bounds are ignored, or would hide the rows without a time: one list, to its end.
-            yield first
-            yield from probe
-            yield End()
+            yield probe
+            yield from pages
         else:
-            yield Inline(tuple(self._windows(partition, start, first)))
-            yield End()
+            yield from self._spread(partition, start, probe, asked, pages)
+        yield End()
 
-    def _windows(self, partition: Partition, start: Start, probe: Page) -> list[Iterator[Item]]:
-        cutoff, span = partition.run.cutoff, probe.span
-        longest = partition.run.settings.window_ms
-        begin = start.low
+    def _spread(
+        self, partition: Partition, start: Start, probe: Page, asked: int, pages: Iterator[Page]
+    ) -> Iterator[Item]:
+        """A list of more than a page: along its cursor where it is short, else in windows."""
+        cutoff = partition.run.cutoff
+        history = partition.sync_status.history
+        oldest = history.oldest_of(partition.endpoint.rutter_object)
+        begin = history.oldest_ms if oldest is None else oldest
         if begin is None:
-            oldest = partition.sync_status.history.oldest_ms
-            begin = cutoff - _WITHOUT_DATES if oldest is None else min(oldest, cutoff)
-        length = length_for(span.oldest or cutoff, span.newest or cutoff, longest)
-        windows = cut(begin, cutoff, length, open_below=start.low is None)
-        return [self._window(partition, window) for window in windows]
+            begin = cutoff - _WITHOUT_DATES
+        if start.low is not None:
+            begin = max(begin, start.low)
+        spread = Spread(
+            Window(start.low, None),
+            begin=begin,
+            top=cutoff,
+            pace=cutoff - (cutoff if probe.span.oldest is None else probe.span.oldest),
+            page_rows=probe.span.rows,
+            longest=partition.run.settings.window_ms,
+            asked=asked,
+            may_look=True,
+            is_begin_known=oldest is not None or start.resumed is not None,
+            # Commerce lists come newest updated_at first, whatever their bounds are about.
+            is_sorted=self._low == _SORTED_BY,
+        )
+        if spread.is_short:
+            part = spread.whole()
+            yield from self._part(partition, part, itertools.chain([probe], pages))
+            spread.is_ignored = part.is_ignored
+        else:
+            yield from self._windows(partition, spread)
+        if spread.is_ignored:
+            yield BoundsIgnored()
+            yield Inline((partition.pages(partition.params()),))
 
-    def _window(self, partition: Partition, window: Window) -> Iterator[Item]:
-        """One window's pages; where its bounds are ignored, one unbounded list instead of all."""
-        for page in self._pages(partition, window):
-            if not window.holds(page.span.oldest, page.span.newest, _TOLERANCE):
-                yield Instead((partition.pages(partition.params()),))
+    def _windows(self, partition: Partition, spread: Spread) -> Iterator[Item]:
+        """What a range is spread over; each window waits for those that it depends on."""
+        for step in spread.steps():
+            match step:
+                case Gate():
+                    yield WaitFor(step)
+                case Look():
+                    yield Inline((self._look(partition, step),))
+                case Part():
+                    yield Inline((self._part(partition, step),))
+                case _:
+                    assert_never(step)
+
+    def _part(
+        self, partition: Partition, part: Part, pages: Iterator[Page] | None = None
+    ) -> Iterator[Item]:
+        """One window's pages, or those given; what proves to be long yet is spread in turn."""
+        along = pages if pages is not None else self._pages(partition, part.window)
+        for page in along:
+            if not part.window.holds(page.span.oldest, page.span.newest, _TOLERANCE):
+                yield BoundsIgnored()
+                if pages is None:
+                    part.ignore()
+                else:  # it is the whole list that is being followed
+                    yield page
+                    yield from pages
                 return
+            rest = part.see(page)
             yield page
-        if window.high is not None:
-            yield WindowEnd(window.high)
+            if rest is not None:
+                spread = Spread.of(rest, part, partition.run.settings.window_ms)
+                yield from self._windows(partition, spread)
+                part.add(spread.tally, is_ignored=spread.is_ignored)
+                break
+        if part.window.high is not None and not part.is_ignored:
+            yield WindowEnd(part.window.high)
 
-    def _pages(self, partition: Partition, window: Window) -> Iterator[Page]:
+    def _look(self, partition: Partition, look: Look) -> Iterator[Item]:
+        for page in self._pages(partition, look.window, limit=1):
+            if not look.window.holds(page.span.newest, page.span.newest, _TOLERANCE):
+                look.ignore()
+                return
+            look.see(page)
+            if look.is_over:
+                return
+        yield from ()
+
+    def _pages(
+        self, partition: Partition, window: Window, *, limit: int | None = None
+    ) -> Iterator[Page]:
         params = partition.params()
+        if limit is not None and "limit" in params:
+            params["limit"] = str(limit)
         if window.low is not None:
             params[self._low] = str(window.low)
         if window.high is not None:
@@ -176,12 +252,15 @@ class Updated:
         return UpdatedProgress(partition, self.start(partition), again=bool(self._again))
 
 
-def _first_with_rows(pages: Iterator[Page]) -> Page:
-    """The first page that tells something: an empty one may have a next page all the same."""
-    page = next(pages)
-    while page.next_cursor is not None and not page.raws:
-        page = next(pages)
-    return page
+def _first_with_rows(pages: Iterator[Page]) -> tuple[int, Page]:
+    """The first page that tells something, and how many requests it took.
+
+    An empty page may have a next one all the same.
+    """
+    for asked, page in enumerate(pages, 1):
+        if page.next_cursor is None or page.raws:
+            return asked, page
+    raise AssertionError("a list has a page")
 
 
 class UpdatedProgress:
@@ -198,6 +277,7 @@ class UpdatedProgress:
         self._nulls = False
         self._value: int | None = None
         self._complete = False
+        self._is_frozen = False
         self.full_read = start.is_full
         self.start_ms = None if start.whole else start.low
 
@@ -210,7 +290,9 @@ class UpdatedProgress:
             self._nulls = self._nulls or item.span.nulls
             if item.span.newest is not None:
                 self._newest = max(self._newest or 0, self._newest_on(item))
-        elif isinstance(item, WindowEnd):
+        elif isinstance(item, BoundsIgnored):
+            self._is_frozen = True
+        elif isinstance(item, WindowEnd) and not self._is_frozen:
             reached = self._reached(item.high)
             if reached is not None and reached > (self._start.resumed or -1):
                 self._value = reached

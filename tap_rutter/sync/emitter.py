@@ -25,6 +25,7 @@ from tap_rutter.errors import (
 from tap_rutter.replication.base import Partition, Progress
 from tap_rutter.replication.items import (
     Begin,
+    BoundsIgnored,
     DeliveredItem,
     Done,
     End,
@@ -343,7 +344,9 @@ class _Account:
                 self._move()
             case Page():
                 self._deliver(item)
-            case End() | Unsorted() | WindowEnd() | MonthsRead() | ParentRead() | ParentsRead():
+            case End() | Unsorted() | WindowEnd() | BoundsIgnored():
+                self._see(item)
+            case MonthsRead() | ParentRead() | ParentsRead():
                 self._see(item)
             case Done():
                 self._complete()

@@ -2,16 +2,18 @@
 
 A *chain* is an iterator whose every step is one slow operation: a partition, or one of the lists
 that it is read in. Chains are handed in in plan order; a chain may bring, as one of its items, a
-list of further chains whose items come at that very place (``Inline``), or chains that take the
-place of its remaining siblings (``Instead``). Whatever the number of workers, the consumer sees
-the same items in the same order. While it has to wait, it gets an ``Idle`` now and then.
+list of further chains whose items come at that very place (``Inline``). Whatever the number of
+workers, the consumer sees the same items in the same order. While it has to wait, it gets an
+``Idle`` now and then.
 
 A chain may also bring a ``WaitFor``: it is *held* then, and no worker takes its next step, until
 its gate is open. What the gate waits for is decided by chains that come earlier in plan order. So
 the chain that the consumer has come to is never held, and held chains cannot lock up.
 
 What is ahead of the consumer is bounded in bytes, in pages and in chains; the chain that the
-consumer waits for may always go on, so the bounds cannot lock up.
+consumer waits for may always go on, so the bounds cannot lock up. Half of the bytes and pages are
+kept for the chains that it comes to next: were all of them taken up by those that come late in the
+plan, the next ones would be read one page after another.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from tap_rutter.replication.gates import Gate
-from tap_rutter.replication.items import DeliveredItem, Inline, Instead, WaitFor
+from tap_rutter.replication.items import DeliveredItem, Inline, WaitFor
 
 Owner = TypeVar("Owner")
 
 _MOST_BYTES = 64 << 20
 _MOST_CHAINS = 128
 _MOST_PAGES = 48
+_NEXT_CHAINS = 4  # that the consumer comes to next: they may use all of the bounds
 _TICK = 0.5  # seconds
 
 
@@ -84,23 +87,16 @@ class Chain(Generic[Owner]):
             return None
         except Exception as error:
             return Failed(error)
-        if isinstance(item, Inline | Instead):
-            chains = tuple(Chain(self.owner, reading) for reading in item.readings)
-            return _Fork(chains, replaces=isinstance(item, Instead))
+        if isinstance(item, Inline):
+            return _Inlined(tuple(Chain(self.owner, reading) for reading in item.readings))
         return item
 
 
 @dataclass(frozen=True)
-class _Fork:
-    """Further chains that a chain has brought."""
+class _Inlined:
+    """Further chains that a chain has brought; their items come at its place."""
 
     chains: tuple[Chain[Any], ...]
-    replaces: bool
-    """Whether they take the place of the chain's later siblings, or come at the chain's place."""
-
-
-def _is_inline(item: Any) -> bool:
-    return isinstance(item, _Fork) and not item.replaces
 
 
 def size_of(item: Any) -> int:
@@ -182,8 +178,9 @@ class ReadAhead(Generic[Owner]):
     def _drain(self, chain: Chain[Owner]) -> Iterator[tuple[Chain[Owner], Any]]:
         """A chain's items, those of its inlined chains at their place."""
         while (item := self._take(chain)) is not None:
-            if _is_inline(item):
-                yield from self._drain_all(item.chains)
+            if isinstance(item, _Inlined):
+                for inlined in item.chains:
+                    yield from self._drain(inlined)
             else:
                 yield chain, item
             if chain.cancelled:
@@ -191,21 +188,6 @@ class ReadAhead(Generic[Owner]):
         with self._lock:
             if chain in self._active:
                 self._active.remove(chain)
-
-    def _drain_all(self, chains: tuple[Chain[Owner], ...]) -> Iterator[tuple[Chain[Owner], Any]]:
-        for index, chain in enumerate(chains):
-            for owner_chain, item in self._drain(chain):
-                if owner_chain is chain and isinstance(item, _Fork):
-                    with self._lock:
-                        for sibling in chains[index:]:
-                            self._drop(sibling)
-                            if sibling in self._active:
-                                self._active.remove(sibling)
-                        self._active[:0] = item.chains
-                        self._work.notify_all()
-                    yield from self._drain_all(item.chains)
-                    return
-                yield owner_chain, item
 
     def _take(self, chain: Chain[Owner]) -> Any:
         """The chain's next item, waited for; None at its end."""
@@ -237,7 +219,7 @@ class ReadAhead(Generic[Owner]):
             pass  # all that it could wait for has been taken
         if item is None or isinstance(item, Failed):
             chain.done = True
-        if _is_inline(item):
+        if isinstance(item, _Inlined):
             at = self._active.index(chain) if chain in self._active else 0
             self._active[at:at] = item.chains
         return item
@@ -295,7 +277,7 @@ class ReadAhead(Generic[Owner]):
         chain.buffered += size
         self._bytes += size
         self._pages += is_heavy(item)
-        if _is_inline(item) and chain in self._active:
+        if isinstance(item, _Inlined) and chain in self._active:
             at = self._active.index(chain)
             self._active[at:at] = item.chains
             self._work.notify_all()
@@ -309,14 +291,27 @@ class ReadAhead(Generic[Owner]):
             wanted.items or wanted.running or wanted.done or wanted.cancelled
         ):
             return wanted
-        if self._bytes >= self._most_bytes or self._pages >= self._most_pages:
-            return None
+        unfinished = 0
         for chain in self._active:
-            if not (chain.running or chain.done or chain.cancelled or chain.held_at):
+            if chain.done or chain.cancelled or chain.held_at is not None:
+                continue
+            if self._is_full(kept=unfinished >= _NEXT_CHAINS):
+                return None
+            unfinished += 1
+            if not chain.running:
                 return chain
+        if self._is_full(kept=unfinished >= _NEXT_CHAINS):
+            return None
         if len(self._active) < self._most_chains and not self._planned:
             return self._extend_plan()
         return None
+
+    def _is_full(self, *, kept: bool) -> bool:
+        """Whether no more may be read ahead; ``kept``: by a chain that comes late in the plan."""
+        share = 2 if kept else 1
+        return self._bytes * share >= self._most_bytes or self._pages * share >= max(
+            self._most_pages, share
+        )
 
     def _extend_plan(self) -> Chain[Owner] | None:
         chain = next(self._plan, None)
@@ -332,7 +327,7 @@ class ReadAhead(Generic[Owner]):
         self._bytes -= chain.buffered
         self._pages -= sum(map(is_heavy, chain.items))
         chain.buffered = 0
-        inlined = [item for item in chain.items if _is_inline(item)]
+        inlined = [item for item in chain.items if isinstance(item, _Inlined)]
         chain.items.clear()
         # Chains that were to come in its place are now never taken: nothing else would end them.
         for lost in (lost for item in inlined for lost in item.chains):

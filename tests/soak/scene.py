@@ -88,6 +88,7 @@ def make(rng: Random, seed: int) -> Scene:
         counts = {path: _count(rng, path) for path in paths}
         most = max(most, *counts.values())
         connection = world.add_connection(platform, counts=counts)
+        notes += _write_bursts(rng, world, connection, paths)
         if STATEMENTS in paths:
             notes += _write_books(rng, world, connection)
         lists[connection.id] = (*paths, "/events") if platform in _LEDGERS else paths
@@ -120,6 +121,25 @@ def _write_books(rng: Random, world: World, connection: Connection) -> list[str]
     for back in rested:
         world.delete(connection.id, STATEMENTS, keys[back], immediate=True)
     return [f"{connection.id} has {len(keys)} months of statements, without {rested}"]
+
+
+def _write_bursts(
+    rng: Random, world: World, connection: Connection, paths: tuple[str, ...]
+) -> list[str]:
+    """Rows that were imported together, some of them long ago."""
+    notes: list[str] = []
+    for path in paths:
+        if path not in UPDATED or rng.random() >= 0.35:
+            continue
+        width = rng.choice([1, 60, 3_600, 86_400])
+        for _ in range(rng.choice([1, 1, 2, 6])):
+            age = rng.choice([3_600, 5 * 86_400, 200 * 86_400, 2_000 * 86_400]) * rng.random()
+            count = rng.choice([1, 5, 25])
+            for _ in range(count):
+                late = 60 + age + rng.uniform(0, width)
+                world.create(connection.id, path, late=late, immediate=True)
+            notes.append(f"  {count} of {path} within {width} s, {age / 86_400:.1f} days ago")
+    return notes
 
 
 def _count(rng: Random, path: str) -> int:
@@ -155,6 +175,8 @@ def _turn_switches(rng: Random, world: World, paths: list[str]) -> list[str]:
         turn("nulls", "first")
     if rng.random() < 0.15:
         turn("empty_pages", True)
+    if rng.random() < 0.2:
+        turn("most_rows", rng.choice([2, 5, 10]))
     if rng.random() < 0.2:
         turn("event_data", rng.choice(["id", "null", "text"]))
     if rng.random() < 0.2:

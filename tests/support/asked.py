@@ -52,6 +52,11 @@ def idle_run(world: World) -> dict[str, int]:
     return found
 
 
+def most_of_a_list(pages: int) -> float:
+    """Requests that a long updated list takes at most, of so many pages."""
+    return 1.5 * pages + 24
+
+
 def is_served(connection: Connection, path: str) -> bool:
     """Whether a list is asked for and answered."""
     if entity_of(path) in (connection.unavailable_objects or ()):

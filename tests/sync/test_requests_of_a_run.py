@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.asked import MOST_TO_RULE_OUT, idle_run, lists_not_served
+from support.asked import MOST_TO_RULE_OUT, idle_run, lists_not_served, most_of_a_list
 from support.in_process import sync
 from support.shown import BY_DEFAULT, PATHS
 
@@ -119,6 +119,18 @@ def test_lists_below_a_page_cost_one_request_in_any_run(connections: int) -> Non
         simulator.requests.clear()
         sync(simulator, *lists, state=state)
         assert len(simulator.requests) == expected
+
+
+@pytest.mark.parametrize("burst", [0, 1_000])
+def test_a_long_updated_list_costs_what_the_documentation_says(burst: int) -> None:
+    assert "1.5 \u00d7 pages + 24" in PAGE.read_text("utf-8")
+    pages = 40
+    world = bulk_world(pages * 500, platform="SHOPIFY", body_size=300, burst=burst)
+    with Simulator(world) as simulator:
+        sync(simulator, "commerce_orders", concurrency=8)
+        asked = len(simulator.requests.to("/orders"))
+    assert pages < asked <= most_of_a_list(pages)
+    assert burst or asked <= pages * 1.25, "usually a tenth more"
 
 
 def test_the_documentation_multiplies_rightly() -> None:

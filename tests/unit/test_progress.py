@@ -19,7 +19,14 @@ from tap_rutter.api.pages import Page, span_of
 from tap_rutter.api.request import Counts, Request, Response
 from tap_rutter.connections.selection import Connection
 from tap_rutter.replication.base import Endpoint, Partition
-from tap_rutter.replication.items import End, ListItem, ParentRead, Unsorted, WindowEnd
+from tap_rutter.replication.items import (
+    BoundsIgnored,
+    End,
+    ListItem,
+    ParentRead,
+    Unsorted,
+    WindowEnd,
+)
 from tap_rutter.replication.run_context import RunContext
 from tap_rutter.replication.synced import SyncedProgress, first_time
 from tap_rutter.replication.synced_per_parent import (
@@ -525,6 +532,13 @@ def test_how_far_finished_windows_move_a_bookmark(items: list[Any], reached: flo
     assert after_windows(items) == (None if moved is None else updated(moved))
     before = updated(CUTOFF - 1_000 * HOUR)
     assert after_windows(items, before) == (before if moved is None else updated(moved))
+
+
+def test_no_window_moves_a_bookmark_once_bounds_are_ignored() -> None:
+    items = [hours(900), window_end(800), BoundsIgnored(), hours(700), window_end(600)]
+    assert after_windows(items) == updated(CUTOFF - 800 * HOUR)
+    whole = [*items, hours(900, 200, 100)]
+    assert after_windows(whole, complete=True) == updated(CUTOFF - 100 * HOUR)
 
 
 def test_windows_before_the_given_bookmark_do_not_set_it_back() -> None:

@@ -23,7 +23,7 @@ from support.reading import (
     until,
 )
 
-from tap_rutter.replication.items import Inline, Instead
+from tap_rutter.replication.items import Inline
 from tap_rutter.sync import read_ahead
 from tap_rutter.sync.read_ahead import Chain, Idle, ReadAhead
 
@@ -38,9 +38,8 @@ def short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Fork:
-    """Chains that come inline, or instead of what is left."""
+    """Chains that come inline."""
 
-    kind: type[Inline] | type[Instead]
     chains: tuple[tuple[Any, ...], ...]
 
 
@@ -53,19 +52,15 @@ leaves = st.one_of(
 )
 
 
-def forks(inner: st.SearchStrategy[Any], kinds: Sequence[type]) -> st.SearchStrategy[Fork]:
-    chains = st.lists(inner, max_size=4).map(tuple)
-    return st.builds(Fork, st.sampled_from(kinds), chains)
+def forks(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Fork]:
+    return st.builds(Fork, st.lists(inner, max_size=4).map(tuple))
 
 
-inlined_specs = st.recursive(
+trees = st.recursive(
     st.lists(leaves, max_size=4).map(tuple),
-    lambda inner: st.lists(st.one_of(leaves, forks(inner, [Inline, Instead])), max_size=4).map(
-        tuple
-    ),
+    lambda inner: st.lists(st.one_of(leaves, forks(inner)), max_size=4).map(tuple),
     max_leaves=12,
 )
-root_specs = st.lists(st.one_of(leaves, forks(inlined_specs, [Inline])), max_size=5).map(tuple)
 
 
 def labelled(spec: Spec, path: str) -> Spec:
@@ -77,7 +72,7 @@ def labelled(spec: Spec, path: str) -> Spec:
             steps.append(Item(here, step.size, step.is_heavy))
         elif isinstance(step, Fork):
             chains = tuple(labelled(sub, f"{here}/{n}") for n, sub in enumerate(step.chains))
-            steps.append(Fork(step.kind, chains))
+            steps.append(Fork(chains))
         else:
             steps.append(here)
     return tuple(steps)
@@ -86,7 +81,7 @@ def labelled(spec: Spec, path: str) -> Spec:
 def walk(owner: object, spec: Spec) -> Iterator[Any]:
     for step in spec:
         if isinstance(step, Fork):
-            yield step.kind(tuple(walk(owner, sub) for sub in step.chains))
+            yield Inline(tuple(walk(owner, sub) for sub in step.chains))
         elif isinstance(step, Item):
             yield step
         else:
@@ -97,26 +92,12 @@ def expected(spec: Spec) -> Iterator[str]:
     """What a chain brings, told without threads: a label for each item or error."""
     for step in spec:
         if isinstance(step, Fork):
-            assert step.kind is Inline
-            yield from expected_all(step.chains)
+            for sub in step.chains:
+                yield from expected(sub)
         else:
             yield step.label if isinstance(step, Item) else step
             if not isinstance(step, Item):
                 return
-
-
-def expected_all(specs: Sequence[Spec]) -> Iterator[str]:
-    for spec in specs:
-        at = next(
-            (n for n, s in enumerate(spec) if isinstance(s, Fork) and s.kind is Instead), None
-        )
-        failed = next((n for n, s in enumerate(spec) if isinstance(s, str)), len(spec))
-        if at is None or failed < at:
-            yield from expected(spec)
-        else:
-            yield from expected(spec[:at])
-            yield from expected_all(spec[at].chains)
-            return
 
 
 def read(specs: Sequence[Spec], given_up: frozenset[str], **options: Any) -> list[str]:
@@ -143,7 +124,7 @@ def read(specs: Sequence[Spec], given_up: frozenset[str], **options: Any) -> lis
 
 @settings(max_examples=60, deadline=None)
 @given(
-    specs=st.lists(root_specs, max_size=6),
+    specs=st.lists(trees, max_size=6),
     most_bytes=st.sampled_from([1, 2000, 1 << 20]),
     most_pages=st.sampled_from([1, 3, None]),
     most_chains=st.sampled_from([1, 2, 128]),
@@ -252,6 +233,23 @@ def test_a_slow_first_chain_does_not_stop_the_others_up_to_the_bounds() -> None:
     consumer.join(WATCHDOG)
     reading.stop()
     assert labels == ["slow0", *(f"{name}{n}" for name in "abcdefgh" for n in range(2))]
+
+
+def test_half_of_what_may_be_read_ahead_is_kept_for_the_next_chains() -> None:
+    """Were chains late in the plan to take it all, the next ones would come a page at a time."""
+    near, far = Counted(is_open=False), Counted()
+    chains = [near.chain(name, 9) for name in "abcd"]
+    chains += [far.chain(name, 9) for name in "efghijkl"]
+    reading = ReadAhead(chains, workers=6, most_pages=20)
+    items = iter(reading)
+    assert isinstance(next(items)[1], Idle)
+    until(lambda: far.fetched >= 10, "the late ones are read up to half of the bound")
+    assert quiet(lambda: far.fetched) <= 10 + 1  # a step that was under way
+    near.gate.set()
+    until(lambda: near.fetched >= 9, "the next ones are read beyond that")
+    consumer = Counted()
+    assert len(consumer.consume(taken(items))) == 12 * 9
+    reading.stop()
 
 
 def test_light_items_count_in_bytes_only() -> None:
