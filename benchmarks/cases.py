@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import contestants as who
 from benchmarks import idle, loading
-from benchmarks.bench import STARTING, Bench, Entry, failed, start_of
+from benchmarks.bench import STARTING, Bench, Entry, Served, failed, start_of
 from benchmarks.contestants import Contestant, Job, workers_text
 from benchmarks.fleets import ROWS_PER_LIST, fleet_world
 from benchmarks.lists import RutterList, orders
@@ -17,6 +18,13 @@ from benchmarks.measure import Cost, RunFailed, run
 from benchmarks.rows import Row, Start
 from benchmarks.serve import World
 
+WINDOWS = (
+    ("even over a year", 0),
+    ("bursts of two pages", 2),
+    ("bursts of five pages", 5),
+    ("bursts of ten pages", 10),
+)
+"""Shapes of a list, and how many pages a burst has."""
 TOGETHER = "all"
 """The group where a case has one only."""
 
@@ -98,6 +106,57 @@ def _order_entry(
     )
     once = bench.reading(contestant, server, [orders()], workers=workers, expected=count // share)
     return Entry(row, once)
+
+
+def windows(bench: Bench) -> tuple[str, list[Row]]:
+    """A long list at a slow API: one worker and many, for several shapes of data."""
+    latency = bench.size(200, 20)
+    months = bench.size(60, 12)
+    rows: list[Row] = []
+    for group, pages in WINDOWS:
+        count = bench.size(300_000, 30_000) if not pages else months * pages * who.PAGE_SIZE
+        world = World(
+            orders=count,
+            latency=latency / 1000,
+            body_size=500,
+            days=30 * months if pages else 365,
+            burst=pages * who.PAGE_SIZE,
+        )
+        with bench.serving(world) as server:
+            entries = []
+            for workers in who.TAP.worker_counts:
+                row = Row(
+                    group=group,
+                    key=f"tap-{workers}",
+                    label=who.TAP.label,
+                    setting=workers_text(who.TAP, workers),
+                    units=count,
+                    records=count,
+                )
+                once = bench.reading(who.TAP, server, [orders()], workers=workers, expected=count)
+                entries.append(Entry(row, _counted(once, server)))
+            measured = bench.measure(entries)
+        walk = -(-count // who.PAGE_SIZE)
+        for row in measured:
+            if row.requests is not None:
+                row.note = f"{row.requests:,} requests; its cursor takes {walk:,}"
+        rows += measured
+    about = (
+        f"Orders of one connection, {who.PAGE_SIZE} a page, {latency} ms a page, read for the first"
+        f" time. Bursts come once a month, within an hour, for {months} months."
+    )
+    return about, rows
+
+
+def _counted(once: Callable[[Path], Cost], server: Served) -> Callable[[Path], Cost]:
+    """The same, with the requests that were made to the list itself."""
+
+    def counted(folder: Path) -> Cost:
+        server.tell()
+        cost = once(folder)
+        return dataclasses.replace(cost, requests=server.tell().get(orders().path))
+
+    return counted
 
 
 def records(bench: Bench) -> tuple[str, list[Row]]:
@@ -296,6 +355,7 @@ def _sharded(
 CASES = (
     Case("idle", idle.TITLE, "list", idle.REFERENCE, idle.measure),
     Case("one-connection", "One large connection", "record", f"tap-{who.MANY}", one_connection),
+    Case("windows", "One long list, slow answers", "record", f"tap-{who.MANY}", windows),
     Case("fleet", "Many small connections", "connection", f"tap-{who.MANY}", fleet),
     Case("records", "More records", "record", "", records),
     Case("connections", "More connections", "connection", "", connections),

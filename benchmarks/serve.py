@@ -37,6 +37,10 @@ class World:
     """Lists that answer with an empty page, as one that an organisation has not enabled does;
     with what their rows would stand under."""
     body_size: int = 3_000
+    days: int = 365
+    """Over which the rows lie."""
+    burst: int = 0
+    """How many come within an hour, again and again over the days; 0: all at even distances."""
 
     def to_json(self) -> str:
         """As this module's command takes it."""
@@ -51,6 +55,8 @@ def simulator_of(world: World) -> Simulator:
         platform=world.platform,
         tables=world.tables,
         body_size=world.body_size,
+        days=world.days,
+        burst=world.burst,
     )
     simulator = Simulator(made, latency=world.latency, gzip=False)
     for path, key in world.empty.items():

@@ -91,6 +91,18 @@ def _many_windows(result: Result) -> Iterator[tuple[str, str, str, bool]]:
         yield _SLOW, f"tap-{MANY}", f"{times:.1f} x", times >= 10
 
 
+def _at_once(group: str, least: float) -> Callable[[Result], Iterator[tuple[str, str, str, bool]]]:
+    """How many times as fast many workers read a list as one."""
+
+    def judge(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+        one, many = result.row(group, "tap-1"), result.row(group, f"tap-{MANY}")
+        if one and many:
+            times = one.wall / many.wall
+            yield group, f"tap-{MANY}", f"{times:.1f} x", times >= least
+
+    return judge
+
+
 def _per_connection(result: Result) -> Iterator[tuple[str, str, str, bool]]:
     few, many = result.row(_ALL, "10"), result.row(_ALL, "1000")
     if few and many and few.each and many.each:
@@ -121,6 +133,9 @@ _TARGETS = (
     _Target("one-connection", "tap ≥ 10 x per CPU-second", _rate_against("airbyte-1", 10)),
     _Target("one-connection", "tap ≥ 0.5 x per CPU-second", _rate_against("floor-1", 0.5)),
     _Target("one-connection", "≥ 10 x one worker", _many_windows),
+    _Target("windows", "≥ 10 x one worker", _at_once("even over a year", 10)),
+    _Target("windows", "≥ 5 x one worker", _at_once("bursts of two pages", 5)),
+    _Target("windows", "≥ 5 x one worker", _at_once("bursts of five pages", 5)),
     _Target("connections", "≤ 20 % above 10 connections", _per_connection),
     _Target("connections", "≤ 300 MB", _memory_of_connections),
     _Target("records", "< 300 MB and flat", _memory),
