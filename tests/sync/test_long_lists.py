@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soak.check import differences
 from soak.store import Store
-from support.in_process import Run
+from support.in_process import Run, sync
 
 from tap_rutter.simulator import Batch, Connection, Simulator, World
 
@@ -71,10 +71,10 @@ class Shop:
         """One run; afterwards the log holds its requests alone."""
         self.simulator.requests.clear()
         # The run's clock stands still as the world's does: windows are counted from it.
-        output = run(
+        output = sync(
             self.simulator,
-            [STREAM],
-            state,
+            STREAM,
+            state=state,
             now=lambda: self.world.clock.now,
             max_retry_seconds=0,
             **options,
@@ -284,7 +284,7 @@ def test_ignored_bounds_cost_the_windows_and_no_row(
     output = shop.run(page_size=10, concurrency=concurrency, state_seconds=0.0, **options)
     assert shop.wrong() == []
     assert shop.asked <= most(walk)
-    marked = [place for place, value in output.states if STREAM in value["bookmarks"]]
+    marked = [place for place, value in output.placed_states if STREAM in value["bookmarks"]]
     last = max(place for place, line in enumerate(output.lines) if line["type"] == "RECORD")
     assert min(marked) > last, "no bookmark before the end"
 
@@ -296,7 +296,7 @@ def test_a_run_that_is_killed_anywhere_repeats_no_more_than_it_was_in(
     shop.fill(SHAPES[name])
     whole = shop.run(page_size=10, state_seconds=0.0, concurrency=8)
     records = len(whole.records[STREAM])
-    states = [entry for entry in whole.states if STREAM in entry[1]["bookmarks"]]
+    states = [entry for entry in whole.placed_states if STREAM in entry[1]["bookmarks"]]
     for place, state in states[:: max(1, len(states) // 6)]:
         shop.store = Store()
         shop.store.take(whole.lines[: place + 1])
