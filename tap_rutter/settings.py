@@ -45,6 +45,7 @@ class Settings:
     expand_order_transactions: bool
     attachment_urls: bool
     force_fetch: bool
+    recheck_ms: int
     fail_on_connection_error: bool
     request_timeout: int
     max_retry_seconds: int
@@ -99,6 +100,7 @@ class Settings:
             expand_order_transactions=values["expand_order_transactions"],
             attachment_urls=values["attachment_urls"],
             force_fetch=values["force_fetch"],
+            recheck_ms=values["recheck_unserved_hours"] * times.HOUR,
             fail_on_connection_error=values["on_connection_error"] == "fail",
             request_timeout=values["request_timeout"],
             max_retry_seconds=values["max_retry_seconds"],

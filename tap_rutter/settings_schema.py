@@ -177,6 +177,14 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         " give may be incomplete and moves no bookmark.",
     ),
     th.Property(
+        "recheck_unserved_hours",
+        th.IntegerType,
+        default=24,
+        title="Ask again for what is not served (hours)",
+        description="How long a list that a platform does not serve is not asked for again. With 0"
+        " it is asked for at every run.",
+    ),
+    th.Property(
         "on_connection_error",
         th.StringType,
         default="warn",
@@ -221,6 +229,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "window_days": (1, 366),
     "payout_days": (0, 3660),
     "statement_months": (0, 120),
+    "recheck_unserved_hours": (0, 24 * 366),
     "concurrency": (1, 64),
     "page_size": (1, LARGEST_PAGE),
     "request_timeout": (1, 3600),

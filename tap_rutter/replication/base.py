@@ -20,8 +20,8 @@ from tap_rutter.api.request import Counts, Request
 from tap_rutter.connections.history import History
 from tap_rutter.connections.selection import Connection
 from tap_rutter.connections.sync_status import SyncStatus
-from tap_rutter.errors import Gone, NotActivated, PartitionFailed, RequestFailed, Unsupported
-from tap_rutter.records.fast_path import FastPath
+from tap_rutter.errors import Gone, PartitionFailed, RequestFailed, Unsupported
+from tap_rutter.replication.endpoint import Endpoint
 from tap_rutter.replication.expand import Params, declares_expand, expanding, parts_of
 from tap_rutter.replication.items import Item, ListItem
 from tap_rutter.replication.run_context import (
@@ -30,6 +30,7 @@ from tap_rutter.replication.run_context import (
     PartitionState,
     RunContext,
 )
+from tap_rutter.replication.scouting import Answer, Place
 
 OVERLAP = times.HOUR
 """How much earlier a stream on Rutter's own clock starts: a stamp is taken before its row shows."""
@@ -39,50 +40,6 @@ _SEVERAL = 2  # parents that must agree before a list is unsupported
 logger = logging.getLogger("tap-rutter")
 
 _T = TypeVar("_T")
-
-
-class Endpoint(Protocol):
-    """The facts of a stream that reading it needs (see ``streams/base.py``)."""
-
-    @property
-    def name(self) -> str:
-        """The stream's name."""
-
-    @property
-    def path(self) -> str:
-        """The endpoint's path."""
-
-    @property
-    def records_key(self) -> str:
-        """What the rows stand under in an answer."""
-
-    @property
-    def replication(self) -> Replication:
-        """How the rows are read."""
-
-    @property
-    def replication_key(self) -> str | None:
-        """The field that bookmarks are about."""
-
-    @property
-    def replication_key_may_be_null(self) -> bool:
-        """Whether rows may lack it."""
-
-    @property
-    def is_commerce(self) -> bool:
-        """Whether platform data may be asked for though it is not declared."""
-
-    @property
-    def is_about_connections(self) -> bool:
-        """Whether the rows are about connections in any status, and no merchant's data."""
-
-    @property
-    def rutter_object(self) -> str | None:
-        """What ``unavailable_objects`` calls the rows."""
-
-    @property
-    def fast_path(self) -> FastPath | None:
-        """The check of rows that may be passed on as they are; None where none may."""
 
 
 @dataclass
@@ -103,6 +60,10 @@ class Partition:
     """Parents, or names, of which Rutter has said that they have nothing."""
     is_served: bool = False
     """Whether the list has shown rows that do not leave by themselves: a probe's."""
+    has_answered: bool = False
+    """Whether Rutter has given anything of it in this run."""
+    is_dropped: bool = False
+    """Whether it has been given up: what was read of it meanwhile is of no use."""
     started_ms: int | None = None
     """When its first request was made, on the run's clock."""
 
@@ -111,6 +72,11 @@ class Partition:
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    @property
+    def place(self) -> Place:
+        """Where it stands among the partitions that speak for each other."""
+        return Place(self.endpoint.name, self.connection.platform, self.index)
 
     # ---- where it starts
 
@@ -284,14 +250,10 @@ class Partition:
             own: Whether it is for the partition's own rows, and not for their parents.
             list_name: Of which list. Several are read at once: each learns for itself.
         """
-        activation, stream = self.run.activation, self.endpoint.name
-        try:
-            answer = self._send(params, send, list_name)
-        except NotActivated:
-            activation.closed(stream, self.index)
-            raise
-        if own:
-            activation.served(stream, self.index)
+        answer = self._send(params, send, list_name)
+        if own and not self.has_answered:
+            self.has_answered = True
+            self.run.scouting.note(self.place, Answer.SERVED)
         return answer
 
     def _send(self, params: Params, send: Callable[[Params], _T], list_name: str) -> _T:

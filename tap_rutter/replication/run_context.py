@@ -12,7 +12,7 @@ from tap_rutter.connections.history import History
 from tap_rutter.connections.selection import Connection
 from tap_rutter.connections.sync_status import SyncStatus, read_sync_status
 from tap_rutter.errors import ConnectionUnusable
-from tap_rutter.replication.activation import Activation
+from tap_rutter.replication.scouting import Scouting
 from tap_rutter.schema.document import Document
 from tap_rutter.settings import Settings
 
@@ -44,7 +44,7 @@ class RunContext:
     cutoff: int
     full_table: frozenset[str] = frozenset()
     """Streams that the catalog asks to read whole."""
-    activation: Activation = field(default_factory=Activation)
+    scouting: Scouting = field(default_factory=Scouting)
     told_plain: set[str] = field(default_factory=set)
     """Streams, and what of their rows is refused, of which it has been said."""
     _sync_statuses: dict[str, _Once] = field(default_factory=dict)

@@ -102,7 +102,7 @@ class Emitter:
             for index, partition in enumerate(partitions):
                 delivered = self.delivery.total
                 bar.show(stream.name, place, len(selected), index, len(partitions), delivered)
-                counter.increment(self._emit_partition(stream, partition, plan, write=write))
+                counter.increment(self._emit_partition(stream, partition, write=write))
             plan.forget(stream)
 
     def _plan_from(self, stream: RunStream) -> Plan:
@@ -115,7 +115,12 @@ class Emitter:
             ]
             self._queue = streams[streams.index(stream) :] if stream in streams else [stream]
             self.stop()
-            self._plan = Plan(self._queue, self.connections, self.context)
+            self._plan = Plan(
+                self._queue,
+                self.connections,
+                self.context,
+                is_left_out=self.outcomes.unserved.rules_out,
+            )
             self._read_ahead = ReadAhead(
                 self._plan.chains(), workers=self.context.settings.concurrency
             )
@@ -140,22 +145,20 @@ class Emitter:
 
     # ---- one partition
 
-    def _emit_partition(
-        self, stream: RunStream, partition: Partition, plan: Plan, *, write: bool
-    ) -> int:
+    def _emit_partition(self, stream: RunStream, partition: Partition, *, write: bool) -> int:
         """Deliver one partition; returns how many records left."""
         report = self.outcomes.report.partition(partition.connection.id, stream.name, self.now())
         report.counts = partition.counts
         reason = self.outcomes.reason_to_skip(partition)
         if reason is not None:
-            self._drop(partition, plan)
-            self.outcomes.skip(report, reason, self.now())
+            self._drop(partition)
+            self.outcomes.leave_out(partition, report, reason, self.now())
             return 0
         account = _Account(self, stream, partition, report, write=write)
-        for item in self._items_of(partition, plan):
+        for item in self._items_of(partition):
             report.started_ms = partition.started_ms or report.started_ms
             if isinstance(item, Failed):
-                self._drop(partition, plan)
+                self._drop(partition)
                 self._fail(partition, report, item.error)
                 break
             try:
@@ -164,7 +167,7 @@ class Emitter:
                 raise
             except Exception as error:
                 # Whatever is odd about a row, a time or a bookmark fails this partition alone.
-                self._drop(partition, plan)
+                self._drop(partition)
                 self._fail(partition, report, error)
                 break
             if account.is_over:
@@ -173,7 +176,7 @@ class Emitter:
         else:
             self.check_signal()
             # Nothing says that it was read to its end, so it does not count as read.
-            self._drop(partition, plan)
+            self._drop(partition)
             cut = PartitionFailed(
                 "the reading ended before the end of its rows", reason="interrupted"
             )
@@ -181,20 +184,20 @@ class Emitter:
         self.delivery.state_if_due()
         return report.rows
 
-    def _items_of(self, partition: Partition, plan: Plan) -> Iterator[DeliveredItem | Failed]:
+    def _items_of(self, partition: Partition) -> Iterator[DeliveredItem | Failed]:
         for chain, item in self._items:
             self.check_signal()
             if isinstance(item, Idle):
                 self.delivery.state_if_due()
             elif chain.owner is partition:
                 yield item
-            elif not plan.has_dropped(chain.owner):
+            elif not chain.owner.is_dropped:
                 # A later partition's: this one ended without a word, and costs no other its rows.
                 self._items = itertools.chain([(chain, item)], self._items)
                 return
 
-    def _drop(self, partition: Partition, plan: Plan) -> None:
-        plan.drop(partition)
+    def _drop(self, partition: Partition) -> None:
+        partition.is_dropped = True
         if self._read_ahead is not None:
             self._read_ahead.cancel(partition)
 
@@ -336,7 +339,9 @@ class _Account:
         """
         match item:
             case Unavailable():
-                self._emitter.outcomes.skip(self._report, "unavailable", self._emitter.now())
+                self._emitter.outcomes.leave_out(
+                    self._partition, self._report, "unavailable", self._emitter.now()
+                )
                 self.is_over = True
             case Begin():
                 self._progress = self._partition.endpoint.replication.progress(self._partition)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import assert_never
 
 from tap_rutter.errors import (
     ConnectionUnusable,
@@ -17,22 +18,29 @@ from tap_rutter.errors import (
     Unsupported,
 )
 from tap_rutter.replication.base import Partition
+from tap_rutter.replication.scouting import ENOUGH, Answer, Scouting
 from tap_rutter.sync.report import FOLDED, NOT_ACTIVATED, PartitionReport, Report
+from tap_rutter.sync.unserved import Unserved
 
 logger = logging.getLogger("tap-rutter")
 
 _BENIGN = FOLDED | {"not_ready", "needs_reauth", "disabled"}
 _LOGGED_FAILURES = 100
 
-_ENOUGH = 2
-"""So many connections that agree speak for all others."""
-
 
 class Outcomes:
     """Takes in how partitions end, and says which need not be begun."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, unserved: Unserved, scouting: Scouting) -> None:
+        """
+        Args:
+            report: Where the outcomes are told.
+            unserved: What earlier runs have found out about platforms, and this one finds out.
+            scouting: Which partitions wait for what others find out.
+        """
         self.report = report
+        self.unserved = unserved
+        self._scouting = scouting
         self._lists = _Served()
         self._unusable: dict[str, str] = {}
         self._failures = 0
@@ -46,7 +54,15 @@ class Outcomes:
             return self._unusable[partition.connection.id]
         if self._lists.is_not_activated(partition):
             return NOT_ACTIVATED
-        return "unsupported" if self._lists.rules_out(partition) else None
+        known = self.unserved.rules_out(partition) or self._lists.rules_out(partition)
+        return "unsupported" if known else None
+
+    def leave_out(
+        self, partition: Partition, entry: PartitionReport, reason: str, now: int
+    ) -> None:
+        """The partition was not asked."""
+        self._judge(partition, Answer.NOTHING)
+        self.skip(entry, reason, now)
 
     def complete(
         self, partition: Partition, entry: PartitionReport, serving: frozenset[str] | None
@@ -56,8 +72,8 @@ class Outcomes:
         ``serving``: the platforms known to fill such a list; from others an empty one says no more
         than a refusal would.
         """
-        if entry.pages:  # without an answer of its own it tells nothing: it had no parents
-            self._lists.served(partition)
+        # Without an answer of its own it tells nothing: it had no parents.
+        self._judge(partition, Answer.SERVED if entry.pages else Answer.NOTHING)
         unserved = serving is not None and partition.connection.platform not in serving
         if unserved and entry.rows == 0 and not partition.input_state:
             self.skip(entry, "unsupported", entry.finished_ms or entry.started_ms)
@@ -75,6 +91,8 @@ class Outcomes:
         self, partition: Partition, entry: PartitionReport, error: Exception, now: int
     ) -> None:
         """The partition was not read to its end: a skip where the connection or platform is why."""
+        is_served = bool(partition.is_served or entry.pages)
+        answer = Answer.SERVED if is_served else Answer.NOTHING
         if isinstance(error, ConnectionUnusable):
             self._unusable[partition.connection.id] = error.reason
             self.report.skip_connection(partition.connection.id, error.reason, now, error)
@@ -85,18 +103,26 @@ class Outcomes:
                 error.reason,
                 error.message,
             )
-        elif isinstance(error, NotActivated) and not (partition.is_served or entry.pages):
+        elif isinstance(error, NotActivated) and not is_served:
             # A bookmark is no objection: the organisation may have had the product before.
-            self._lists.not_activated(partition)
+            answer = Answer.CLOSED
             self.skip(entry, error.reason, now, error)
-        elif isinstance(error, Unsupported) and not (
-            partition.input_state or partition.is_served or entry.pages
-        ):
-            self._lists.missing(partition)
+        elif isinstance(error, Unsupported) and not (partition.input_state or is_served):
+            answer = Answer.MISSING
             self.skip(entry, "unsupported", now, error)
         else:
             entry.fail(error, now)
             self._log(partition, error)
+        self._judge(partition, answer)
+
+    def _judge(self, partition: Partition, answer: Answer) -> None:
+        """Take in what the partition tells of others, for this run and for those to come."""
+        self._lists.take(partition, answer)
+        if answer is Answer.SERVED:
+            self.unserved.served(partition)
+        elif answer is Answer.MISSING and not self._lists.is_served(partition):
+            self.unserved.missing(partition)
+        self._scouting.note(partition.place, answer)
 
     def fail_rows_of_run(self, entry: PartitionReport, error: Exception, now: int) -> None:
         """Rows that the tap made itself did not all leave."""
@@ -136,18 +162,24 @@ class _Served:
         self._anywhere: set[str] = set()
         self._closed: Counter[str] = Counter()
 
-    def served(self, partition: Partition) -> None:
-        """The partition's list was read."""
-        self._served[_key(partition)] += 1
-        self._anywhere.add(partition.endpoint.name)
+    def take(self, partition: Partition, answer: Answer) -> None:
+        """Count what the partition has found out."""
+        match answer:
+            case Answer.SERVED:
+                self._served[_key(partition)] += 1
+                self._anywhere.add(partition.endpoint.name)
+            case Answer.MISSING:
+                self._missing[_key(partition)] += 1
+            case Answer.CLOSED:
+                self._closed[partition.endpoint.name] += 1
+            case Answer.NOTHING:
+                pass
+            case _:
+                assert_never(answer)
 
-    def missing(self, partition: Partition) -> None:
-        """Rutter answered the partition's list with a 404 of its own."""
-        self._missing[_key(partition)] += 1
-
-    def not_activated(self, partition: Partition) -> None:
-        """Rutter answered that the organisation has no access to the partition's endpoint."""
-        self._closed[partition.endpoint.name] += 1
+    def is_served(self, partition: Partition) -> bool:
+        """Whether any partition of the platform was served so far."""
+        return bool(self._served[_key(partition)])
 
     def is_not_activated(self, partition: Partition) -> bool:
         """Whether the organisation has no access to the stream: two were told so, none was served.
@@ -155,7 +187,7 @@ class _Served:
         It is so whatever the platform, and whatever was read before.
         """
         name = partition.endpoint.name
-        return self._closed[name] >= _ENOUGH and name not in self._anywhere
+        return self._closed[name] >= ENOUGH and name not in self._anywhere
 
     def rules_out(self, partition: Partition) -> bool:
         """Whether asking is of no use: two partitions of the platform had none, and none did.
@@ -166,7 +198,7 @@ class _Served:
         return (
             bool(partition.connection.platform)
             and not partition.input_state
-            and self._missing[key] >= _ENOUGH
+            and self._missing[key] >= ENOUGH
             and not self._served[key]
         )
 

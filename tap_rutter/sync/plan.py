@@ -7,13 +7,22 @@ that leaves, leaves in this order, whatever the number of workers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tap_rutter.connections.selection import REFUSING, Connection
-from tap_rutter.errors import ConnectionUnusable, NotActivated
-from tap_rutter.replication.base import Endpoint, Partition
-from tap_rutter.replication.items import Begin, Done, Inline, PartitionItem, Unavailable
+from tap_rutter.errors import ConnectionUnusable, NotActivated, Unsupported
+from tap_rutter.replication.base import Partition
+from tap_rutter.replication.endpoint import Endpoint
+from tap_rutter.replication.items import (
+    Begin,
+    Done,
+    Inline,
+    PartitionItem,
+    Unavailable,
+    WaitFor,
+)
 from tap_rutter.replication.run_context import RunContext
+from tap_rutter.replication.scouting import Answer
 from tap_rutter.sync.read_ahead import Chain
 
 
@@ -21,14 +30,20 @@ class Plan:
     """All partitions of the streams that a run reads."""
 
     def __init__(
-        self, streams: Sequence[Endpoint], connections: Sequence[Connection], run: RunContext
+        self,
+        streams: Sequence[Endpoint],
+        connections: Sequence[Connection],
+        run: RunContext,
+        *,
+        is_left_out: Callable[[Partition], bool] = lambda _: False,
     ) -> None:
+        """``is_left_out``: whether it is known before the run that a partition is not read."""
         self._streams = streams
         self._run = run
+        self._is_left_out = is_left_out
         self._all = connections
         self._asked = [connection for connection in connections if is_asked(connection, run)]
         self._partitions: dict[str, list[Partition]] = {}
-        self._dropped: set[Partition] = set()
         self._lock = threading.Lock()
 
     def partitions(self, stream: Endpoint) -> list[Partition]:
@@ -36,31 +51,35 @@ class Plan:
         with self._lock:
             if stream.name not in self._partitions:
                 chosen = self._all if stream.is_about_connections else self._asked
-                self._partitions[stream.name] = [
+                partitions = self._partitions[stream.name] = [
                     Partition(stream, connection, self._run, index=index)
                     for index, connection in enumerate(chosen)
                 ]
+                if not stream.is_about_connections:
+                    for partition in partitions:
+                        partition.is_dropped = self._is_left_out(partition)
+                    self._run.scouting.begin(
+                        stream.name, [each.place for each in partitions if _is_scout(each)]
+                    )
             return self._partitions[stream.name]
 
     def chains(self) -> Iterator[Chain[Partition]]:
         """A chain for each partition that was not dropped, in order; made as they are needed."""
         for stream in self._streams:
             for partition in self.partitions(stream):
-                if partition not in self._dropped:
+                if not partition.is_dropped:
                     yield Chain(partition, items_of(partition))
-
-    def drop(self, partition: Partition) -> None:
-        """Do not begin a partition that has been found to be of no use."""
-        self._dropped.add(partition)
-
-    def has_dropped(self, partition: Partition) -> bool:
-        """Whether a partition has been given up: what was read of it meanwhile is of no use."""
-        return partition in self._dropped
 
     def forget(self, stream: Endpoint) -> None:
         """A stream has been read: its partitions are not needed any more."""
         with self._lock:
             self._partitions[stream.name] = []
+        self._run.scouting.forget(stream.name)
+
+
+def _is_scout(partition: Partition) -> bool:
+    """Whether it may speak for others. With a bookmark it is asked whatever they find out."""
+    return partition.input_state is None and not partition.is_dropped
 
 
 def is_asked(connection: Connection, run: RunContext) -> bool:
@@ -71,23 +90,26 @@ def is_asked(connection: Connection, run: RunContext) -> bool:
 
 
 def items_of(partition: Partition) -> Iterator[PartitionItem]:
-    """A partition from its beginning to its end; each step makes at most a few requests.
-
-    Raises:
-        NotActivated: without a request, where earlier partitions have shown that it is of no use.
-    """
-    activation, stream = partition.run.activation, partition.endpoint.name
-    if activation.is_known_closed(stream, partition.index):
-        raise NotActivated(f"{stream} is not activated.", reason="not_activated")
-    spread = False
+    """A partition from its beginning to its end; each step makes at most a few requests."""
+    scouting, spread = partition.run.scouting, False
     try:
         for item in _read_items(partition):
             spread = spread or isinstance(item, Inline)
             yield item
-    except Exception:
+    except Exception as error:
         if not spread:  # lists that are read beside this one may be answered yet
-            activation.nothing(stream, partition.index)
+            scouting.note(partition.place, _answer_of(error))
         raise
+
+
+def _answer_of(error: Exception) -> Answer:
+    match error:
+        case Unsupported():
+            return Answer.MISSING
+        case NotActivated():
+            return Answer.CLOSED
+        case _:
+            return Answer.NOTHING
 
 
 def _read_items(partition: Partition) -> Iterator[PartitionItem]:
@@ -106,8 +128,11 @@ def _read_items(partition: Partition) -> Iterator[PartitionItem]:
         partition.endpoint.rutter_object in sync_status.unavailable
         and partition.input_state is None
     ):
-        partition.run.activation.nothing(partition.endpoint.name, partition.index)
+        partition.run.scouting.note(partition.place, Answer.NOTHING)
         yield Unavailable()
         return
+    if partition.input_state is None:
+        for gate in partition.run.scouting.gates(partition.place):
+            yield WaitFor(gate)
     yield from partition.endpoint.replication.read(partition)
     yield Done()

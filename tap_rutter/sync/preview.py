@@ -48,7 +48,7 @@ def preview_records(
     wanted = (context or {}).get("connection_id")
     for partition in plan.partitions(stream):
         if wanted not in {None, partition.connection.id}:
-            plan.drop(partition)
+            partition.is_dropped = True
     for chain, item in ReadAhead(plan.chains(), workers=0):
         if isinstance(item, Failed):
             if not isinstance(item.error, Unsupported | NotActivated | ConnectionUnusable):

@@ -24,6 +24,7 @@ from tap_rutter.sync.interfaces import RunStream, RunTap
 from tap_rutter.sync.outcomes import Outcomes
 from tap_rutter.sync.progress import NoProgressBar, ProgressBar
 from tap_rutter.sync.report import Report
+from tap_rutter.sync.unserved import Unserved
 
 logger = logging.getLogger("tap-rutter")
 
@@ -99,7 +100,8 @@ class Run:
                 reason = "not_ready"
             if reason:
                 report.skip_connection(connection.id, reason, cutoff)
-        outcomes = Outcomes(report)
+        unserved = Unserved(self._tap.bookmarks, settings, cutoff)
+        outcomes = Outcomes(report, unserved, context.scouting)
         emitter = Emitter(
             self._tap,
             context,

@@ -9,6 +9,11 @@ The form is the SDK's, so that any Singer runner can keep it; extra facts ride i
         "connections": {"partitions": [
             {"context": {"connection_id": "…"}, "history": {"completed": true, …}}]}}}
 
+What Rutter answered a connection with a 404 stands beside its history (``sync/unserved.py``)::
+
+    "unserved": [{"platform": "NETSUITE", "api_version": "2024-08-31",
+                  "at": "2026-01-31T10:00:00.000Z", "streams": ["commerce_orders", …]}]
+
 A partition that never delivered a row has no entry. Entries of connections and streams that a run
 does not read stay as they are.
 """
@@ -33,6 +38,7 @@ from tap_rutter.replication.run_context import (
 
 CONNECTIONS = "connections"
 HISTORY = "history"
+UNSERVED = "unserved"
 _TIMES = (REPLICATION_KEY_VALUE, "start_date", "whole_read_at", "read_from", "known_to")
 
 _HINT = (
@@ -104,9 +110,26 @@ class Bookmarks:
 
     def put_history(self, connection_id: str, history: History) -> None:
         """Remember what a connection's data are read under from now on."""
-        current = self.get(CONNECTIONS, connection_id) or {}
-        content = {name: value for name, value in current.items() if name != "context"}
-        self.put(CONNECTIONS, connection_id, {**content, HISTORY: history.to_state()})
+        self._put_fact(connection_id, HISTORY, history.to_state())
+
+    @property
+    def unserved(self) -> dict[str, list[Mapping[str, Any]]]:
+        """By connection: what it was answered with a 404, as the run was given it."""
+        return {
+            connection_id: partition[UNSERVED]
+            for (stream, connection_id), partition in self._input.items()
+            if stream == CONNECTIONS and partition.get(UNSERVED)
+        }
+
+    def put_unserved(self, connection_id: str, entries: list[Mapping[str, Any]]) -> None:
+        """Remember what a connection was answered with a 404; nothing is kept of no entries."""
+        self._put_fact(connection_id, UNSERVED, entries or None)
+
+    def _put_fact(self, connection_id: str, name: str, value: Any) -> None:
+        """Set one of the facts of a connection, and leave its others; None removes it."""
+        content = {**(self.get(CONNECTIONS, connection_id) or {}), name: value}
+        kept = {key: each for key, each in content.items() if key != "context" and each is not None}
+        self.put(CONNECTIONS, connection_id, kept or None)
 
     def _context(self, connection_id: str) -> dict[str, str]:
         context = self._contexts.get(connection_id)
@@ -192,8 +215,27 @@ def _check_partition(where: str, partition: Any) -> None:
         raise _unreadable(f"{where}.passes", "must hold times")
     if partition.get("parents") is not None and not isinstance(partition["parents"], str):
         raise _unreadable(f"{where}.parents", "must be a string")
+    if partition.get(UNSERVED) is not None:
+        _check_unserved(where, partition[UNSERVED])
     if partition.get(HISTORY) is not None:
         _check_history(f"{where}.{HISTORY}", partition[HISTORY])
+
+
+def _check_unserved(where: str, entries: Any) -> None:
+    if not isinstance(entries, list):
+        raise _unreadable(f"{where}.{UNSERVED}", "must be an array")
+    for index, entry in enumerate(entries):
+        place = f"{where}.{UNSERVED}[{index}]"
+        if not isinstance(entry, dict):
+            raise _unreadable(place, "must be an object")
+        for name in ("platform", "api_version"):
+            if not isinstance(entry.get(name), str):
+                raise _unreadable(f"{place}.{name}", "must be a string")
+        if times.parse(entry.get("at")) is None:
+            raise _unreadable(f"{place}.at", "must be a time")
+        streams = entry.get("streams")
+        if not (isinstance(streams, list) and all(isinstance(name, str) for name in streams)):
+            raise _unreadable(f"{place}.streams", "must be an array of strings")
 
 
 def _check_history(where: str, value: Any) -> None:

@@ -5,6 +5,8 @@ Written from that page and from the world, not from the tap's code.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from support.shown import BY_DEFAULT, OF_THE_RUN, PATHS, readable
 from tap_rutter.simulator import Connection, World
 from tap_rutter.simulator.platforms import entity_of, serves
@@ -26,8 +28,8 @@ _PARENTS = {
     "ads_campaign_dailies": "/ads/campaigns",
 }
 
-MOST_TO_RULE_OUT = 3
-"""Requests that it takes at most to learn that a platform does not serve a connection's list."""
+_WITNESSES = 2
+"""Connections of a platform that are asked for what it does not serve."""
 
 
 def idle_run(world: World) -> dict[str, int]:
@@ -64,23 +66,20 @@ def is_served(connection: Connection, path: str) -> bool:
     return serves(connection.platform, path)
 
 
-def lists_not_served(world: World) -> set[tuple[str, str]]:
-    """Connection and path of what is answered with 404 if it is asked for."""
-    return {
-        (connection.id, path)
-        for connection in readable(world)
-        for stream in BY_DEFAULT
-        if stream not in _WITHOUT_A_LIST
-        for path in _asked_of(stream)
-        if entity_of(path) not in (connection.unavailable_objects or ())
-        and not serves(connection.platform, path)
-    }
-
-
-def _asked_of(stream: str) -> list[str]:
-    if stream in _PARENTS:
-        return [_PARENTS[stream]]
-    if stream == "accounting_custom_fields":
-        types = ("bills", "expenses", "invoices", "invoice_payments", "journal_entries")
-        return [f"/accounting/{name}/custom_fields" for name in types]
-    return [PATHS[stream]]
+def to_rule_out(world: World) -> int:
+    """Requests that a first run makes to learn what platforms do not serve."""
+    requests = 0
+    for stream in BY_DEFAULT:
+        path = _PARENTS.get(stream, PATHS[stream])
+        if stream in _WITHOUT_A_LIST:
+            continue
+        asked = Counter(
+            connection.platform
+            for connection in readable(world)
+            if entity_of(path) not in (connection.unavailable_objects or ())
+            and not serves(connection.platform, path)
+        )
+        # Payouts are asked for once where nothing was read before.
+        each = 1 if stream == "commerce_payouts" else _REQUESTS.get(stream, 1)
+        requests += each * sum(min(number, _WITNESSES) for number in asked.values())
+    return requests
