@@ -71,6 +71,8 @@ class _Group:
             if at == len(self.open) or self.open[at] != index:
                 return []
             del self.open[at]
+            if at >= ENOUGH:  # nobody has waited for it
+                return []
         freed = [waiting for waiting in self.waiting if self.may_go(waiting)]
         return [self.waiting.pop(waiting) for waiting in freed]
 
