@@ -46,6 +46,7 @@ class Settings:
     attachment_urls: bool
     force_fetch: bool
     recheck_ms: int
+    only_after_sync: bool
     fail_on_connection_error: bool
     request_timeout: int
     max_retry_seconds: int
@@ -101,6 +102,7 @@ class Settings:
             attachment_urls=values["attachment_urls"],
             force_fetch=values["force_fetch"],
             recheck_ms=values["recheck_unserved_hours"] * times.HOUR,
+            only_after_sync=values["only_after_sync"],
             fail_on_connection_error=values["on_connection_error"] == "fail",
             request_timeout=values["request_timeout"],
             max_retry_seconds=values["max_retry_seconds"],

@@ -185,6 +185,14 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         " it is asked for at every run.",
     ),
     th.Property(
+        "only_after_sync",
+        th.BooleanType,
+        default=False,
+        title="Only after a sync",
+        description="Do not read a connection that Rutter has not synced since it was last read,"
+        " except on platforms with updates in real time (QuickBooks Online, Xero).",
+    ),
+    th.Property(
         "on_connection_error",
         th.StringType,
         default="warn",

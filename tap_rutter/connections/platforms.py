@@ -80,6 +80,9 @@ _SERVED_BY: Mapping[str, str] = {
     "deleted_objects": f"{_NS} {_QBO} {_QBD} {_XERO}",
 }
 
+REAL_TIME = frozenset({_QBO, _XERO})
+"""Platforms whose changes Rutter takes in as they happen, between syncs, as its guides say."""
+
 PLATFORMS: Mapping[str, tuple[str, ...]] = {
     stream: tuple(sorted(names.split())) for stream, names in _SERVED_BY.items()
 }

@@ -30,6 +30,46 @@ fourteen days at the latest, if so configured at Rutter, and a sync takes its ti
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What ``/connections/status`` alone tells of a connection, in one request."""
+
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """The status object as it came, without link addresses; empty where it could not be read."""
+    received_ms: int = 0
+    trouble: RequestFailed | None = None
+    """Why it could not be read."""
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def completed_ms(self) -> int | None:
+        """When the newest sync had ended."""
+        return times.parse(self.status.get("last_sync_completed_at"))
+
+    @property
+    def history(self) -> History:
+        """How far back the connection's data go."""
+        return History.of(self.status)
+
+    @property
+    def is_ready(self) -> bool | None:
+        """Whether its first sync is over; None where that is not told."""
+        ready = self.status.get("is_ready")
+        return ready if isinstance(ready, bool) else None
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether it says nothing of a connection whose data would be refused."""
+        for part, name in (
+            ("needs_update_status", "needs_update"),
+            ("disabled_status", "is_disabled"),
+        ):
+            told = self.status.get(part)
+            if isinstance(told, dict) and told.get(name) is True:
+                return False
+        return self.is_ready is not False
+
+
+@dataclass(frozen=True)
 class SyncStatus:
     """What is known of a connection in this run."""
 
@@ -74,10 +114,8 @@ class SyncStatus:
         return self.sync_completed_ms
 
 
-def read_sync_status(client: Client, connection_id: str) -> SyncStatus:
-    """Read how a connection stands: two requests.
-
-    What cannot be read stays unknown, so that a fault of these endpoints costs no data.
+def read_standing(client: Client, connection_id: str) -> Standing:
+    """Read the first half of how a connection stands: one request.
 
     Raises:
         ConnectionUnusable: when Rutter refuses the connection as a whole.
@@ -85,31 +123,46 @@ def read_sync_status(client: Client, connection_id: str) -> SyncStatus:
     """
     counts = Counts()
     status, received, trouble = _object(client, STATUS_PATH, "status", connection_id, counts)
+    return Standing(status, received, trouble, counts)
+
+
+def read_sync_status(
+    client: Client, connection_id: str, standing: Standing | None = None
+) -> SyncStatus:
+    """Read how a connection stands: two requests, or one where its ``standing`` has been read.
+
+    What cannot be read stays unknown, so that a fault of these endpoints costs no data.
+
+    Raises:
+        ConnectionUnusable: when Rutter refuses the connection as a whole.
+        Stopped: when the run is being ended.
+    """
+    standing = standing or read_standing(client, connection_id)
+    counts, status, trouble = standing.counts, standing.status, standing.trouble
     details, _, unread = _object(client, TOKEN_PATH, "connection", connection_id, counts)
     # A platform that does not tell these things never told them: no row has lost any.
     trouble = trouble or (None if isinstance(unread, Unsupported) else unread)
     completed = [
         moment
         for moment in (
-            times.parse(status.get("last_sync_completed_at")),
+            standing.completed_ms,
             times.parse(details.get("last_sync_completed_at")),
         )
         if moment is not None
     ]
     unavailable = details.get("unavailable_objects")
-    ready = status.get("is_ready")
     return SyncStatus(
         status=packed({**details, **status}),
         row_counts=RowCounts.of_status(status),
         sync_started_ms=times.parse(details.get("last_sync_started_at")),
         # Two answers a moment apart: the older one is the safer.
         sync_completed_ms=min(completed, default=None),
-        history=History.of(status),
+        history=standing.history,
         unavailable=frozenset(name for name in unavailable if isinstance(name, str))
         if isinstance(unavailable, list)
         else frozenset(),
-        is_ready=ready if isinstance(ready, bool) else None,
-        received_ms=received,
+        is_ready=standing.is_ready,
+        received_ms=standing.received_ms,
         trouble=trouble,
         counts=counts,
     )

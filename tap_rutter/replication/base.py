@@ -21,7 +21,7 @@ from tap_rutter.connections.history import History
 from tap_rutter.connections.selection import Connection
 from tap_rutter.connections.sync_status import SyncStatus
 from tap_rutter.errors import Gone, PartitionFailed, RequestFailed, Unsupported
-from tap_rutter.replication.endpoint import Endpoint
+from tap_rutter.replication.endpoint import Facts
 from tap_rutter.replication.expand import Params, declares_expand, expanding, parts_of
 from tap_rutter.replication.items import Item, ListItem
 from tap_rutter.replication.run_context import (
@@ -40,6 +40,14 @@ _SEVERAL = 2  # parents that must agree before a list is unsupported
 logger = logging.getLogger("tap-rutter")
 
 _T = TypeVar("_T")
+
+
+class Endpoint(Facts, Protocol):
+    """A stream as its partitions see it."""
+
+    @property
+    def replication(self) -> Replication:
+        """How the rows are read."""
 
 
 @dataclass

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import enum
+from typing import Protocol
 
 from tap_rutter.records.fast_path import FastPath
 
-if TYPE_CHECKING:  # a replication is about partitions, and those are about endpoints
-    from tap_rutter.replication.base import Replication
+
+class Changes(enum.Enum):
+    """When what a list shows can change."""
+
+    WITH_SYNCS = "when Rutter syncs the connection"
+    WITH_MONTHS = "the same, and when a month begins"
+    AT_ANY_TIME = "at any time: it is asked for as it is, or made by Rutter itself"
 
 
-class Endpoint(Protocol):
+class Facts(Protocol):
     """The facts of a stream that reading it needs (see ``streams/base.py``)."""
 
     @property
@@ -24,10 +30,6 @@ class Endpoint(Protocol):
     @property
     def records_key(self) -> str:
         """What the rows stand under in an answer."""
-
-    @property
-    def replication(self) -> Replication:
-        """How the rows are read."""
 
     @property
     def replication_key(self) -> str | None:
@@ -48,6 +50,10 @@ class Endpoint(Protocol):
     @property
     def rutter_object(self) -> str | None:
         """What ``unavailable_objects`` calls the rows."""
+
+    @property
+    def changes(self) -> Changes:
+        """When its rows can change."""
 
     @property
     def fast_path(self) -> FastPath | None:

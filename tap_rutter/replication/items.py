@@ -105,12 +105,17 @@ class Unavailable:
 
 
 @dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Rutter has synced nothing since the partition was last read: it was not asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """All of the partition has been read."""
 
 
-PartitionItem = Item | Begin | Unavailable | Done
+PartitionItem = Item | Begin | Unavailable | Unchanged | Done
 """What a partition yields from its beginning to its end."""
 
-DeliveredItem = ListItem | Begin | Unavailable | Done
+DeliveredItem = ListItem | Begin | Unavailable | Unchanged | Done
 """The same as the emitter gets it: further lists have been read at their place."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from tap_rutter.api.client import Client
 from tap_rutter.connections.history import History
 from tap_rutter.connections.selection import Connection
-from tap_rutter.connections.sync_status import SyncStatus, read_sync_status
+from tap_rutter.connections.sync_status import (
+    Standing,
+    SyncStatus,
+    read_standing,
+    read_sync_status,
+)
 from tap_rutter.errors import ConnectionUnusable
+from tap_rutter.replication.after_sync import AfterSync, Given
+from tap_rutter.replication.endpoint import Facts
 from tap_rutter.replication.scouting import Scouting
 from tap_rutter.schema.document import Document
 from tap_rutter.settings import Settings
@@ -22,6 +29,8 @@ PartitionState = dict[str, Any]
 REPLICATION_KEY = "replication_key"
 REPLICATION_KEY_VALUE = "replication_key_value"
 
+_T = TypeVar("_T")
+
 
 class InputState(Protocol):
     """The state that the run was given. It never changes, so any thread may ask."""
@@ -31,6 +40,9 @@ class InputState(Protocol):
 
     def history(self, connection_id: str) -> History | None:
         """What a connection's data were read under."""
+
+    def given(self, connection_id: str, choice: str) -> Given:
+        """What there is of a connection, and of its last read of a choice of streams."""
 
 
 @dataclass
@@ -44,11 +56,22 @@ class RunContext:
     cutoff: int
     full_table: frozenset[str] = frozenset()
     """Streams that the catalog asks to read whole."""
+    after_sync: AfterSync | None = None
+    """With it, what Rutter has not synced since its last read is not read."""
     scouting: Scouting = field(default_factory=Scouting)
     told_plain: set[str] = field(default_factory=set)
     """Streams, and what of their rows is refused, of which it has been said."""
-    _sync_statuses: dict[str, _Once] = field(default_factory=dict)
+    _standings: dict[str, _Once[Standing]] = field(default_factory=dict)
+    _sync_statuses: dict[str, _Once[SyncStatus]] = field(default_factory=dict)
+    _given: dict[str, Given] = field(default_factory=dict)
+    _idle: dict[str, bool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def standing(self, connection: Connection) -> Standing:
+        """The first half of how a connection stands, read once a run by whoever comes first."""
+        with self._lock:
+            once = self._standings.setdefault(connection.id, _Once())
+        return once.get(lambda: read_standing(self.client, connection.id))
 
     def sync_status(self, connection: Connection) -> SyncStatus:
         """How a connection stands at Rutter, read once a run by whichever thread comes first."""
@@ -56,19 +79,48 @@ class RunContext:
             once = self._sync_statuses.setdefault(connection.id, _Once())
         return once.get(lambda: self._read_sync_status(connection))
 
+    def known_standing(self, connection: Connection) -> Standing | None:
+        """The first half if it has been read already; no request is made."""
+        once = self._standings.get(connection.id)
+        return once.value if once else None
+
     def known_sync_status(self, connection: Connection) -> SyncStatus | None:
-        """The same if it has been read already; no request is made."""
+        """How a connection stands if it has been read already; no request is made."""
         once = self._sync_statuses.get(connection.id)
         return once.value if once else None
 
     def _read_sync_status(self, connection: Connection) -> SyncStatus:
         try:
-            return read_sync_status(self.client, connection.id)
+            return read_sync_status(self.client, connection.id, self.standing(connection))
         except ConnectionUnusable as error:
             if error.reason == "not_ready" and self.settings.force_fetch:
                 now = self.client.clock.now()
                 return SyncStatus(is_ready=False, received_ms=now, trouble=error)
             raise
+
+    def is_unchanged(self, endpoint: Facts, connection: Connection, *, ask: bool) -> bool:
+        """Whether a partition need not be read, as nothing was synced since it last was.
+
+        ``ask``: whether the connection's status may be asked for that; else only what is known
+        already counts.
+        """
+        if self.after_sync is None or not self.is_ready(connection):
+            return False
+        given = self._given.get(connection.id)
+        if given is None:
+            given = self.input_state.given(connection.id, self.after_sync.choice)
+            self._given[connection.id] = given
+        if not self.after_sync.may_skip(endpoint, connection, given):
+            return False
+        if connection.id not in self._idle:
+            try:
+                standing = self.standing(connection) if ask else self.known_standing(connection)
+            except ConnectionUnusable:
+                return False  # whoever reads it comes upon the same
+            if standing is None:
+                return False
+            self._idle[connection.id] = self.after_sync.is_idle(standing, given)
+        return self._idle[connection.id]
 
     def is_forced(self, connection: Connection) -> bool:
         """Whether a connection is read though its first sync is not over."""
@@ -82,15 +134,15 @@ class RunContext:
         return sync_status is None or sync_status.is_ready is not False
 
 
-class _Once:
+class _Once(Generic[_T]):
     """A value made by the first thread that asks; the others wait. An error is kept as well."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._error: Exception | None = None
-        self.value: SyncStatus | None = None
+        self.value: _T | None = None
 
-    def get(self, make: Callable[[], SyncStatus]) -> SyncStatus:
+    def get(self, make: Callable[[], _T]) -> _T:
         with self._lock:
             if self._error is not None:
                 raise self._error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 from tap_rutter.simulator.clock import Clock
 from tap_rutter.simulator.connection import Connection
@@ -151,13 +152,16 @@ class RowStore:
         else:
             table.pending[key] = Pending(draft, self._clock.now)
 
-    def land_pending(self, connection: Connection, changed_by: int, stamp: int) -> None:
+    def land_pending(
+        self, connection: Connection, changed_by: int, stamp: int, share: float
+    ) -> None:
+        """Show the changes made up to a moment; of a share below 1 always the same ones first."""
         for storage, table in list(connection.tables.items()):
             if not table.pending:
                 continue
             place = self.place(storage)
             for key, pending in list(table.pending.items()):
-                if pending.changed_at <= changed_by:
+                if pending.changed_at <= changed_by and crc32(key.encode()) / 2**32 < share:
                     del table.pending[key]
                     self.land(connection, place, table, key, pending.draft, stamp)
 

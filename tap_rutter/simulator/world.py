@@ -90,6 +90,8 @@ class World:
         for connection in self.connections.values():
             if connection.next_sync_at <= now:
                 syncing.run_due(connection, now, self.lag, self._store.land_pending)
+            if syncing.is_running(connection, now):
+                syncing.show_some(connection, now, self.lag, self._store.land_pending)
 
     def add_connection(
         self,

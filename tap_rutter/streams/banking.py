@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from tap_rutter.replication.base import Replication
+from tap_rutter.replication.endpoint import Changes
 from tap_rutter.replication.per_parent import Parents, PerParent
 from tap_rutter.schema.json_schema import JSONSchema
 from tap_rutter.streams.base import RutterTap, SnapshotStream, SyncedStream, text_columns
@@ -33,6 +34,7 @@ class OfBankAccount(SnapshotStream):
     """What there is once per bank account: one request for each."""
 
     primary_keys = ("connection_id", "bank_account_id")
+    changes = Changes.AT_ANY_TIME  # whether it is what the last sync has brought is not documented
 
     @classmethod
     def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:

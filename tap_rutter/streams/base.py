@@ -19,6 +19,7 @@ from tap_rutter.api.pages import Page, key_of
 from tap_rutter.records.conform import Conformer, FieldTypes
 from tap_rutter.records.fast_path import FastPath
 from tap_rutter.replication.base import Partition, Replication
+from tap_rutter.replication.endpoint import Changes
 from tap_rutter.replication.snapshot import Snapshot
 from tap_rutter.replication.synced import Synced
 from tap_rutter.replication.updated import Updated
@@ -81,6 +82,9 @@ class RutterStream(Stream):
 
     event_resource: ClassVar[str | None] = None
     """What deletion events call the rows."""
+
+    changes: ClassVar[Changes] = Changes.WITH_SYNCS
+    """When its rows can change."""
 
     serving_platforms: ClassVar[frozenset[str] | None] = None
     """Platforms known to fill the list; from others an empty one tells nothing."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from tap_rutter.api.pages import Page
 from tap_rutter.records.conform import derived_key
 from tap_rutter.replication.base import Partition
+from tap_rutter.replication.endpoint import Changes
 from tap_rutter.replication.snapshot import Snapshot, utc_day
 from tap_rutter.replication.updated import Updated
 from tap_rutter.schema.json_schema import ARRAY, JSONSchema
@@ -116,6 +117,7 @@ class Balance(SnapshotStream):
     component = "Balance"
     primary_keys = ("connection_id", "date", "iso_currency_code")
     is_commerce = True
+    changes = Changes.AT_ANY_TIME  # a day that is not read has no row, for ever
     replication = Snapshot(single=True)
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from tap_rutter.api.json_text import ENCODER
 from tap_rutter.replication.base import Replication
+from tap_rutter.replication.endpoint import Changes
 from tap_rutter.replication.per_name import PerName
 from tap_rutter.schema.json_schema import ARRAY, BOOLEAN, JSONSchema
 from tap_rutter.streams.base import MadeStream, text_columns, time_columns
@@ -41,6 +42,7 @@ class Metrics(MadeStream):
 
     primary_keys = ("connection_id", "metric", "start_date", "end_date", "currency")
     is_optional = True
+    changes = Changes.AT_ANY_TIME  # days and months go by
     replication: ClassVar[Replication] = PerName(parameter="metricName", rows=_metric_rows)
     columns: ClassVar[Mapping[str, JSONSchema]] = {
         **text_columns(["metric", "start_date", "end_date", "currency", "value"]),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from tap_rutter.api.pages import Page
 from tap_rutter.connections.selection import ROW_FIELDS
 from tap_rutter.replication.base import Partition
+from tap_rutter.replication.endpoint import Changes
 from tap_rutter.replication.snapshot import Status
 from tap_rutter.replication.sync_config import SyncConfig
 from tap_rutter.replication.synced import Synced
@@ -98,6 +99,7 @@ class ConnectionSyncConfigs(MadeStream):
     primary_keys = ("connection_id",)
     replication = SyncConfig()
     is_optional = True
+    changes = Changes.AT_ANY_TIME
     columns: ClassVar[Mapping[str, JSONSchema]] = {
         **text_columns(["level"]),
         **integer_columns(["sync_period_minutes"]),

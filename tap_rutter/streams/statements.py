@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tap_rutter.replication.base import Replication
+from tap_rutter.replication.endpoint import Changes
 from tap_rutter.replication.statements import Statements
 from tap_rutter.streams.base import RutterStream
 
@@ -16,6 +17,7 @@ class StatementStream(RutterStream):
     primary_keys = ("connection_id", "start_date")
     replication_key = "start_date"
     rereads_when_history_grows = True
+    changes = Changes.WITH_MONTHS
 
 
 class BalanceSheets(StatementStream):

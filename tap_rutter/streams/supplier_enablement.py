@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tap_rutter.replication.base import Replication
+from tap_rutter.replication.endpoint import Changes
 from tap_rutter.replication.snapshot import Snapshot
 from tap_rutter.streams.base import SnapshotStream
 
@@ -16,6 +17,7 @@ class CardActivations(SnapshotStream):
     path = "/supplier_enablement/card_activations"
     component = "CardActivation"
     is_optional = True
+    changes = Changes.AT_ANY_TIME
 
 
 class Enrichments(SnapshotStream):
@@ -25,4 +27,5 @@ class Enrichments(SnapshotStream):
     path = "/supplier_enablement/enrichments"
     component = "SupplierEnrichment"
     is_optional = True
+    changes = Changes.AT_ANY_TIME
     replication: ClassVar[Replication] = Snapshot(may_come_later=True)

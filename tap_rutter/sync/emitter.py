@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any, assert_never
+from collections.abc import Callable, Iterator
+from typing import assert_never
 
 from tap_rutter.api.pages import Page
 from tap_rutter.connections.selection import Connection, Selection, check_credentials
 from tap_rutter.errors import (
     ConnectionUnusable,
     CredentialsRefused,
-    MapFailed,
     PartitionFailed,
     Stopped,
 )
@@ -34,17 +32,20 @@ from tap_rutter.replication.items import (
     ParentRead,
     ParentsRead,
     Unavailable,
+    Unchanged,
     Unsorted,
     WindowEnd,
 )
 from tap_rutter.replication.run_context import RunContext
 from tap_rutter.sync.delivery import Delivery
 from tap_rutter.sync.interfaces import RunStream, RunTap
+from tap_rutter.sync.last_reads import LastReads
 from tap_rutter.sync.outcomes import Outcomes
-from tap_rutter.sync.plan import Plan
+from tap_rutter.sync.own_rows import OwnRows
+from tap_rutter.sync.plan import Plan, is_unchanged
 from tap_rutter.sync.progress import ProgressBar
 from tap_rutter.sync.read_ahead import Brought, Chain, Failed, Idle, ReadAhead
-from tap_rutter.sync.report import ALL, PartitionReport
+from tap_rutter.sync.report import NOT_SYNCED, PartitionReport
 
 logger = logging.getLogger("tap-rutter")
 
@@ -70,8 +71,11 @@ class Emitter:
         self.outcomes = outcomes
         self.delivery = delivery
         self.check_signal = check_signal
+        self.own_rows = OwnRows(selection, outcomes, delivery, self.now)
         self._plan: Plan | None = None
         self._queue: list[RunStream] = []
+        self._planned = 0  # streams
+        self._last_reads = LastReads(context, tap.bookmarks)
         self._read_ahead: ReadAhead[Partition] | None = None
         self._items: Iterator[tuple[Chain[Partition], Brought]] = iter(())
         self._histories: set[str] = set()
@@ -93,7 +97,7 @@ class Emitter:
         """Deliver all partitions of one stream."""
         with stream.get_record_counter() as counter, stream.get_sync_timer():
             if stream.is_written_by_run:
-                counter.increment(self._emit_rows_of_run(stream, write=write))
+                counter.increment(self.own_rows.emit(stream, write=write))
                 return
             plan = self._plan_from(stream)
             partitions = plan.partitions(stream)
@@ -113,6 +117,7 @@ class Emitter:
                 for entry in self._tap.rutter_streams
                 if entry.selected and not entry.is_written_by_run
             ]
+            self._planned = len(streams)
             self._queue = streams[streams.index(stream) :] if stream in streams else [stream]
             self.stop()
             self._plan = Plan(
@@ -130,11 +135,12 @@ class Emitter:
 
     def finish(self, *, is_signalled: bool) -> None:
         """The last STATE; where the run was cut short, its report before that."""
+        self._last_reads.write(self.connections, self._planned)
         if self._is_cut_short or is_signalled:
             for stream in self._tap.rutter_streams:
                 if stream.name == "sync_report" and stream.selected:
                     stream._write_schema_message()
-                    self._emit_rows_of_run(stream, write=True)
+                    self.own_rows.emit(stream, write=True)
         self.delivery.state()
         self.stop(timeout=0.0 if is_signalled else _PATIENCE)
 
@@ -153,7 +159,23 @@ class Emitter:
         if reason is not None:
             self._drop(partition)
             self.outcomes.leave_out(partition, report, reason, self.now())
-            return 0
+        elif is_unchanged(partition):
+            self._drop(partition)
+            self.leave_unchanged(partition, report)
+        else:
+            self._read(stream, partition, report, write=write)
+        self._last_reads.ended(partition, report)
+        return report.rows
+
+    def leave_unchanged(self, partition: Partition, report: PartitionReport) -> None:
+        """Nothing was synced since the partition was last read."""
+        standing = self.context.known_standing(partition.connection)
+        report.source_synced_ms = None if standing is None else standing.completed_ms
+        self.outcomes.leave_out(partition, report, NOT_SYNCED, self.now())
+
+    def _read(
+        self, stream: RunStream, partition: Partition, report: PartitionReport, *, write: bool
+    ) -> None:
         account = _Account(self, stream, partition, report, write=write)
         for item in self._items_of(partition):
             report.started_ms = partition.started_ms or report.started_ms
@@ -182,7 +204,6 @@ class Emitter:
             )
             self._fail(partition, report, cut)
         self.delivery.state_if_due()
-        return report.rows
 
     def _items_of(self, partition: Partition) -> Iterator[DeliveredItem | Failed]:
         for chain, item in self._items:
@@ -268,6 +289,8 @@ class Emitter:
             )
             for name in again:
                 bookmarks.put(name, connection.id, None)
+        if partition.has_grown:
+            self._last_reads.forget(connection)
         history = partition.history
         if history.to_state():
             bookmarks.put_history(connection.id, history)
@@ -279,36 +302,6 @@ class Emitter:
         self._tap.bookmarks.put(
             partition.endpoint.name, partition.connection.id, progress.partition_state()
         )
-
-    # ---- streams that the run writes itself
-
-    def rows_of_run(self, stream: RunStream) -> Iterator[Mapping[str, Any]]:
-        """The rows of a stream that the run writes of what it knows."""
-        if stream.name == "connections":
-            rows: list[Mapping[str, Any]] = [entry.row for entry in self.connections]
-            rows += [entry.row for entry in self.selection.not_found if entry.row is not None]
-            return iter(rows)
-        return self.outcomes.report.rows()
-
-    def _emit_rows_of_run(self, stream: RunStream, *, write: bool) -> int:
-        report = PartitionReport(ALL, stream.name, self.now())
-        if stream.name != "sync_report":
-            report = self.outcomes.report.partition(ALL, stream.name, self.now())
-            report.full_read = True
-        moment = datetime.fromtimestamp(self.now() / 1000, UTC)
-        for row in self.rows_of_run(stream):
-            record = stream.conformer.conform(row, None, report.repairs)
-            try:
-                if write:
-                    self.delivery.record(stream, record, moment)
-                report.rows += 1
-            except MapFailed as error:
-                self.delivery.note_unmapped(error, report)
-        if report.unmapped is None:
-            report.complete(self.now())
-        else:
-            self.outcomes.fail_rows_of_run(report, report.unmapped, self.now())
-        return report.rows
 
 
 class _Account:
@@ -342,6 +335,9 @@ class _Account:
                 self._emitter.outcomes.leave_out(
                     self._partition, self._report, "unavailable", self._emitter.now()
                 )
+                self.is_over = True
+            case Unchanged():
+                self._emitter.leave_unchanged(self._partition, self._report)
                 self.is_over = True
             case Begin():
                 self._progress = self._partition.endpoint.replication.progress(self._partition)

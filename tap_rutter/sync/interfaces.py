@@ -9,8 +9,7 @@ from singer_sdk import metrics
 
 from tap_rutter.api.pages import Page
 from tap_rutter.records.conform import Conformer
-from tap_rutter.replication.base import Partition
-from tap_rutter.replication.endpoint import Endpoint
+from tap_rutter.replication.base import Endpoint, Partition
 from tap_rutter.settings import Settings
 from tap_rutter.sync.maps import MappedStream
 from tap_rutter.sync.state import Bookmarks

@@ -19,7 +19,7 @@ from tap_rutter.errors import (
 )
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.scouting import ENOUGH, Answer, Scouting
-from tap_rutter.sync.report import FOLDED, NOT_ACTIVATED, PartitionReport, Report
+from tap_rutter.sync.report import FOLDED, NOT_ACTIVATED, NOT_SYNCED, PartitionReport, Report
 from tap_rutter.sync.unserved import Unserved
 
 logger = logging.getLogger("tap-rutter")
@@ -61,7 +61,9 @@ class Outcomes:
         self, partition: Partition, entry: PartitionReport, reason: str, now: int
     ) -> None:
         """The partition was not asked."""
-        self._judge(partition, Answer.NOTHING)
+        # One that is not read, since nothing was synced, tells what it told before.
+        is_served = reason == NOT_SYNCED and partition.input_state is not None
+        self._judge(partition, Answer.SERVED if is_served else Answer.NOTHING)
         self.skip(entry, reason, now)
 
     def complete(

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tap_rutter.connections.selection import REFUSING, Connection
 from tap_rutter.errors import ConnectionUnusable, NotActivated, Unsupported
-from tap_rutter.replication.base import Partition
-from tap_rutter.replication.endpoint import Endpoint
+from tap_rutter.replication.base import Endpoint, Partition
 from tap_rutter.replication.items import (
     Begin,
     Done,
     Inline,
     PartitionItem,
     Unavailable,
+    Unchanged,
     WaitFor,
 )
 from tap_rutter.replication.run_context import RunContext
@@ -67,7 +67,7 @@ class Plan:
         """A chain for each partition that was not dropped, in order; made as they are needed."""
         for stream in self._streams:
             for partition in self.partitions(stream):
-                if not partition.is_dropped:
+                if not (partition.is_dropped or is_unchanged(partition)):
                     yield Chain(partition, items_of(partition))
 
     def forget(self, stream: Endpoint) -> None:
@@ -79,7 +79,14 @@ class Plan:
 
 def _is_scout(partition: Partition) -> bool:
     """Whether it may speak for others. With a bookmark it is asked whatever they find out."""
-    return partition.input_state is None and not partition.is_dropped
+    is_read = not (partition.is_dropped or is_unchanged(partition))
+    return is_read and partition.input_state is None
+
+
+def is_unchanged(partition: Partition, *, ask: bool = False) -> bool:
+    """Whether nothing was synced since it was last read; known once its connection was asked."""
+    run, connection = partition.run, partition.connection
+    return is_asked(connection, run) and run.is_unchanged(partition.endpoint, connection, ask=ask)
 
 
 def is_asked(connection: Connection, run: RunContext) -> bool:
@@ -115,6 +122,10 @@ def _answer_of(error: Exception) -> Answer:
 def _read_items(partition: Partition) -> Iterator[PartitionItem]:
     # Rows that are read ahead of the emitter must not seem older than the read they belong to.
     partition.started_ms = partition.run.client.clock.now()
+    if is_unchanged(partition, ask=True):
+        partition.run.scouting.note(partition.place, Answer.NOTHING)
+        yield Unchanged()
+        return
     sync_status = partition.sync_status
     if not (
         partition.endpoint.is_about_connections

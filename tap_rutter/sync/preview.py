@@ -41,7 +41,7 @@ def preview_records(
     """
     repairs = Repairs()
     if stream.is_written_by_run:
-        for made in emitter.rows_of_run(stream):
+        for made in emitter.own_rows.of(stream):
             yield stream.conformer.conform(made, None, repairs)
         return
     plan = Plan([stream], emitter.connections, emitter.context)

@@ -19,8 +19,12 @@ ALL = "*"
 go through CSV take that for NULL, and refuse the row and with it the whole load."""
 
 ALL_STREAMS = ALL
-FOLDED = {"unsupported", "unavailable"}
-"""Reasons why a stream is skipped that tell of the platform: one row a connection names them."""
+UNSERVED = {"unsupported", "unavailable"}
+"""Reasons why a stream is skipped that tell of the platform."""
+NOT_SYNCED = "not_synced_since"
+"""Rutter has synced nothing since the stream was last read."""
+FOLDED = UNSERVED | {NOT_SYNCED}
+"""Reasons for which one row a connection names the streams, in place of a row for each."""
 NOT_ACTIVATED = "not_activated"
 """The organisation has no access to the stream's endpoint."""
 PARTIAL = "PARTIAL_SUCCESS"
@@ -175,7 +179,7 @@ class Report:
         return entry
 
     def fold(self, entry: PartitionReport) -> None:
-        """Take a partition that its platform cannot serve into its connection's one row."""
+        """Take a partition that was not asked into its connection's one row."""
         assert self._partitions[-1] is entry  # partitions are folded as they end, one after another
         self._partitions.pop()
         self._folded.setdefault(entry.connection_id, []).append(
@@ -187,9 +191,13 @@ class Report:
             self._connections[entry.connection_id] = totals
         totals.counts.requests += entry.counts.requests
         totals.counts.retries += entry.counts.retries
-        if totals.reason in {INTERRUPTED, None}:
+        # Where nothing was synced, that is what the row is about, whatever else it names.
+        if totals.reason in {INTERRUPTED, None} or (
+            entry.reason == NOT_SYNCED and totals.reason in UNSERVED
+        ):
             totals.skip(entry.reason or "unsupported", entry.finished_ms or entry.started_ms)
         totals.finished_ms = entry.finished_ms
+        totals.source_synced_ms = entry.source_synced_ms or totals.source_synced_ms
         totals.skipped.append(entry.stream)
 
     def skip_connection(
@@ -225,7 +233,7 @@ class Report:
     @property
     def _unserved(self) -> int:
         """How many streams were skipped for what their platform is."""
-        return sum(reason in FOLDED for skipped in self._folded.values() for _, reason in skipped)
+        return sum(reason in UNSERVED for skipped in self._folded.values() for _, reason in skipped)
 
     def summary(self, now: int, requests: int) -> list[str]:
         """Lines for people: what was read, what was not and why.
@@ -270,6 +278,14 @@ class Report:
             more = ", …" if count > _SHOWN else ""
             lines.append(
                 f"Connections skipped, {reason}: {count:,} ({', '.join(named[:_SHOWN])}{more})."
+            )
+        unchanged = sum(
+            any(reason == NOT_SYNCED for _, reason in skipped) for skipped in self._folded.values()
+        )
+        if unchanged:
+            lines.append(
+                "Not synced by Rutter since they were last read:"
+                f" {_counted(unchanged, 'connection')}."
             )
         told = [
             (entry.stream, entry.reason) for entry in self._partitions if entry.status == SKIPPED

@@ -15,6 +15,7 @@ from tap_rutter.api.throttle import Throttle
 from tap_rutter.connections.selection import REFUSING, Selection, select_connections
 from tap_rutter.errors import Terminated
 from tap_rutter.redact import SECRETS
+from tap_rutter.replication.after_sync import AfterSync
 from tap_rutter.replication.run_context import RunContext
 from tap_rutter.schema.document import document
 from tap_rutter.sync import preview
@@ -79,17 +80,21 @@ class Run:
 
     def _begun(self, selection: Selection, cutoff: int) -> Started:
         settings = self._tap.settings
+        full_table = frozenset(
+            stream.name
+            for stream in self._tap.rutter_streams
+            if stream.forced_replication_method == "FULL_TABLE"
+        )
         context = RunContext(
             settings=settings,
             client=self.client,
             document=document(settings.api_version),
             input_state=self._tap.bookmarks,
             cutoff=cutoff,
-            full_table=frozenset(
-                stream.name
-                for stream in self._tap.rutter_streams
-                if stream.forced_replication_method == "FULL_TABLE"
-            ),
+            full_table=full_table,
+            after_sync=AfterSync(settings, cutoff, self._read_streams(), self._resynced(full_table))
+            if settings.only_after_sync
+            else None,
         )
         report = Report(settings.api_version, cutoff)
         for entry in selection.not_found:
@@ -111,6 +116,26 @@ class Run:
             check_signal=self.check_signal,
         )
         return Started(selection, context, outcomes, emitter)
+
+    def _read_streams(self) -> list[str]:
+        """The selected streams that are read from the API, partition by partition."""
+        return [
+            stream.name
+            for stream in self._tap.rutter_streams
+            if stream.selected and not stream.is_written_by_run
+        ]
+
+    def _resynced(self, full_table: frozenset[str]) -> frozenset[str]:
+        """Streams that somebody wants to have again.
+
+        In a catalog, snapshots are FULL_TABLE whatever is wanted: they count with any other.
+        """
+        has_bookmark = {
+            stream.name
+            for stream in self._tap.rutter_streams
+            if stream.selected and stream.replication_key is not None
+        }
+        return full_table if full_table & has_bookmark else frozenset()
 
     @property
     def is_started(self) -> bool:

@@ -14,12 +14,19 @@ What Rutter answered a connection with a 404 stands beside its history (``sync/u
     "unserved": [{"platform": "NETSUITE", "api_version": "2024-08-31",
                   "at": "2026-01-31T10:00:00.000Z", "streams": ["commerce_orders", …]}]
 
+So does what was last read of a connection, with ``only_after_sync`` (``sync/last_reads.py``), by a
+short text for the streams and settings of that run::
+
+    "last_reads": {"5f0c…": {"synced": "2026-01-31T09:40:00.000Z",
+                             "at": "2026-01-31T10:00:00.000Z", "bookmarks": 12}}
+
 A partition that never delivered a row has no entry. Entries of connections and streams that a run
 does not read stay as they are.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import chain
 from sys import intern
@@ -30,6 +37,7 @@ from singer_sdk.streams._state import StreamStateManager
 from tap_rutter import times
 from tap_rutter.connections.history import History
 from tap_rutter.errors import ConfigError
+from tap_rutter.replication.after_sync import Given, LastRead
 from tap_rutter.replication.run_context import (
     REPLICATION_KEY,
     REPLICATION_KEY_VALUE,
@@ -39,6 +47,9 @@ from tap_rutter.replication.run_context import (
 CONNECTIONS = "connections"
 HISTORY = "history"
 UNSERVED = "unserved"
+LAST_READS = "last_reads"
+_CHOICES = 3
+"""Choices of streams and settings of which a connection's last read is kept."""
 _TIMES = (REPLICATION_KEY_VALUE, "start_date", "whole_read_at", "read_from", "known_to")
 
 _HINT = (
@@ -69,6 +80,9 @@ class Bookmarks:
                     partitions[connection_id] = partition
                     # What the run was given is replaced, never changed, and nor is what is in it.
                     self._input[stream, connection_id] = partition
+        self._counts = Counter(
+            connection_id for stream, connection_id in self._input if stream != CONNECTIONS
+        )
 
     def input_state(self, stream: str, connection_id: str) -> PartitionState | None:
         """The partition that the run was given; never changes, so any thread may ask."""
@@ -124,6 +138,32 @@ class Bookmarks:
     def put_unserved(self, connection_id: str, entries: list[Mapping[str, Any]]) -> None:
         """Remember what a connection was answered with a 404; nothing is kept of no entries."""
         self._put_fact(connection_id, UNSERVED, entries or None)
+
+    def given(self, connection_id: str, choice: str) -> Given:
+        """What the run was given of a connection, and of its last read of a choice of streams."""
+        held = (self.input_state(CONNECTIONS, connection_id) or {}).get(LAST_READS) or {}
+        last_read = LastRead.from_state(held[choice]) if choice in held else None
+        return Given(last_read, self.history(connection_id), self._counts[connection_id])
+
+    def count(self, connection_id: str) -> int:
+        """How many entries a connection has now, beside the facts about itself."""
+        return sum(
+            connection_id in partitions
+            for stream, partitions in self._index.items()
+            if stream != CONNECTIONS
+        )
+
+    def last_reads(self, connection_id: str) -> dict[str, LastRead]:
+        """What was last read of a connection, by choice of streams and settings."""
+        held = (self.get(CONNECTIONS, connection_id) or {}).get(LAST_READS) or {}
+        return {choice: LastRead.from_state(value) for choice, value in held.items()}
+
+    def put_last_reads(self, connection_id: str, reads: Mapping[str, LastRead]) -> None:
+        """Remember what was last read of a connection, of the latest choices."""
+        latest = sorted(reads, key=lambda choice: reads[choice].at_ms)[-_CHOICES:]
+        value = {choice: reads[choice].to_state() for choice in latest}
+        if value or self.last_reads(connection_id):
+            self._put_fact(connection_id, LAST_READS, value or None)
 
     def _put_fact(self, connection_id: str, name: str, value: Any) -> None:
         """Set one of the facts of a connection, and leave its others; None removes it."""
@@ -215,6 +255,8 @@ def _check_partition(where: str, partition: Any) -> None:
         raise _unreadable(f"{where}.passes", "must hold times")
     if partition.get("parents") is not None and not isinstance(partition["parents"], str):
         raise _unreadable(f"{where}.parents", "must be a string")
+    if partition.get(LAST_READS) is not None:
+        _check_last_reads(f"{where}.{LAST_READS}", partition[LAST_READS])
     if partition.get(UNSERVED) is not None:
         _check_unserved(where, partition[UNSERVED])
     if partition.get(HISTORY) is not None:
@@ -236,6 +278,23 @@ def _check_unserved(where: str, entries: Any) -> None:
         streams = entry.get("streams")
         if not (isinstance(streams, list) and all(isinstance(name, str) for name in streams)):
             raise _unreadable(f"{place}.streams", "must be an array of strings")
+
+
+def _check_last_reads(where: str, reads: Any) -> None:
+    if not isinstance(reads, dict):
+        raise _unreadable(where, "must be an object")
+    for choice, value in reads.items():
+        place = f"{where}.{choice}"
+        if not isinstance(value, dict):
+            raise _unreadable(place, "must be an object")
+        for name in ("synced", "at"):
+            if times.parse(value.get(name)) is None:
+                raise _unreadable(f"{place}.{name}", "must be a time")
+        if not isinstance(value.get("bookmarks"), int):
+            raise _unreadable(f"{place}.bookmarks", "must be an integer")
+        missed = value.get("missed", [])
+        if not (isinstance(missed, list) and all(isinstance(name, str) for name in missed)):
+            raise _unreadable(f"{place}.missed", "must be an array of strings")
 
 
 def _check_history(where: str, value: Any) -> None:

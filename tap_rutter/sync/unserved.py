@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tap_rutter import times
+from tap_rutter.replication.after_sync import CLOCKS_APART
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.scouting import ENOUGH
 from tap_rutter.settings import Settings
 from tap_rutter.sync.state import Bookmarks
-
-_CLOCKS_APART = times.MINUTE
-"""How much later than a run's cutoff a time may lie that an earlier run has set."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Unserved:
         return (
             self._hold_ms > 0
             and entry["api_version"] == self._version
-            and self._cutoff - self._hold_ms < moment <= self._cutoff + _CLOCKS_APART
+            and self._cutoff - self._hold_ms < moment <= self._cutoff + CLOCKS_APART
         )
 
     def rules_out(self, partition: Partition) -> bool:

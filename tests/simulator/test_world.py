@@ -183,6 +183,26 @@ def test_changes_wait_for_the_next_sync(world: World) -> None:
     assert milliseconds(row["last_synced_at"]) < qbo.last_sync_completed_at - 2_000
 
 
+def test_a_sync_shows_its_changes_one_after_another(world: World) -> None:
+    world.immediate = False
+    shop = of(world, "SHOPIFY")
+    keys = {world.create(shop.id, ORDERS) for _ in range(60)}
+    begins = shop.next_sync_at - shop.sync_duration
+    world.advance((begins - milliseconds(world.now.isoformat())) / 1000)
+    before = shop.last_sync_completed_at
+    late, shown = "", []
+    for _ in range(6):
+        shown.append(len(keys & set(world.keys(shop.id, ORDERS))))
+        assert shop.last_sync_completed_at == before
+        world.advance(shop.sync_duration / 6 / 1000)
+        late = late or world.create(shop.id, ORDERS)
+    assert shown == sorted(shown)
+    assert shown[0] == 0 < shown[1] < shown[-1] < 60
+    assert keys <= set(world.keys(shop.id, ORDERS))
+    assert shop.last_sync_completed_at != before
+    assert late not in world.keys(shop.id, ORDERS)  # it came after the sync had begun
+
+
 def test_a_paused_connection_catches_up_late(client: Client, world: World) -> None:
     shop = of(world, "SHOPIFY")
     world.pause(shop.id)

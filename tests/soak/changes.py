@@ -74,6 +74,8 @@ class Changes:
         """Ids of deleted rows by (path, connection id)."""
         self.nulled: set[tuple[str, str, str]] = set()
         """Rows without a time: what is asked by time does not show them."""
+        self.changed: dict[str, int] = {}
+        """By connection: when something last changed, by the world's clock."""
         self._touched: dict[tuple[str, str], int] = {}
         """When something last happened to a list, by (path, connection id)."""
 
@@ -108,6 +110,7 @@ class Changes:
             name = self._rng.choices(list(weights), list(weights.values()))[0]
             deed: Callable[[Connection], None] = getattr(self, f"_{name}")
             deed(connection)
+            self.changed[connection.id] = self._now()
 
     def _path(self, connection: Connection) -> str:
         paths = [path for path in self._scene.lists[connection.id] if path != "/events"]

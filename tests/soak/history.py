@@ -14,10 +14,12 @@ from soak.changes import DAY, HOUR, MINUTE, Changes, reported
 from soak.store import Store
 from tap_rutter.simulator import Connection, Simulator
 from tap_rutter.simulator.request import Request
+from tap_rutter.simulator.syncing import is_running
 
 Json = dict[str, Any]
 
 _READABLE = frozenset({"active", "unhealthy"})
+_REAL_TIME = frozenset({"QUICKBOOKS", "XERO"})
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,8 @@ class History:
     def _check(self, manner: Manner, *, whole: bool) -> None:
         wrong: list[str] = []
         for connection_id, paths in self.scene.lists.items():
-            if not self._was_read(self.world.connections[connection_id], manner):
+            connection = self.world.connections[connection_id]
+            if not self._was_read(connection, manner) or self._waits_for_sync(connection):
                 continue
             for path in paths:
                 if scene.STREAMS[path] in manner.streams:
@@ -244,6 +247,15 @@ class History:
     def _was_read(self, connection: Connection, manner: Manner) -> bool:
         chosen = manner.connections is None or connection.id in manner.connections
         return chosen and connection.status in _READABLE
+
+    def _waits_for_sync(self, connection: Connection) -> bool:
+        """Whether a change need not have been read yet, since no sync has ended after it."""
+        if not self.scene.settings.get("only_after_sync") or connection.platform in _REAL_TIME:
+            return False
+        synced = connection.last_sync_completed_at or 0
+        return is_running(connection, self.world.clock.now) or synced <= self.changes.changed.get(
+            connection.id, 0
+        )
 
     def _check_deletions(self) -> None:
         """What was deleted is gone, and where the platform reports it, it is reported."""

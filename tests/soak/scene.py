@@ -105,6 +105,9 @@ def make(rng: Random, seed: int) -> Scene:
         told = (connection.status, connection.unready_entities, connection.not_enabled)
         notes.append(f"  {told}, history complete: {connection.historical_sync_completed}")
     settings = _settings(rng, most)
+    # Numbers of its own: the rest of a history is the same with and without.
+    if Random(f"after sync|{seed}").random() < 0.4:
+        settings["only_after_sync"] = True
     notes += [f"{name} = {value}" for name, value in settings.items()]
     notes += _turn_switches(rng, world, sorted({p for paths in lists.values() for p in paths}))
     return Scene(world, lists, settings, notes)

@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.asked import idle_run, most_of_a_list, to_rule_out
 from support.in_process import sync
 from support.shown import BY_DEFAULT, PATHS
+from support.singer import Json
 
 from tap_rutter.simulator import Simulator, bulk_world, standard_world
 
@@ -99,6 +101,30 @@ def test_an_idle_run_asks_what_the_documentation_counts() -> None:
         assert expected == counted_on_the_page()
         assert len(simulator.requests) == sum(expected.values())
         assert {entry.status for entry in simulator.requests} == {200}
+
+
+def test_the_runs_of_the_standard_world_ask_what_the_documentation_says() -> None:
+    rows = re.findall(r"^\| ([a-z_`: 0-9]+) \| (\d+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    told = {what: int(number) for what, number in rows}
+    with Simulator(standard_world()) as simulator:
+
+        def requests(state: Json | None = None, **more: Any) -> tuple[int, Json]:
+            simulator.requests.clear()
+            ended = sync(simulator, state=state, **more).state
+            return len(simulator.requests), ended
+
+        first, state = requests()
+        idle, state = requests(state)
+        asked_all, _ = requests(state, recheck_unserved_hours=0)
+        # The first run with the setting remembers what was read, and the next goes by it.
+        _, state = requests(state, only_after_sync=True)
+        after_sync, _ = requests(state, only_after_sync=True)
+    assert told == {
+        "first run": first,
+        "idle run": idle,
+        "the same with `recheck_unserved_hours: 0`": asked_all,
+        "idle run with `only_after_sync`": after_sync,
+    }
 
 
 @pytest.mark.parametrize("connections", [1, 3])

@@ -18,8 +18,7 @@ from tap_rutter.api.client import Client
 from tap_rutter.api.pages import Page, span_of
 from tap_rutter.api.request import Counts, Request, Response
 from tap_rutter.connections.selection import Connection
-from tap_rutter.replication.base import Partition
-from tap_rutter.replication.endpoint import Endpoint
+from tap_rutter.replication.base import Endpoint, Partition
 from tap_rutter.replication.items import (
     BoundsIgnored,
     End,

@@ -82,6 +82,28 @@ def test_streams_the_platform_does_not_serve_say_nothing_of_the_others(
     assert statuses == {BILLS: "complete", ORDERS: "complete"}
 
 
+def test_what_was_not_synced_since_is_as_complete_as_it_was(warehouse: Warehouse) -> None:
+    warehouse.full_read(day(1), finished_at=day(1, "01:00:00"), source_synced_at=day(1))
+    warehouse.full_read(day(1), ORDERS, finished_at=day(1, "01:00:00"))
+    warehouse.full_read(day(2), "*", status="skipped", reason="disabled", full_read=False)
+    idle = {"status": "skipped", "reason": "not_synced_since", "full_read": False}
+    idle["finished_at"] = day(3, "01:00:00")
+    warehouse.full_read(day(3), "*", skipped=[BILLS, "accounting_tasks"], **idle)
+    warehouse.run("report-views")
+    rows = view(warehouse, "sync_freshness")
+    assert set(rows) == {BILLS, ORDERS}
+    assert (rows[BILLS]["status"], rows[BILLS]["reason"]) == ("complete", None)
+    assert f"{rows[BILLS]['last_attempt_at']:%d %H}" == "03 00"
+    assert f"{rows[BILLS]['last_complete_at']:%d %H}" == "03 01"
+    assert f"{rows[BILLS]['last_full_read_at']:%d %H}" == "01 00"
+    # It says nothing of a stream that it does not name.
+    assert (rows[ORDERS]["status"], rows[ORDERS]["reason"]) == ("skipped", "disabled")
+
+    warehouse.full_read(day(4), status="failed", reason="refused", full_read=False)
+    row = view(warehouse, "sync_freshness")[BILLS]
+    assert (row["status"], f"{row['last_complete_at']:%d}") == ("failed", "03")
+
+
 def test_a_stream_read_before_its_connection_was_disabled_keeps_its_status(
     warehouse: Warehouse,
 ) -> None:

@@ -12,8 +12,10 @@ begin
                 -- Earlier versions of the tap wrote '' for what concerns all connections.
                 case connection_id when '' then '*' else connection_id end as connection_id,
                 run_id, stream, status, reason, error_code, error_message,
-                started_at, finished_at, full_read, source_synced_at
-            from %1$I.sync_report
+                started_at, finished_at, full_read, source_synced_at,
+                -- As JSON, since a column that the catalog deselects never reaches the table.
+                to_jsonb(r) -> 'skipped' as skipped
+            from %1$I.sync_report as r
         ),
         attempts as (
             select distinct on (connection_id, stream) *
@@ -38,8 +40,23 @@ begin
         left_out as (
             select distinct on (connection_id) *
             from reports
-            where stream = '*' and reason not in ('unsupported', 'unavailable')
+            where stream = '*' and reason not in ('unsupported', 'unavailable', 'not_synced_since')
             order by connection_id, started_at desc, finished_at desc nulls last
+        ),
+        -- The same for what Rutter had not synced since it was last read: what a complete read has
+        -- brought is still all there is, so the run counts as one more.
+        unchanged as (
+            select r.connection_id, s.stream, max(r.started_at) as started_at,
+                max(coalesce(r.finished_at, r.started_at)) as finished_at
+            from (
+                select connection_id, started_at, finished_at, skipped
+                from reports
+                where stream = '*' and reason = 'not_synced_since'
+            ) as r
+            cross join lateral jsonb_array_elements_text(
+                case jsonb_typeof(r.skipped) when 'array' then r.skipped else '[]' end
+            ) as s (stream)
+            group by 1, 2
         )
         select
             a.connection_id,
@@ -48,8 +65,10 @@ begin
             case when o.run_id is null then a.reason else o.reason end as reason,
             case when o.run_id is null then a.error_code else o.error_code end as error_code,
             case when o.run_id is null then a.error_message else o.error_message end as error_message,
-            coalesce(o.started_at, a.started_at) as last_attempt_at,
-            c.finished_at as last_complete_at,
+            greatest(coalesce(o.started_at, a.started_at), u.started_at) as last_attempt_at,
+            case
+                when c.finished_at is not null then greatest(c.finished_at, u.finished_at)
+            end as last_complete_at,
             f.started_at as last_full_read_at,
             coalesce(o.source_synced_at, a.source_synced_at, c.source_synced_at) as source_synced_at,
             -- The age of the data: no younger than the read, nor than Rutter's own copy at the time.
@@ -57,11 +76,14 @@ begin
         from attempts as a
         left join completed as c using (connection_id, stream)
         left join full_reads as f using (connection_id, stream)
+        left join unchanged as u
+            on u.connection_id = a.connection_id
+            and u.stream = a.stream
         left join left_out as o
             on o.connection_id = a.connection_id
             and a.stream not in ('*', 'connection_statuses')
             and o.run_id <> a.run_id
-            and o.started_at >= a.started_at
+            and o.started_at >= greatest(a.started_at, u.started_at)
         -- The status of a connection is read whatever it is: it says nothing of its data.
         where a.stream <> '*'
             or not exists (
