@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from support import attempts
 from support.in_process import Run, sync
 from support.singer import Json
 
@@ -314,21 +313,11 @@ def test_statements_are_read_when_a_month_begins_and_balances_at_every_run() -> 
             state = again.state
 
 
-def test_a_full_table_read_is_a_full_table_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_table_read_is_a_full_table_read() -> None:
     world, (connection,) = ledgers()
     with Simulator(world) as simulator:
         state = read(simulator).state
-        usual = attempts._catalog
-
-        def forced(*streams: str) -> str:
-            catalog = json.loads(usual(*streams))
-            for entry in catalog["streams"]:
-                if entry["tap_stream_id"] == BILLS:
-                    entry["replication_method"] = "FULL_TABLE"
-            return json.dumps(catalog)
-
-        monkeypatch.setattr(attempts, "_catalog", forced)
-        run = read(simulator, state=state)
+        run = read(simulator, state=state, full_table=[BILLS])
     assert len(run.ids(BILLS, connection.id)) == 2
     assert told(run, VENDORS, connection) == IDLE
 
