@@ -28,6 +28,8 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 _LONGEST_LINE = 1 << 16  # these two are http.client's own bounds
 _MOST_HEADERS = 100
+_MOST_WAITS = 100
+_MOST_DIGITS = 18
 _CONTINUE, _FIRST_STATUS = 100, 200
 _NO_BODY = frozenset({204, 304})
 
@@ -85,10 +87,13 @@ class Answer(HTTPResponse):
             HTTPException: for what is not HTTP.
             OSError: when they do not come.
         """
-        status = _CONTINUE
-        while status == _CONTINUE:
+        for _ in range(_MOST_WAITS):
             version, status = self._status_of(self._line())
             self.fields = self._read_fields()
+            if status != _CONTINUE:
+                break
+        else:
+            raise HTTPException("it goes on saying that an answer will come")
         self.code = self.status = status
         connection = self.fields.get("connection", "").lower()
         self.will_close = "close" in connection
@@ -150,7 +155,11 @@ class Answer(HTTPResponse):
         if len(lengths) > 1:
             raise HTTPException("several lengths")
         length = lengths.pop()
-        return int(length) if length.isascii() and length.isdigit() else None
+        if not (length.isascii() and length.isdigit()):
+            return None
+        if len(length) > _MOST_DIGITS:
+            raise HTTPException("a length beyond all measure")
+        return int(length)
 
 
 class Line:

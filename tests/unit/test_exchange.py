@@ -180,6 +180,21 @@ def test_a_broken_answer_is_said_and_the_next_one_is_whole(kind: str) -> None:
         assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000 + GOOD,
+        b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\n[1]" % (b"9" * 5_000),
+    ],
+    ids=["announced without end", "a length beyond all measure"],
+)
+def test_what_no_server_means_is_broken_at_once(answer: bytes) -> None:
+    with Server(GOOD, answer) as server, transport(server.url, timeout=60) as made:
+        ask(made)
+        assert isinstance(told(made), tuple)
+        assert ask(made).content == b"{}"
+
+
 def test_all_requests_look_alike_but_for_what_they_ask() -> None:
     with Server() as server, transport(server.url) as made:
         for _ in range(3):
