@@ -27,6 +27,8 @@ _EVEN = 128
 """Pages that may be left, by the last one, so that what is left is cut into equal windows."""
 _PLANNED = 4
 """Requests to spare with which what is left is worth a plan of its own."""
+_LOOK = 3
+"""Requests of a look at most: where empty pages come and come, it is given up."""
 _WITHIN_SECOND = 501
 
 
@@ -80,7 +82,9 @@ class Look:
     gate: Gate = field(default_factory=Gate)
     requests: int = 0
     found: int | None = None
-    """The time of that row; None where there is none."""
+    """The time of that row; None where there is none, or it is not known."""
+    is_known: bool = False
+    """Whether it has told what it was to tell."""
     is_over: bool = False
     is_ignored: bool = False
 
@@ -88,8 +92,9 @@ class Look:
         """Take a page in; an empty one that has a next one tells nothing yet."""
         self.requests += 1
         self.found = page.span.newest
-        if page.span.rows or page.next_cursor is None:
-            self.is_over = True
+        self.is_known = page.next_cursor is None or page.span.newest is not None
+        self.is_over = self.is_known or self.requests >= _LOOK
+        if self.is_over:
             self.gate.open()
 
     def ignore(self) -> None:

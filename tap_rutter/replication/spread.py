@@ -354,7 +354,7 @@ class Spread:
             yield look.gate
             self.tally.requests += look.requests
             self.is_ignored = self.is_ignored or look.is_ignored
-            if look.window.high is not None and not look.is_ignored:
+            if look.window.high is not None and look.is_known:
                 oldest = _NEVER if look.found is None else look.found
                 self._gaps.append((oldest, look.window.high))
 

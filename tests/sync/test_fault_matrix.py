@@ -24,7 +24,7 @@ from tap_rutter.simulator import Connection, Simulator, World
 pytestmark = pytest.mark.any_workers
 
 PAGE = 5
-ROWS = 20
+ROWS = {"synced": 20, "updated": 60}  # of an updated list so many that it is read in windows
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ def make_world(kind: Replication) -> World:
     """Two connections of a platform, each with a list of several pages or windows."""
     world = World(3, history_days=60)
     world.switches.set("cursor_seek", "exact")  # a row comes once, so that rows can be counted
+    rows = ROWS["synced" if kind is SYNCED else "updated"]
     for _ in range(2):
-        world.add_connection(kind.platform, counts={kind.path: ROWS, kind.other_path: 2})
+        world.add_connection(kind.platform, counts={kind.path: rows, kind.other_path: 2})
     return world
 
 

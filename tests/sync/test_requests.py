@@ -208,6 +208,10 @@ def test_a_large_updated_list_is_read_in_windows_without_a_gap(
     messages = read(rutter, "commerce_orders", page_size=5, window_days=300)
     probe, *rest = asked(rutter)[len(OPENING) :]
     assert probe == ("/orders", {"limit": "5"})
+    # Whether lower bounds are heeded is found out first, by a request for one row.
+    check, *rest = rest
+    assert check[1].keys() == {"limit", "updated_at_min"}
+    assert check[1]["limit"] == "1"
     begun = [params for _, params in rest if "cursor" not in params]
     assert len(begun) > 2
     # Oldest first, each from where the one before it ends; open at both ends.
