@@ -1,0 +1,222 @@
+"""One worker: slots that claim, run, and write down."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from tap_rutter.errors import CredentialsRefused, TapError
+from tap_rutter.fleet.config import FleetConfig
+from tap_rutter.fleet.ledger import ClaimLost, Ledger, LedgerError
+from tap_rutter.fleet.model import Claim, Fault, Lane, RunResult, State
+from tap_rutter.fleet.work.connection_list import ConnectionList
+from tap_rutter.fleet.work.heartbeat import Heartbeat, Held
+from tap_rutter.fleet.work.housekeeping import Housekeeping
+from tap_rutter.fleet.work.lanes import lanes_of, slots_at
+from tap_rutter.redact import redact
+
+logger = logging.getLogger("tap-rutter.fleet")
+
+_FLEET_PAUSE = 30.0
+_MARGIN = 5.0
+
+
+class RunClaim(Protocol):
+    """Runs the tap into the target for one claim (``runs.run_claim``)."""
+
+    def __call__(
+        self,
+        claim: Claim,
+        config: FleetConfig,
+        *,
+        listing: Mapping[str, Mapping[str, Any]],
+        on_states: Callable[[dict[str, State], State], None],
+        stop: threading.Event,
+        kill: threading.Event,
+    ) -> RunResult:
+        """Run it to its end."""
+
+
+class Observer(Protocol):
+    """Who is told of runs: metrics, a demo."""
+
+    def started(self, claim: Claim) -> None:
+        """A run begins."""
+
+    def ended(self, claim: Claim, result: RunResult) -> None:
+        """A run has ended and is written down."""
+
+
+class Engine:
+    """A worker's slots, heartbeat and housekeeping."""
+
+    def __init__(
+        self,
+        config: FleetConfig,
+        ledger: Ledger,
+        *,
+        run: RunClaim,
+        end_sessions: Callable[[UUID], None],
+        ring: Callable[[Sequence[Lane]], None] | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        """Prepare a worker; nothing is asked yet.
+
+        Args:
+            config: the fleet's.
+            ledger: the truth; another one with the same address serves the heartbeat, so that
+                slots cannot keep it waiting.
+            run: runs a claim.
+            end_sessions: ends what the target of a lost claim still does in its database.
+            ring: tells other workers of lanes that have become due; this one knows.
+            observers: told of each run.
+
+        Raises:
+            ConfigError: for settings that the tap does not take.
+        """
+        self._config = config
+        self._ledger = ledger
+        self._run = run
+        self._observers = tuple(observers)
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.connections = ConnectionList(config, ledger)
+        self._pulse = Ledger(config.ledger_url, name="rutter-fleet-heartbeat", pool_size=1)
+        self.heartbeat = Heartbeat(self._pulse, config.lease_seconds)
+
+        def ring_all(lanes: Sequence[Lane]) -> None:
+            self.wake(lanes)
+            if ring is not None:
+                ring(lanes)
+
+        self.housekeeping = Housekeeping(
+            config, ledger, self.connections, end_sessions=end_sessions, ring=ring_all
+        )
+        self._stopping = threading.Event()
+        self._bells = [threading.Event() for _ in range(config.slots)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True)
+            for slot in range(config.slots)
+        ]
+
+    def start(self) -> None:
+        """Begin to work, in threads."""
+        self.heartbeat.start()
+        self.housekeeping.start()
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self, lanes: Iterable[Lane]) -> None:
+        """There may be something to do: idle slots of these lanes look at once."""
+        wanted = set(lanes)
+        for slot, bell in enumerate(self._bells):
+            if wanted & set(lanes_of(slot, self._config.slots)):
+                bell.set()
+
+    def stop(self) -> None:
+        """Claim nothing more, let runs end in order within ``stop_seconds``, kill what is left."""
+        self._stopping.set()
+        for bell in self._bells:
+            bell.set()
+        deadline = time.monotonic() + self._config.stop_seconds + _MARGIN
+        while any(thread.is_alive() for thread in self._threads):
+            late = time.monotonic() > deadline
+            for held in self.heartbeat.everything():
+                held.stop.set()
+                if late:
+                    held.kill.set()
+            if time.monotonic() > deadline + _MARGIN:
+                break
+            time.sleep(0.05)
+        self.housekeeping.end()
+        self.heartbeat.end()
+        self._pulse.close()
+
+    # ---- slots
+
+    def _work(self, slot: int) -> None:
+        while not self._stopping.is_set():
+            bell = self._bells[slot]
+            bell.clear()
+            worked = False
+            try:
+                worked = self._turn(slot)
+            except LedgerError as error:
+                logger.warning("The ledger: %s", error)
+            except Exception:
+                # Whatever goes wrong in one turn, the slot is not lost with it.
+                logger.exception("A fault of the worker itself:")
+            if not worked:
+                bell.wait(self._config.look_seconds)
+
+    def _turn(self, slot: int) -> bool:
+        """Claim and run once; whether there was something."""
+        if slot >= slots_at(self._ledger.speed(), self._config.slots):
+            return False
+        for lane in lanes_of(slot, self._config.slots):
+            claim = self._ledger.claim(lane, f"{self.name}:{slot}", config=self._config)
+            if claim is not None:
+                self._run_one(claim)
+                return True
+            if self._stopping.is_set():
+                break
+        return False
+
+    def _run_one(self, claim: Claim) -> None:
+        held = Held(claim)
+        self.heartbeat.hold(held)
+        try:
+            if self._stopping.is_set():
+                self._ledger.release(claim)
+                return
+            for observer in self._observers:
+                observer.started(claim)
+            result = self._result(claim, held)
+            self._ledger.finish(claim, result, config=self._config)
+            for observer in self._observers:
+                observer.ended(claim, result)
+            self._consider_all(result)
+        except ClaimLost:
+            logger.warning("Claim %s was lost: others have taken it over.", claim.id)
+        finally:
+            self.heartbeat.drop(held)
+
+    def _result(self, claim: Claim, held: Held) -> RunResult:
+        began = time.monotonic()
+
+        def keep(states: dict[str, State], shared: State) -> None:
+            self._ledger.save_states(claim.id, states, {claim.platform: shared} if shared else None)
+
+        try:
+            return self._run(
+                claim,
+                self._config,
+                listing=self.connections.rows(claim.connection_ids),
+                on_states=keep,
+                stop=held.stop,
+                kill=held.kill,
+            )
+        except TapError as error:
+            # Not listed, or refused: it concerns all connections.
+            refused = isinstance(error, CredentialsRefused)
+            logger.error("%s", error.message)
+            return RunResult(
+                (),
+                time.monotonic() - began,
+                Fault.FLEET,
+                error.message,
+                tap_exit=3 if refused else None,
+            )
+
+    def _consider_all(self, result: RunResult) -> None:
+        """What a run says about the whole fleet."""
+        if result.throttled:
+            self._ledger.slow_down()
+        if result.fault is Fault.FLEET:
+            logger.error("Claiming pauses for %.0f s: %s", _FLEET_PAUSE, redact(result.message))
+            self._ledger.pause(result.message, _FLEET_PAUSE)

@@ -1,0 +1,120 @@
+"""What any worker may do for all of them; the ledger lets one do it at a time.
+
+- Runs of workers that are gone: their target sessions are ended, then their connections are free.
+- The sweep: connections are listed, and what has not been read for a while becomes due.
+- The relay: a lane that turned from idle to due rings once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from tap_rutter.errors import TapError
+from tap_rutter.fleet.config import FleetConfig
+from tap_rutter.fleet.ledger import Ledger, LedgerError
+from tap_rutter.fleet.model import Lane
+from tap_rutter.fleet.work.connection_list import ConnectionList
+
+logger = logging.getLogger("tap-rutter.fleet")
+
+SWEEP_SECONDS = 60.0
+"""How often connections are listed and looked through; ``sweep_minutes`` says what is stale."""
+_PAUSE_SECONDS = 30.0
+
+
+class Housekeeping:
+    """One thread of a worker."""
+
+    def __init__(
+        self,
+        config: FleetConfig,
+        ledger: Ledger,
+        connections: ConnectionList,
+        *,
+        end_sessions: Callable[[UUID], None],
+        ring: Callable[[Sequence[Lane]], None],
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            config: how often, how long.
+            ledger: the truth.
+            connections: this worker's list.
+            end_sessions: ends what the target of a lost claim still does in its database.
+            ring: tells workers of lanes that have become due.
+        """
+        self._config = config
+        self._ledger = ledger
+        self._connections = connections
+        self._end_sessions = end_sessions
+        self._ring = ring
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop after what is being done."""
+        self._ended.set()
+        self._thread.join(timeout=10)
+
+    def _loop(self) -> None:
+        while True:
+            for task in (self.bury_lost, self.sweep, self.relay):
+                try:
+                    task()
+                except LedgerError as error:
+                    logger.warning("The ledger: %s", error)
+                except TapError as error:
+                    logger.error("The connections cannot be listed: %s", error.message)
+                    self._pause(f"The connections cannot be listed: {error.message}")
+                except Exception:
+                    logger.exception("A fault of the worker itself:")
+            if self._ended.wait(self._config.look_seconds):
+                return
+
+    def _pause(self, reason: str) -> None:
+        try:
+            self._ledger.pause(reason, _PAUSE_SECONDS)
+        except LedgerError as error:
+            logger.warning("The ledger: %s", error)
+
+    def bury_lost(self) -> None:
+        """Free what workers hold that do not renew any more."""
+        for claim_id in self._ledger.expired_claims():
+            self._end_sessions(claim_id)
+            self._ledger.bury(claim_id, config=self._config)
+            logger.warning("Claim %s was given up: its worker did not renew it.", claim_id)
+
+    def sweep(self) -> None:
+        """List and make due, if it is time and nobody else has."""
+        if self._ledger.take_sweep(min(SWEEP_SECONDS, self._config.sweep_minutes * 60)):
+            self.sweep_now()
+
+    def sweep_now(self) -> int:
+        """List the connections, and make due what is stale; gives how many became due.
+
+        Raises:
+            TapError: when the connections cannot be listed. Nothing is due by that.
+        """
+        listing = self._connections.refresh()
+        for what, names in (
+            ("added", listing.added),
+            ("revived", listing.revived),
+            ("parked", listing.parked),
+            ("missing from Rutter's list", listing.unlisted),
+        ):
+            if names:
+                logger.info("%d connections %s.", len(names), what)
+        return self._ledger.make_due(self._config)
+
+    def relay(self) -> None:
+        """Ring for lanes that turned from idle to due."""
+        lanes = self._ledger.ring()
+        if lanes:
+            self._ring(lanes)
