@@ -35,7 +35,40 @@ def needs(extra: str) -> Iterator[None]:
         ) from error
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Main(click.Group):
+    """The commands; ``fleet`` is a group of its own, which is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in order."""
+        return sorted([*super().list_commands(ctx), "fleet"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command; without its extra ``fleet`` only says what to install."""
+        if cmd_name != "fleet":
+            return super().get_command(ctx, cmd_name)
+        try:
+            with needs("fleet"):
+                from tap_rutter.fleet.command import fleet
+        except click.ClickException as error:
+            return _missing(error)
+        return fleet
+
+
+def _missing(error: click.ClickException) -> click.Command:
+    def say(**_: object) -> None:
+        raise error
+
+    return click.Command(
+        "fleet",
+        callback=say,
+        params=[click.Argument(["args"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+        add_help_option=False,
+        short_help='Keep many connections fresh (needs "tap-rutter[fleet]").',
+    )
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="rutterctl")
 def main() -> None:
     """Try tap-rutter out, and operate it."""

@@ -13,3 +13,16 @@ been read for a while, since webhooks alone are not enough.
 The fleet imports the tap's settings and little else: it runs the tap as a command. Nothing outside
 this room imports it but ``rutterctl``.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """``app``, for ``celery -A tap_rutter.fleet worker``: made when Celery asks for it."""
+    if name == "app":
+        from tap_rutter.fleet.work.doorbells import celery_application
+
+        return celery_application()
+    raise AttributeError(name)

@@ -40,7 +40,21 @@ APART = {
     "simulator": {"openapi"},
     "warehouse": set(),
     "dbt": {"tap", "config", "schema", "streams", ""},
-    "fleet": {"config", "errors", "names", "redact", "settings", "settings_schema", "times", ""},
+    "fleet": {
+        "config",
+        "errors",
+        "names",
+        "redact",
+        "settings",
+        "settings_schema",
+        "times",
+        "",
+        # To list connections with their tokens, and to look at a state.
+        "api",
+        "connections",
+        "streams",
+        "sync",
+    },
     "demo": {"simulator", "warehouse", "cli"},
 }
 OPERATORS_COMMAND = "tap_rutter.cli.rutterctl"

@@ -1,0 +1,187 @@
+"""Celery carries doorbells: *look in the ledger, in this lane*. Nothing else is in a message.
+
+A bell that is lost costs seconds, since idle slots look by themselves; one that is doubled costs a
+look. So bells are acknowledged early, have no result, are not tried again, expire, and their queues
+are bounded. No broker's time-out can start a second run or lose one: a bell never waits for a run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+
+from tap_rutter.errors import ConfigError
+from tap_rutter.fleet.config import FleetConfig
+from tap_rutter.fleet.model import Lane
+from tap_rutter.redact import SECRETS
+
+logger = logging.getLogger("tap-rutter.fleet")
+
+TASK = "rutter_fleet.look"
+_EXPIRES = 30
+"""Seconds after which a bell is worth nothing: by then every idle slot has looked."""
+_MOST_BELLS = 100
+_SAY_EVERY = 60.0
+_CONNECT_SECONDS = 2.0
+
+
+def queue_of(lane: Lane) -> str:
+    """The queue of a lane's bells. SQS allows no dots."""
+    return f"rutter-fleet-{lane}"
+
+
+def make_app(broker_url: str) -> Celery:
+    """The Celery application: a task, three queues.
+
+    Args:
+        broker_url: RabbitMQ (``amqp://``), Redis (``redis://``) or SQS (``sqs://``).
+    """
+    SECRETS.add(broker_url)
+    app = Celery("rutter-fleet", broker=broker_url, set_as_current=False)
+    arguments: dict[str, Any] = {}
+    if broker_url.startswith(("amqp", "pyamqp")):
+        arguments = {
+            "x-max-length": _MOST_BELLS,
+            "x-message-ttl": _EXPIRES * 1000,
+            "x-expires": 24 * 3600 * 1000,
+        }
+    app.conf.update(
+        task_queues=[
+            Queue(queue_of(lane), routing_key=queue_of(lane), queue_arguments=arguments)
+            for lane in Lane
+        ],
+        task_default_queue=queue_of(Lane.FRESH),
+        task_create_missing_queues=False,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        result_backend=None,
+        task_acks_late=False,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_pool="threads",
+        worker_concurrency=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=_CONNECT_SECONDS,
+        broker_transport_options=_options(broker_url),
+        broker_heartbeat=30,
+    )
+    return app
+
+
+def _options(broker_url: str) -> dict[str, Any]:
+    if broker_url.startswith(("redis", "rediss")):
+        return {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": 10.0}
+    if broker_url.startswith("sqs"):
+        return {"polling_interval": 1, "wait_time_seconds": 5, "visibility_timeout": 60}
+    return {}
+
+
+class Ringer:
+    """Publishes bells; a broker that does not answer costs seconds, and one line a minute."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._said_at = float("-inf")
+
+    def __call__(self, lanes: Sequence[Lane]) -> None:
+        """Ring once for each lane."""
+        for lane in lanes:
+            try:
+                self._app.send_task(
+                    TASK,
+                    args=[str(lane)],
+                    queue=queue_of(lane),
+                    expires=_EXPIRES,
+                    retry=False,
+                    ignore_result=True,
+                )
+            except Exception as error:  # each broker's library has errors of its own
+                if time.monotonic() - self._said_at > _SAY_EVERY:
+                    self._said_at = time.monotonic()
+                    logger.warning(
+                        "The broker does not take doorbells (%s): workers look by themselves.",
+                        type(error).__name__,
+                    )
+                return
+
+
+def answer_bells(app: Celery, wake: Callable[[Sequence[Lane]], None]) -> None:
+    """Define the task: whatever the message says, it only wakes slots."""
+
+    def look(lane: str) -> None:
+        try:
+            wake([Lane(lane)])
+        except ValueError:
+            wake(list(Lane))  # of another version of this program
+
+    app.task(name=TASK, ignore_result=True)(look)
+
+
+def run_worker(app: Celery, start: Callable[[], None], stop: Callable[[], None]) -> int:
+    """Consume bells until a signal; returns the exit code.
+
+    Args:
+        app: with its task defined.
+        start: begins to work; called before the broker is asked for anything, so that a broker that
+            does not answer keeps nobody from working.
+        stop: ends the work; called when a signal has ended the consumer.
+    """
+    connect_engine(start, stop)
+    try:
+        app.worker_main(
+            ["worker", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR"]
+        )
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def connect_engine(start: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Have the Celery worker of this process start and stop the engine with itself."""
+
+    def begin(**_: Any) -> None:
+        start()
+
+    def end(**_: Any) -> None:
+        stop()
+
+    signals.worker_init.connect(begin, weak=False)
+    signals.worker_shutdown.connect(end, weak=False)
+
+
+def celery_application() -> Celery:
+    """The application of ``celery -A tap_rutter.fleet worker``, with an engine in that process.
+
+    Its configuration is the file that RUTTER_FLEET_CONFIG names, and variables.
+
+    Raises:
+        ConfigError: for what cannot be used, such as no broker.
+    """
+    from tap_rutter.fleet.work.worker import Worker
+
+    path = os.environ.get("RUTTER_FLEET_CONFIG")
+    config = FleetConfig.load(Path(path) if path else None)
+    if not config.broker_url:
+        raise ConfigError(
+            "Setting 'broker_url' of [fleet] is missing: Celery needs a broker. Without one,"
+            " start workers with: rutterctl fleet work"
+        )
+    worker = Worker(config)
+    assert worker.app is not None
+    connect_engine(worker.start, worker.stop)
+    return worker.app
