@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeAlias
 
 import click
 from rich.console import Console
@@ -20,7 +20,7 @@ from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger, LedgerError
 from tap_rutter.redact import SECRETS, guard_logging
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Command: TypeAlias = Callable[..., Any]
 _BAD_CONFIG, _FAILED, _REFUSED = 2, 1, 3
 
 
@@ -70,7 +70,7 @@ def _with_config(function: _Command) -> _Command:
             SECRETS.add(config.ledger_url, config.broker_url, config.target_database_url)
             return function(config, *args, **kwargs)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 def _with_ledger(function: _Command) -> _Command:

@@ -15,7 +15,7 @@ from rich.table import Table
 from tap_rutter.fleet.ledger import ConnectionStatus
 from tap_rutter.fleet.model import Lane, Status
 
-_NOTHING = "–"
+_NOTHING = "-"
 
 
 def as_json(
@@ -59,8 +59,8 @@ def show(
             table.add_row(*entry)
         console.print(table)
     else:
-        for entry in ([*columns], *map(list, cells)):
-            console.print("\t".join(entry), soft_wrap=True)
+        for line in (columns, *cells):
+            console.print("\t".join(line), soft_wrap=True)
     for lane in Lane:
         behind = f", the oldest for {duration(lag.get(lane, 0.0))}" if due.get(lane) else ""
         console.print(f"{lane}: {due.get(lane, 0)} due{behind}", soft_wrap=True)
