@@ -15,7 +15,7 @@ from support.ledger import LedgerWorld
 from tap_rutter.errors import ConfigError
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger
-from tap_rutter.fleet.model import Claim, ConnectionOutcome, Fault, Mark, RunResult, State
+from tap_rutter.fleet.model import Claim, ConnectionOutcome, Fault, Lane, Mark, RunResult, State
 from tap_rutter.fleet.work.connection_list import ConnectionList
 from tap_rutter.fleet.work.engine import Engine
 from tap_rutter.simulator import Simulator, standard_world
@@ -177,30 +177,43 @@ def test_a_state_that_is_handed_over_is_given_to_the_next_run(
     assert partition["context"] == {"connection_id": name}
 
 
-def test_a_run_that_cannot_renew_its_lease_is_killed_and_taken_over(
+def test_a_run_that_cannot_renew_its_lease_is_killed_before_the_lease_ends(
     simulator: Simulator, ledger_world: LedgerWorld
 ) -> None:
-    killed: list[float] = []
-    began = time.monotonic()
+    expired_when_killed: list[bool] = []
 
     def hang(call: Call) -> RunResult:
         assert call.kill.wait(20)
-        killed.append(time.monotonic() - began)
+        expired_when_killed.append(call.claim.id in ledger_world.ledger.expired_claims())
         return RunResult((), 1.0, Fault.RUN, "killed")
 
-    config = config_of(simulator, ledger_world, lease_seconds=2.0, slots=1)
-    stuck, ended = Runs(hang), list[UUID]()
-    with working(config, stuck) as first:
-        until(lambda: bool(stuck.calls))
-        claim = stuck.calls[0].claim
-        # The worker cannot reach its ledger any more; nobody has told it so.
-        first.heartbeat._ledger.close()  # noqa: SLF001
-        other = Runs()
-        with working(config_of(simulator, ledger_world, lease_seconds=2.0), other, ended):
-            until(lambda: claim.id in ended)
-            assert killed, "it was at work when it was taken over"
-            ledger_world.later(60)
-            until(lambda: set(claim.connection_ids) <= set(other.connections))
+    runs = Runs(hang)
+    config = config_of(simulator, ledger_world, lease_seconds=3.0, slots=1)
+    with working(config, runs) as engine:
+        until(lambda: bool(runs.calls))
+        engine.heartbeat._ledger.close()
+        until(lambda: bool(expired_when_killed))
+    assert expired_when_killed[0] is False
+
+
+def test_what_a_lost_worker_held_is_run_by_others_once_its_sessions_are_ended(
+    simulator: Simulator, ledger_world: LedgerWorld
+) -> None:
+    config = config_of(simulator, ledger_world, lease_seconds=1.0)
+    ConnectionList(config, ledger_world.ledger).refresh()
+    claims = [ledger_world.ledger.claim(Lane.BULK, "gone", config=config) for _ in range(2)]
+    lost = {claim.id: claim.connection_ids for claim in claims if claim is not None}
+    assert lost
+    order: list[UUID | str] = []
+    runs = Runs(lambda call: order.extend(call.claim.connection_ids))
+    ended: list[UUID] = order  # type: ignore[assignment]
+    with working(config, runs, ended):
+        until(lambda: set(lost) <= set(order))
+        ledger_world.later(60)
+        until(lambda: set(runs.connections) == readable(simulator))
+    for claim_id, names in lost.items():
+        for name in names:
+            assert order.index(claim_id) < order.index(name)
 
 
 def test_a_stop_ends_runs_in_order_and_counts_against_nobody(

@@ -71,7 +71,7 @@ _SETTLE = """
             case when v.served and v.everything then c.started_at else c.full_read_at end,
         -- A first read that failed, but was not large, is not a backfill that delays others.
         read_once = c.read_once or (v.served and v.whole)
-            or (v.ran and v.whole and v.rows > 0 and v.rows < %(bulk_rows)s),
+            or coalesce(v.ran and v.whole and v.rows > 0 and v.rows < %(bulk_rows)s, false),
         heavy = case
             when v.served and v.whole and not (v.everything or v.grown)
             then v.rows >= %(bulk_rows)s else c.heavy
