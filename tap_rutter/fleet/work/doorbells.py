@@ -25,16 +25,19 @@ from tap_rutter.redact import SECRETS
 logger = logging.getLogger("tap-rutter.fleet")
 
 TASK = "rutter_fleet.look"
+QUEUE_PREFIX = "rutter-fleet-"
+"""SQS allows no dots."""
 _EXPIRES = 30
 """Seconds after which a bell is worth nothing: by then every idle slot has looked."""
 _MOST_BELLS = 100
 _SAY_EVERY = 60.0
 _CONNECT_SECONDS = 2.0
+_TICK_SECONDS = 0.5
 
 
 def queue_of(lane: Lane) -> str:
-    """The queue of a lane's bells. SQS allows no dots."""
-    return f"rutter-fleet-{lane}"
+    """The queue of a lane's bells."""
+    return f"{QUEUE_PREFIX}{lane}"
 
 
 def make_app(broker_url: str) -> Celery:
@@ -67,11 +70,12 @@ def make_app(broker_url: str) -> Celery:
         task_acks_late=False,
         task_publish_retry=False,
         worker_prefetch_multiplier=1,
-        worker_pool="threads",
+        worker_pool="solo",
         worker_concurrency=1,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
@@ -102,14 +106,7 @@ class Ringer:
         """Ring once for each lane."""
         for lane in lanes:
             try:
-                self._app.send_task(
-                    TASK,
-                    args=[str(lane)],
-                    queue=queue_of(lane),
-                    expires=_EXPIRES,
-                    retry=False,
-                    ignore_result=True,
-                )
+                self._ring(lane)
             except Exception as error:  # each broker's library has errors of its own
                 if time.monotonic() - self._said_at > _SAY_EVERY:
                     self._said_at = time.monotonic()
@@ -118,6 +115,19 @@ class Ringer:
                         type(error).__name__,
                     )
                 return
+
+    def _ring(self, lane: Lane) -> None:
+        # Bells are rare, and a connection that was kept since the last one may have ended.
+        with self._app.connection_for_write(connect_timeout=_CONNECT_SECONDS) as connection:
+            self._app.send_task(
+                TASK,
+                args=[str(lane)],
+                queue=queue_of(lane),
+                expires=_EXPIRES,
+                connection=connection,
+                retry=False,
+                ignore_result=True,
+            )
 
 
 def answer_bells(app: Celery, wake: Callable[[Sequence[Lane]], None]) -> None:
@@ -144,7 +154,15 @@ def run_worker(app: Celery, start: Callable[[], None], stop: Callable[[], None])
     connect_engine(start, stop)
     try:
         app.worker_main(
-            ["worker", "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR"]
+            [
+                "--quiet",
+                "worker",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "-l",
+                "ERROR",
+            ]
         )
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
@@ -160,7 +178,14 @@ def connect_engine(start: Callable[[], None], stop: Callable[[], None]) -> None:
     def end(**_: Any) -> None:
         stop()
 
+    def tick(sender: Any, **_: Any) -> None:
+        # Celery notices a signal when its loop wakes up, and here nothing else wakes it.
+        hub = getattr(sender, "hub", None) or getattr(sender.controller, "hub", None)
+        if hub is not None:
+            hub.call_repeatedly(_TICK_SECONDS, lambda: None)
+
     signals.worker_init.connect(begin, weak=False)
+    signals.worker_ready.connect(tick, weak=False)
     signals.worker_shutdown.connect(end, weak=False)
 
 
