@@ -30,6 +30,7 @@ class Settings:
     environment: str
     api_version: str
     access_tokens: tuple[str, ...] = field(repr=False)
+    connections_file: str
     connection_ids: tuple[str, ...]
     platforms: tuple[str, ...]
     shard: tuple[int, int] | None
@@ -51,6 +52,7 @@ class Settings:
     request_timeout: int
     max_retry_seconds: int
     user_agent: str
+    report_file: str
 
     @classmethod
     def from_config(
@@ -86,6 +88,7 @@ class Settings:
             environment=environment,
             api_version=values["api_version"],
             access_tokens=_texts(values.get("access_tokens")),
+            connections_file=_path("connections_file", values.get("connections_file")),
             connection_ids=_texts(values.get("connection_ids")),
             platforms=tuple(name.upper() for name in _texts(values.get("platforms"))),
             shard=_shard(values.get("shard")),
@@ -107,6 +110,7 @@ class Settings:
             request_timeout=values["request_timeout"],
             max_retry_seconds=values["max_retry_seconds"],
             user_agent=_header("user_agent", values["user_agent"]),
+            report_file=_path("report_file", values.get("report_file")),
         )
 
 
@@ -123,6 +127,11 @@ def _checked(config: Mapping[str, Any], *, with_credentials: bool) -> dict[str, 
         if value is not None:
             _check_type(name, schema, value)
         values[name] = value
+    if values.get("connections_file") and values.get("access_tokens"):
+        raise ConfigError(
+            "Settings 'connections_file' and 'access_tokens' both say which connections there are:"
+            " set one of them only."
+        )
     if with_credentials:
         for name in JSONSCHEMA["required"]:
             if not values[name] or not values[name].strip():
@@ -202,6 +211,13 @@ def _start(value: str | None) -> int | None:
             " 2024-01-31T00:00:00Z."
         )
     return start
+
+
+def _path(name: str, value: str | None) -> str:
+    """A file's path; "" where none is given."""
+    if value is not None and (not value.strip() or "\0" in value):
+        raise ConfigError(f"Setting '{name}' must be the path of a file.")
+    return value or ""
 
 
 def _header(name: str, value: str) -> str:

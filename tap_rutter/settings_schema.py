@@ -67,6 +67,13 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         " the list of all connections.",
     ),
     th.Property(
+        "connections_file",
+        th.StringType,
+        title="Connections file",
+        description="Path of a JSON file that holds the connections to read, with their access"
+        " tokens, in the place of Rutter's list. Only its owner may be able to read it.",
+    ),
+    th.Property(
         "connection_ids",
         th.ArrayType(th.StringType),
         title="Connection IDs",
@@ -222,6 +229,13 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         default=f"tap-rutter/{__version__}",
         title="User agent",
         description="The User-Agent header of all requests.",
+    ),
+    th.Property(
+        "report_file",
+        th.StringType,
+        title="Report file",
+        description="Path of a file that the run's report is written to while the run goes on, one"
+        " JSON object a line, for a program that runs the tap.",
     ),
 ).to_dict()
 

@@ -37,7 +37,7 @@ from tap_rutter.streams.base import RutterStream, RutterTap
 from tap_rutter.sync import maps
 from tap_rutter.sync.run import Run
 from tap_rutter.sync.state import Bookmarks, check_shape
-from tap_rutter.sync.writer import BlockWriter, GivenState
+from tap_rutter.sync.writer import STATE_NUMBER, BlockWriter, GivenState
 
 logger = logging.getLogger("tap-rutter")
 
@@ -78,6 +78,8 @@ class TapRutter(RutterTap):
         self._with_credentials = validate_config
         self.notices: list[str] = []
         check_shape(state or {})
+        # A number that a STATE of an earlier run bears says nothing in this one.
+        state = {name: value for name, value in (state or {}).items() if name != STATE_NUMBER}
         try:
             super().__init__(
                 config=config,
@@ -94,6 +96,7 @@ class TapRutter(RutterTap):
         self.bookmarks = Bookmarks(self.state)  # type: ignore[arg-type]
         # The SDK's own keeps a copy of the state, and no public hook takes its place.
         self._state_writer = GivenState(self.writer)
+        self.writer.numbers_states = bool(self.settings.report_file)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         # The SDK's own check quotes values in its messages, secrets too, and no public hook comes
@@ -228,6 +231,7 @@ class TapRutter(RutterTap):
         try:
             tap.sync_all()
             code = tap.run.exit_code
+            tap.run.end_report(code)
         finally:
             tap.run.close()
         sys.exit(code)

@@ -21,6 +21,8 @@ class Throttle:
         self.limit = limit
         self.turns = 0
         """How many requests have been made."""
+        self.refused = 0
+        """How many of them Rutter answered with a 429."""
         self._flying = 0
         self._waiting = 0
         self._calm = 0
@@ -58,6 +60,7 @@ class Throttle:
     def too_fast(self) -> None:
         """Rutter answered 429."""
         with self._lock:
+            self.refused += 1
             self.limit = max(1, self.limit // 2)
             self._calm = 0
 

@@ -80,19 +80,27 @@ def invoke(
         logger.warning("%s", warning)
     with ending_in_order(tap.run.end):
         try:
-            return _read(tap) if test == DISABLED else _try_out(tap, test)
-        except Terminated as ended:
-            return _end(tap, ended.signum, write_state=test == DISABLED)
-        except BrokenPipeError:
-            return reader_gone()
-        except OSError as error:  # those of requests never come this far
-            return fail(f"The output cannot be written: {error.strerror}.", FAILED)
-        except (ValueError, TypeError):
-            # The settings have been read: from here on it is not their fault.
-            logger.exception("A fault of the tap itself:")
-            return FAILED
+            code = _code_of(tap, test)
+            tap.run.end_report(code)
+            return code
         finally:
             tap.run.close()
+
+
+def _code_of(tap: TapRutter, test: str) -> int:
+    """Do what was asked for; returns the exit code."""
+    try:
+        return _read(tap) if test == DISABLED else _try_out(tap, test)
+    except Terminated as ended:
+        return _end(tap, ended.signum, write_state=test == DISABLED)
+    except BrokenPipeError:
+        return reader_gone()
+    except OSError as error:  # those of requests never come this far
+        return fail(f"The output cannot be written: {error.strerror}.", FAILED)
+    except (ValueError, TypeError):
+        # The settings have been read: from here on it is not their fault.
+        logger.exception("A fault of the tap itself:")
+        return FAILED
 
 
 def _list_connections(tap: TapRutter) -> int:
@@ -107,7 +115,8 @@ def _list_connections(tap: TapRutter) -> int:
         tap.run.check_signal()
         return FAILED
     except RequestFailed as error:
-        return fail(f"The connections cannot be listed: {error.message}", FAILED)
+        what = "" if tap.settings.connections_file else "The connections cannot be listed: "
+        return fail(what + error.message, FAILED)
     return 0
 
 
@@ -123,6 +132,7 @@ def _read(tap: TapRutter) -> int:
         tap.run.check_signal()
         return FAILED
     except CredentialsRefused as error:
+        tap.run.trouble = error
         tap.run.finish()
         return fail(error.message, REFUSED)
     tap.run.progress_bar.end(tap.run.report.delivered)

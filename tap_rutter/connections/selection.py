@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -15,6 +15,7 @@ from tap_rutter.api.list_decoder import ListDecoder
 from tap_rutter.api.pages import Page, key_of
 from tap_rutter.api.paging import follow
 from tap_rutter.api.request import Counts, Request, Response
+from tap_rutter.connections.connections_file import ALL, Wanted, read_rows
 from tap_rutter.connections.notices import missing_platforms
 from tap_rutter.errors import (
     ConnectionUnusable,
@@ -51,6 +52,8 @@ class Connection:
     """active, unhealthy, not_ready, needs_reauth, disabled; "" where the API does not say."""
     row: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The listing's own fields, as the ``connections`` stream takes them."""
+    wanted: Wanted = field(default=ALL, compare=False)
+    """What of it is to be read."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,14 @@ def select_connections(client: Client, settings: Settings) -> Selection:
     """List the organisation's connections and keep those that the settings ask for.
 
     Raises:
+        ConfigError: for a ``connections_file`` that cannot be used.
         CredentialsRefused: when Rutter refuses the client id and secret.
         UnknownConnections: when not one of ``connection_ids`` exists.
         RequestFailed: when the list cannot be read at all.
     """
-    if settings.access_tokens:
+    if settings.connections_file:
+        found, not_found = _from_file(client, settings)
+    elif settings.access_tokens:
         found, not_found = _by_token(client, settings)
     else:
         found, not_found = _listed(client, settings)
@@ -152,6 +158,19 @@ def shard_of(connection_id: str, parts: int) -> int:
     return crc32(connection_id.encode()) % parts + 1
 
 
+def _from_file(client: Client, settings: Settings) -> tuple[list[Connection], list[Skipped]]:
+    """The connections that a file holds, tokens and all: no request is made."""
+    found: list[Connection] = []
+    not_found: list[Skipped] = []
+    for row, wanted in read_rows(settings.connections_file):
+        entry = _take_in(client, row)
+        if isinstance(entry, Connection):
+            found.append(replace(entry, wanted=wanted))
+        else:
+            not_found.append(entry)
+    return found, not_found
+
+
 def _listed(client: Client, settings: Settings) -> tuple[list[Connection], list[Skipped]]:
     """All connections, in whatever status.
 
@@ -193,7 +212,7 @@ def _all_pages(
     return found, not_found
 
 
-def _take_in(client: Client, row: dict[str, Any]) -> Connection | Skipped:
+def _take_in(client: Client, row: Mapping[str, Any]) -> Connection | Skipped:
     """Take a listed connection in; its secrets go to the client and the redaction only."""
     identity, token = _as_text(row.get("id")), _as_text(row.get("access_token"))
     SECRETS.add(token, _as_text(row.get("link_url")))

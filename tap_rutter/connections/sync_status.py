@@ -19,7 +19,7 @@ from tap_rutter.connections.history import EARLIEST_MS, History
 from tap_rutter.connections.packed import packed
 from tap_rutter.connections.row_counts import NO_COUNTS, RowCounts
 from tap_rutter.connections.selection import TOKEN_PATH
-from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unsupported
+from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unreachable, Unsupported
 from tap_rutter.redact import SECRETS
 
 STATUS_PATH = "/connections/status"
@@ -119,6 +119,7 @@ def read_standing(client: Client, connection_id: str) -> Standing:
 
     Raises:
         ConnectionUnusable: when Rutter refuses the connection as a whole.
+        Unreachable: when it is a run's first request, and nothing answers.
         Stopped: when the run is being ended.
     """
     counts = Counts()
@@ -182,7 +183,7 @@ def _object(
 
     try:
         return *client.get(Request(path, {}, connection_id), decode, counts), None
-    except ConnectionUnusable:
+    except (ConnectionUnusable, Unreachable):
         raise
     except RequestFailed as error:
         return {}, client.clock.now(), error

@@ -1,7 +1,7 @@
 """A partition, one stream of one connection: where its reading starts, and its requests.
 
-And the two protocols of a replication method: ``Replication`` reads a partition, ``Progress`` says
-what its bookmark may be.
+And the protocol of a replication method, ``Replication``, which reads a partition; what its
+bookmark may be is said by its ``Progress`` (``progress.py``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tap_rutter.connections.sync_status import SyncStatus
 from tap_rutter.errors import Gone, PartitionFailed, RequestFailed, Unsupported
 from tap_rutter.replication.endpoint import Facts
 from tap_rutter.replication.expand import Params, declares_expand, expanding, parts_of
-from tap_rutter.replication.items import Item, ListItem
+from tap_rutter.replication.items import Item
+from tap_rutter.replication.progress import Progress as Progress
 from tap_rutter.replication.run_context import (
     REPLICATION_KEY,
     REPLICATION_KEY_VALUE,
@@ -74,6 +75,10 @@ class Partition:
     """Whether it has been given up: what was read of it meanwhile is of no use."""
     started_ms: int | None = None
     """When its first request was made, on the run's clock."""
+    since: int | None = None
+    """Unix ms: only what has changed since then is read, and no bookmark moves (``told.py``)."""
+    start_by: int | None = None
+    """Unix ms: where it has a bookmark, it starts no later than this."""
 
     def __hash__(self) -> int:
         return id(self)
@@ -118,7 +123,13 @@ class Partition:
 
     @property
     def moves_bookmark(self) -> bool:
-        """Whether what is read counts: the data of a connection that is not ready do not."""
+        """Whether what is read counts: the data of a connection that is not ready do not.
+
+        Nor what has changed since a time that the caller names: rows that became visible late lie
+        within the lookback of a bookmark that stays where the last usual read left it.
+        """
+        if self.since is not None:
+            return False
         return self.run.is_ready(self.connection) and not (
             self.run.settings.force_fetch and self.sync_status.is_ready is False
         )
@@ -336,29 +347,15 @@ class Partition:
         return min(errors, key=lambda error: error.message)
 
 
-class Progress(Protocol):
-    """What a partition's bookmark may say, page by page. Lives with the emitter, in one thread."""
-
-    full_read: bool
-    """Whether nothing of the partition is left out by a bookmark or a start date."""
-    start_ms: int | None
-    """The lower bound that was asked for, Unix ms; None for none."""
-
-    def see(self, item: ListItem) -> None:
-        """Take an item in, after its rows were delivered."""
-
-    def finish(self) -> None:
-        """The partition is complete."""
-
-    def partition_state(self) -> Mapping[str, Any] | None:
-        """The partition's content now; None for no entry."""
-
-
 class Replication(Protocol):
     """How the streams of a replication method are read."""
 
     label: str
     """The method's name, for people."""
+
+    @property
+    def reads_since(self) -> bool:
+        """Whether a lower bound of time shows everything that has changed since then."""
 
     def read(self, partition: Partition) -> Iterator[Item]:
         """The partition's items; each step makes at most a few requests."""

@@ -27,6 +27,7 @@ class PerName:
     """
 
     label = "snapshot"
+    reads_since = False
 
     def __init__(self, *, parameter: str, rows: Rows, params: dict[str, str] | None = None) -> None:
         self._parameter = parameter

@@ -85,6 +85,7 @@ class PerParent:
         incremental: bool = False,
     ) -> None:
         self.label = "child" if incremental else "child snapshot"
+        self.reads_since = incremental
         self._parents = parents
         self._path = path
         self._values_of = request_values

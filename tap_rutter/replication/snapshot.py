@@ -37,6 +37,7 @@ class Snapshot:
     """A list, or a single object, that is read whole."""
 
     label = "snapshot"
+    reads_since = False
 
     def __init__(self, *, single: bool = False, may_come_later: bool = False) -> None:
         """
@@ -67,6 +68,7 @@ class Status:
     """
 
     label = "snapshot"
+    reads_since = False
 
     def read(self, partition: Partition) -> Iterator[Item]:
         """The one row.

@@ -32,6 +32,7 @@ class Statements:
     """Monthly lists with a start and an end date, both always sent."""
 
     label = "statements"
+    reads_since = False
 
     def first_month(self, partition: Partition) -> date | None:
         """The month that a read begins with; None for one that goes back as far as there is any."""

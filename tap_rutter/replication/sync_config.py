@@ -27,6 +27,7 @@ class SyncConfig:
     """The connection's own configuration, else its platform's, else none."""
 
     label = "snapshot"
+    reads_since = False
 
     def read(self, partition: Partition) -> Iterator[Item]:
         """At most one row."""

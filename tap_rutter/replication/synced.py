@@ -16,6 +16,7 @@ from tap_rutter.errors import SortRefused
 from tap_rutter.replication.base import OVERLAP, Partition
 from tap_rutter.replication.items import End, Inline, Item, ListItem, Unsorted
 from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
+from tap_rutter.replication.told import started_by
 
 MIN = "last_synced_at_min"
 _SORT = "last_synced_at ASC"
@@ -33,6 +34,7 @@ class Synced:
     """
 
     label = "synced"
+    reads_since = True
 
     def __init__(
         self,
@@ -97,7 +99,11 @@ def first_time(partition: Partition, name: str = "") -> int | None:
 
 
 def _start(partition: Partition, resumed: int | None) -> int | None:
-    return partition.run.settings.start_ms if resumed is None else max(resumed - OVERLAP, 0)
+    if partition.since is not None:
+        return partition.since
+    if resumed is None:
+        return partition.run.settings.start_ms
+    return started_by(partition, max(resumed - OVERLAP, 0))
 
 
 class SortCheck:

@@ -38,6 +38,7 @@ class SyncedPerParent:
     """
 
     label = "synced, per parent"
+    reads_since = True
 
     def __init__(self, *, parents: Parents, parameter: str, column: str) -> None:
         """

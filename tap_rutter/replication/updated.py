@@ -31,6 +31,7 @@ from tap_rutter.replication.parts import Look, Part
 from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
 from tap_rutter.replication.spread import Spread
 from tap_rutter.replication.synced import read_from, without_context
+from tap_rutter.replication.told import started_by
 from tap_rutter.replication.windows import Window
 
 _WHOLE_EVERY = 7 * times.DAY
@@ -78,6 +79,11 @@ class Updated:
         self._high = high
         self._again = again
 
+    @property
+    def reads_since(self) -> bool:
+        """Not where rows change without their time moving: a bound would hide what has changed."""
+        return not self._again
+
     def start(self, partition: Partition) -> Start:
         """Where the partition begins.
 
@@ -89,9 +95,11 @@ class Updated:
             if partition.has_grown
             else partition.resumes((partition.input_state or {}).get(REPLICATION_KEY_VALUE))
         )
+        if partition.since is not None:
+            return Start(partition.since, resumed)
         low = partition.run.settings.start_ms
         if resumed is not None:
-            low = max(resumed - partition.run.settings.lookback_ms, 0)
+            low = started_by(partition, max(resumed - partition.run.settings.lookback_ms, 0))
         if self._reads_whole(partition, resumed):
             return Start(low, resumed, whole=True)
         if self._low in self._again and low is not None:

@@ -41,7 +41,8 @@ class LastReads:
             return
         connection = partition.connection
         self._ended[connection.id] += 1
-        is_read = report.status == COMPLETE and not report.partial
+        # What has changed since a time that the caller names is not all there is to be read.
+        is_read = report.status == COMPLETE and not report.partial and partition.since is None
         if not (is_read or (report.status == SKIPPED and report.reason in FOLDED)):
             self._missed.setdefault(connection.id, set()).add(report.stream)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+from tap_rutter.connections.connections_file import ALL
 from tap_rutter.connections.selection import REFUSING, Connection
 from tap_rutter.errors import ConnectionUnusable, NotActivated, Unsupported
 from tap_rutter.replication.base import Endpoint, Partition
@@ -23,6 +24,7 @@ from tap_rutter.replication.items import (
 )
 from tap_rutter.replication.run_context import RunContext
 from tap_rutter.replication.scouting import Answer
+from tap_rutter.replication.told import told
 from tap_rutter.sync.read_ahead import Chain
 
 
@@ -51,9 +53,10 @@ class Plan:
         with self._lock:
             if stream.name not in self._partitions:
                 chosen = self._all if stream.is_about_connections else self._asked
+                wanted = [entry for entry in chosen if entry.wanted.has(stream.name)]
                 partitions = self._partitions[stream.name] = [
-                    Partition(stream, connection, self._run, index=index)
-                    for index, connection in enumerate(chosen)
+                    told(Partition(stream, connection, self._run, index=index))
+                    for index, connection in enumerate(wanted)
                 ]
                 if not stream.is_about_connections:
                     for partition in partitions:
@@ -86,6 +89,8 @@ def _is_scout(partition: Partition) -> bool:
 def is_unchanged(partition: Partition, *, ask: bool = False) -> bool:
     """Whether nothing was synced since it was last read; known once its connection was asked."""
     run, connection = partition.run, partition.connection
+    if connection.wanted != ALL:
+        return False  # the caller knows of changes
     return is_asked(connection, run) and run.is_unchanged(partition.endpoint, connection, ask=ask)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +59,8 @@ class PartitionReport:
     """Why rows did not leave although they were read: a stream map failed for them."""
     partial: str = ""
     """What Rutter says that it left out; nothing of the partition is bookmarked then."""
+    is_folded: bool = False
+    """Whether its connection's one row tells of it."""
     # A run has hundreds of thousands of partitions, and few of them have any of these.
     _repairs: Repairs | None = None
     _skipped: list[str] | None = None
@@ -169,6 +171,7 @@ class Report:
         self._partitions: list[PartitionReport] = []
         self._connections: dict[str, PartitionReport] = {}
         self._folded: dict[str, list[tuple[str, str]]] = {}
+        self._untold: deque[PartitionReport] = deque()
         self.configured: dict[str, frozenset[str]] = {}
         """By connection: the entities that Rutter is set to sync, where the run has read that."""
 
@@ -176,12 +179,14 @@ class Report:
         """Begin the report of a partition."""
         entry = PartitionReport(connection_id, stream, now)
         self._partitions.append(entry)
+        self._untold.append(entry)
         return entry
 
     def fold(self, entry: PartitionReport) -> None:
         """Take a partition that was not asked into its connection's one row."""
         assert self._partitions[-1] is entry  # partitions are folded as they end, one after another
         self._partitions.pop()
+        entry.is_folded = True
         self._folded.setdefault(entry.connection_id, []).append(
             (entry.stream, entry.reason or "unsupported")
         )
@@ -212,6 +217,18 @@ class Report:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The records of the stream ``sync_report``."""
         for entry in (*self._connections.values(), *self._partitions):
+            yield entry.row(self)
+
+    def news(self, *, all_of_it: bool) -> Iterator[dict[str, Any]]:
+        """The rows of partitions that have been judged since the last call, in plan order.
+
+        ``all_of_it``: at the end, also those of what was interrupted, and of whole connections.
+        """
+        while self._untold and (all_of_it or self._untold[0].finished_ms is not None):
+            entry = self._untold.popleft()
+            if not entry.is_folded:
+                yield entry.row(self)
+        for entry in self._connections.values() if all_of_it else ():
             yield entry.row(self)
 
     @property

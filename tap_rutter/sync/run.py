@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tap_rutter.api.client import Client
 from tap_rutter.api.clock import Clock
 from tap_rutter.api.throttle import Throttle
 from tap_rutter.connections.selection import REFUSING, Selection, select_connections
-from tap_rutter.errors import Terminated
+from tap_rutter.errors import ConnectionUnusable, TapError, Terminated
 from tap_rutter.redact import SECRETS
 from tap_rutter.replication.after_sync import AfterSync
 from tap_rutter.replication.run_context import RunContext
@@ -23,8 +24,10 @@ from tap_rutter.sync.delivery import Delivery
 from tap_rutter.sync.emitter import Emitter
 from tap_rutter.sync.interfaces import RunStream, RunTap
 from tap_rutter.sync.outcomes import Outcomes
+from tap_rutter.sync.plan import is_asked
 from tap_rutter.sync.progress import NoProgressBar, ProgressBar
 from tap_rutter.sync.report import Report
+from tap_rutter.sync.report_file import ReportFile
 from tap_rutter.sync.unserved import Unserved
 
 logger = logging.getLogger("tap-rutter")
@@ -56,6 +59,9 @@ class Run:
         self.ended_by: int | None = None
         self._started: Started | None = None
         self._finished = False
+        self.trouble: TapError | None = None
+        """Why the run did not begin, or was given up."""
+        self._report_file = ReportFile(settings.report_file) if settings.report_file else None
 
     # ---- start
 
@@ -63,20 +69,45 @@ class Run:
         """List the connections and take the run's one cutoff; once, whoever asks.
 
         Raises:
+            ConfigError: for a ``connections_file`` that cannot be used.
             CredentialsRefused: when Rutter refuses the client id and secret.
             UnknownConnections: when none of ``connection_ids`` exists.
             RequestFailed: when the connections cannot be listed.
         """
         if self._started is None:
-            selection = select_connections(self.client, self._tap.settings)
-            logger.info(
-                "%d connections chosen, API version %s.",
-                len(selection.connections),
-                self._tap.settings.api_version,
-            )
-            # The cutoff comes after the listing: its answer corrects the clock.
-            self._started = self._begun(selection, self.clock.now())
+            try:
+                selection = select_connections(self.client, self._tap.settings)
+                logger.info(
+                    "%d connections chosen, API version %s.",
+                    len(selection.connections),
+                    self._tap.settings.api_version,
+                )
+                # The cutoff comes after the listing: its answer corrects the clock.
+                started = self._begun(selection, self.clock.now())
+                if self._tap.settings.connections_file:
+                    self._ask_first(started)
+            except TapError as error:
+                self.trouble = error
+                raise
+            self._started = started
         return self._started
+
+    def _ask_first(self, started: Started) -> None:
+        """Read one connection's status, where no list of connections has been asked for.
+
+        Its answer corrects the clock, and shows that there is somebody who answers. No request is
+        made in vain: the first partition of that connection needs it.
+
+        Raises:
+            Unreachable: when nothing answers.
+        """
+        context = started.context
+        for connection in started.selection.connections:
+            if is_asked(connection, context):
+                with suppress(ConnectionUnusable):  # kept, and told of with its first partition
+                    context.sync_status(connection)
+                break
+        context.cutoff = self.clock.now()
 
     def _begun(self, selection: Selection, cutoff: int) -> Started:
         settings = self._tap.settings
@@ -155,6 +186,7 @@ class Run:
                 raise error
             return
         emitter.emit(stream, self.progress_bar, write=write)
+        self.tell()
         if stream is self._last_stream():
             self.finish()
 
@@ -192,8 +224,27 @@ class Run:
             return
         self._started.emitter.finish(is_signalled=self.ended_by is not None)
 
+    def tell(self) -> None:
+        """Write what has been judged to the report file, where there is one."""
+        if self._report_file is not None and self._started is not None:
+            self._report_file.tell(self.report)
+
+    def end_report(self, code: int) -> None:
+        """The end of the report file, where there is one; ``code``: the exit code."""
+        if self._report_file is not None:
+            self._report_file.end(
+                code,
+                report=self.report if self._started else None,
+                trouble=self.trouble,
+                last_state=self._tap.writer.states,
+                requests=self.throttle.turns,
+                throttled=self.throttle.refused,
+            )
+
     def close(self) -> None:
         """End all threads and connections."""
+        if self._report_file is not None:
+            self._report_file.close()
         self.progress_bar.stop()
         self.throttle.stop()
         if self._started is not None:

@@ -19,6 +19,9 @@ from singer_sdk.singerlib.encoding.simple import Message, RecordMessage, StateMe
 
 from tap_rutter.api.json_text import ENCODER
 
+STATE_NUMBER = "state_number"
+"""Where a STATE has its number, beside its bookmarks."""
+
 _BLOCK = 1 << 16
 _LARGE_STATE = 1 << 20
 _LONGEST_WAIT = 1.0  # seconds that a line may wait in the block
@@ -43,6 +46,10 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
         super().__init__()
         self._block = bytearray()
         self._since = 0.0
+        self.numbers_states = False
+        """Whether each STATE bears its number, so that a run's last one is known among them."""
+        self.states = 0
+        """How many STATE messages have been made."""
 
     def serialize_message(self, message: Message) -> bytes:
         """A message as one line of JSON, without its line feed; decimals keep their digits."""
@@ -70,6 +77,9 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
         Raises:
             ValueError: for a state that cannot be written; nothing of it is then.
         """
+        self.states += 1
+        if self.numbers_states:
+            state = {**state, STATE_NUMBER: self.states}
         size = sum(map(len, _pieces(state)))
         if size < _LARGE_STATE:
             self.write_line(b"".join(_pieces(state)))

@@ -35,7 +35,9 @@ _NO_DEFAULT = {
     "client_id",
     "client_secret",
     "connection_ids",
+    "connections_file",
     "platforms",
+    "report_file",
     "shard",
     "start_date",
 }

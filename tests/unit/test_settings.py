@@ -41,6 +41,7 @@ def test_the_settings_are_those_of_the_documentation() -> None:
         "api_url",
         "api_version",
         "access_tokens",
+        "connections_file",
         "connection_ids",
         "platforms",
         "shard",
@@ -62,6 +63,7 @@ def test_the_settings_are_those_of_the_documentation() -> None:
         "request_timeout",
         "max_retry_seconds",
         "user_agent",
+        "report_file",
     ]
     assert JSONSCHEMA["required"] == ["client_id", "client_secret"]
 
@@ -91,6 +93,7 @@ def test_settings_that_are_not_given_have_their_defaults() -> None:
         environment="production",
         api_version="2024-08-31",
         access_tokens=(),
+        connections_file="",
         connection_ids=(),
         platforms=(),
         shard=None,
@@ -112,6 +115,7 @@ def test_settings_that_are_not_given_have_their_defaults() -> None:
         request_timeout=60,
         max_retry_seconds=600,
         user_agent=f"tap-rutter/{__version__}",
+        report_file="",
     )
 
 
@@ -134,6 +138,7 @@ TAKEN = [
     ("api_url", "http://[::1]:1/versioned", "api_url", "http://[::1]:1/versioned"),
     ("api_version", "2023-02-07", "api_version", "2023-02-07"),
     ("access_tokens", ["t1", " t2 ", "t1"], "access_tokens", ("t1", "t2")),
+    ("connections_file", "/run/rows.json", "connections_file", "/run/rows.json"),
     ("connection_ids", ["b", "a", "b"], "connection_ids", ("b", "a")),
     ("platforms", ["shopify", "Xero"], "platforms", ("SHOPIFY", "XERO")),
     ("shard", "1/1", "shard", (1, 1)),
@@ -159,6 +164,7 @@ TAKEN = [
     ("request_timeout", 1, "request_timeout", 1),
     ("max_retry_seconds", 0, "max_retry_seconds", 0),
     ("user_agent", " acme/1.0 (ops@acme.test) ", "user_agent", "acme/1.0 (ops@acme.test)"),
+    ("report_file", "/dev/fd/7", "report_file", "/dev/fd/7"),
 ]  # fmt: skip
 
 
@@ -187,6 +193,11 @@ BAD: list[tuple[str, Any]] = [
     ("environment", 17_171_717),
     ("api_url", WORD),
     ("api_url", ""),
+    ("connections_file", ""),
+    ("connections_file", [WORD]),
+    ("connections_file", f"{WORD}\0"),
+    ("report_file", " "),
+    ("report_file", 7),
     ("api_url", f"ftp://{WORD}.test"),
     ("api_url", f"//{WORD}.test/versioned"),
     ("api_url", f"{WORD}.test/versioned"),
