@@ -6,9 +6,9 @@
         {"id": "…", "access_token": "…", "platform": "SHOPIFY", "status": "active", …,
          "streams": ["commerce_orders"],
          "since": {"commerce_orders": "2026-03-01T10:00:00Z"},
-         "start_by": {}}]}
+         "start_by": {}, "full_read": false}]}
 
-A row is one of ``/connections``, with its access token; the last three keys are the caller's, and
+A row is one of ``/connections``, with its access token; the last four keys are the caller's, and
 each may be missing. The file holds tokens, so it is refused where others could read it.
 """
 
@@ -38,6 +38,8 @@ class Wanted:
     """By stream: only what has changed since then is read, and no bookmark moves."""
     start_by: Mapping[str, int] = field(default_factory=dict)
     """By stream: the read starts at this time at the latest, and the bookmark moves as usual."""
+    full_read: bool = False
+    """Everything is read from its start, and its bookmark set anew."""
 
     def has(self, stream: str) -> bool:
         """Whether a stream is to be read."""
@@ -91,9 +93,13 @@ def _wanted(index: int, row: Mapping[str, Any]) -> Wanted:
     ):
         raise _unreadable(f"{where}.streams must be an array of names of streams")
     since, start_by = (_times(where, row, name) for name in ("since", "start_by"))
-    if streams is None and not since and not start_by:
+    full_read = row.get("full_read") or False
+    if not isinstance(full_read, bool):
+        raise _unreadable(f"{where}.full_read must be true or false")
+    if streams is None and not since and not start_by and not full_read:
         return ALL
-    return Wanted(None if streams is None else frozenset(streams), since, start_by)
+    chosen = None if streams is None else frozenset(streams)
+    return Wanted(chosen, since, start_by, full_read)
 
 
 def _times(where: str, row: Mapping[str, Any], name: str) -> dict[str, int]:

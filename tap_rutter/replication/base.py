@@ -144,6 +144,8 @@ class Partition:
         state = self.input_state
         if state is None or value is None or self.endpoint.name in self.run.full_table:
             return None
+        if self.connection.wanted.full_read:
+            return None
         moment = times.parse(value)
         if moment is None or moment > self.run.cutoff + _TRUSTED_AHEAD:
             return None

@@ -293,6 +293,23 @@ def test_a_usual_read_can_be_made_to_start_earlier(rutter: Simulator, tmp_path: 
     assert ids(same, ORDERS) == ids(plain, ORDERS), "it never makes a read start later"
 
 
+def test_one_connection_can_be_read_anew(rutter: Simulator, tmp_path: Path) -> None:
+    _, shop, other = rutter.world.connections.values()
+    rutter.world.advance(HOUR)
+    state = sync(rutter, ORDERS, INVOICES).state
+    path = file_of(tmp_path, row(shop, full_read=True), row(other))
+    given = sync(rutter, ORDERS, INVOICES, "sync_report", state=state, connections_file=path)
+    assert {key for key, _ in ids(given, ORDERS)} >= {shop.id}
+    assert len([key for key, _ in ids(given, ORDERS) if key == shop.id]) == 30
+    full = {
+        entry["connection_id"]: entry["full_read"]
+        for entry in given.records["sync_report"]
+        if entry["stream"] == ORDERS
+    }
+    assert full == {shop.id: True, other.id: False}
+    assert bookmark(given.state, ORDERS, shop) == bookmark(state, ORDERS, shop)
+
+
 # ---- files that cannot be used
 
 TOKEN = "a-token-that-nobody-may-see"
@@ -307,6 +324,9 @@ BAD = {
     r"connections\[0\]\.id": json.dumps({"connections": [{"id": 7, "access_token": TOKEN}]}),
     r"connections\[0\]\.streams": json.dumps(
         {"connections": [{"id": "a", "access_token": TOKEN, "streams": "orders"}]}
+    ),
+    r"connections\[0\]\.full_read": json.dumps(
+        {"connections": [{"id": "a", "access_token": TOKEN, "full_read": TOKEN}]}
     ),
     r"connections\[0\]\.since must": json.dumps(
         {"connections": [{"id": "a", "access_token": TOKEN, "since": TOKEN}]}
