@@ -9,7 +9,7 @@
          "start_by": {}, "full_read": false}]}
 
 A row is one of ``/connections``, with its access token; the last four keys are the caller's, and
-each may be missing. The file holds tokens, so it is refused where others could read it.
+each may be missing. A time under ``*`` is for all streams that are not named beside it. The file holds tokens, so it is refused where others could read it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tap_rutter import times
 from tap_rutter.errors import ConfigError
 
 SETTING = "connections_file"
+ALL_STREAMS = "*"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

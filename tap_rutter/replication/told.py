@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tap_rutter import times
+from tap_rutter.connections.connections_file import ALL_STREAMS
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.run_context import REPLICATION_KEY_VALUE
 
@@ -26,7 +27,7 @@ def _moment(partition: Partition, by_stream: Mapping[str, int]) -> int | None:
     That is where a bound of time would hide changes, and where there is no bookmark to keep: what
     the partition held before the change has not been read.
     """
-    moment = by_stream.get(partition.endpoint.name)
+    moment = by_stream.get(partition.endpoint.name, by_stream.get(ALL_STREAMS))
     if moment is None or not partition.endpoint.replication.reads_since:
         return None
     state = partition.input_state or {}

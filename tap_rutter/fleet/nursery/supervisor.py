@@ -1,0 +1,253 @@
+"""Looks after the processes of one run: a target, and the tap that writes into it.
+
+Orders, in this order; each at most once but the last two::
+
+    {"target": {"argv": […], "environment": {…}}}     start the target, which waits for its input
+    {"tap": {"command": […], "arguments": […], "environment": {…}, "fork": true,
+             "last_line": null}, "directory": "…"}    start the tap, which writes into it
+    {"stop": 30.0}                                    end the tap; kill all after so many seconds
+    {"kill": true}                                    kill all
+
+Events::
+
+    {"event": "ready", "pid": 1}    {"event": "target", "code": 0}    {"event": "tap", "code": 0}
+
+A code below 0 is the number of the signal that ended a process. When the worker goes, its end of
+the socket closes: everything is killed, and the run's directory, which holds tokens, is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from tap_rutter.fleet.nursery import children
+from tap_rutter.fleet.nursery.wire import Incoming, Message, send
+
+RunTap = Callable[[Sequence[str]], int]
+"""The tap's command in this very process; returns its exit code."""
+
+_WRITE_AT_ONCE = 4096
+
+
+class Supervisor:
+    """One run, from its target's start to the end of both processes."""
+
+    def __init__(
+        self,
+        control: socket.socket,
+        target_out: int,
+        target_err: int,
+        tap_err: int,
+        run_tap: RunTap | None,
+    ) -> None:
+        """
+        Args:
+            control: Where orders come from and events go.
+            target_out, target_err, tap_err: Descriptors that the worker reads.
+            run_tap: The tap, where it has been imported.
+        """
+        self._control = control
+        self._orders = Incoming(control)
+        self._outputs = {"target_out": target_out, "target_err": target_err, "tap_err": tap_err}
+        self._run_tap = run_tap
+        self._selector = selectors.DefaultSelector()
+        self._input: int | None = None
+        self._target: int | None = None
+        self._tap: int | None = None
+        self._has_run = False
+        self._last_line = b""
+        self._deadline: float | None = None
+        self._directory = ""
+
+    def run(self) -> NoReturn:
+        """Do as told until nothing is left to look after, then end."""
+        os.setsid()
+        wakeup, bell = os.pipe()
+        for descriptor in (wakeup, bell):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(bell, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)  # a run ends by orders, or with its worker
+        self._control.setblocking(True)
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(wakeup, selectors.EVENT_READ)
+        send(self._control, {"event": "ready", "pid": os.getpid()})
+        while not self._is_over():
+            for key, _ in self._selector.select(self._patience()):
+                if key.fileobj is self._control:
+                    self._take_orders()
+                elif key.fd == wakeup:
+                    with suppress(BlockingIOError):
+                        os.read(wakeup, _WRITE_AT_ONCE)
+                else:
+                    self._write_last_line()
+            self._reap()
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                self._kill()
+        self._end()
+
+    def _is_over(self) -> bool:
+        return self._orders.is_over or (
+            self._has_run and self._target is None and self._tap is None
+        )
+
+    def _patience(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def _end(self) -> NoReturn:
+        self._kill()
+        if self._orders.is_over and self._directory:
+            # The worker would have removed it.
+            shutil.rmtree(self._directory, ignore_errors=True)
+        self._control.close()
+        # Whatever target or tap have left behind, and this process with it.
+        os.killpg(os.getpid(), signal.SIGKILL)
+        os._exit(0)
+
+    # ---- orders
+
+    def _take_orders(self) -> None:
+        for order in self._orders.read():
+            if "target" in order:
+                self._start_target(order["target"])
+            elif "tap" in order:
+                self._directory = order["directory"]
+                self._start_tap(order["tap"])
+            elif "stop" in order:
+                self._stop(float(order["stop"]))
+            elif "kill" in order:
+                self._has_run = True
+                self._kill()
+
+    def _start_target(self, order: Message) -> None:
+        reading, self._input = os.pipe()
+        self._target = children.start(
+            order["argv"],
+            order["environment"],
+            stdin=reading,
+            stdout=self._outputs["target_out"],
+            stderr=self._outputs["target_err"],
+            deaf=True,
+        )
+        os.close(reading)
+        self._close("target_out", "target_err")
+
+    def _start_tap(self, order: Message) -> None:
+        self._has_run = True
+        if self._input is None or self._target is None:  # the target has ended meanwhile
+            send(self._control, {"event": "tap", "code": None})
+            return
+        null = os.open(os.devnull, os.O_RDONLY)
+        self._last_line = (order.get("last_line") or "").encode()
+        arguments, environment = order["arguments"], order["environment"]
+        ends: dict[str, Any] = {
+            "stdin": null,
+            "stdout": self._input,
+            "stderr": self._outputs["tap_err"],
+        }
+        run_tap = self._run_tap if order["fork"] else None
+        if run_tap is None:
+            self._tap = children.start([*order["command"], *arguments], environment, **ends)
+        else:
+            self._tap = children.fork(lambda: self._be_tap(run_tap, arguments, environment), **ends)
+        os.close(null)
+        self._close("tap_err")
+        if not self._last_line:
+            self._close_input()  # the tap's end is the end of the target's input
+
+    @staticmethod
+    def _be_tap(run_tap: RunTap, arguments: Sequence[str], environment: dict[str, str]) -> int:
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it: a broken pipe is an error
+        code = run_tap(arguments)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        return code
+
+    def _stop(self, seconds: float) -> None:
+        if self._tap is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._tap, signal.SIGTERM)
+        elif not self._has_run:
+            self._has_run = True
+            self._kill()
+        self._deadline = min(self._deadline or float("inf"), time.monotonic() + seconds)
+
+    # ---- ends
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                child, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not child:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            if child == self._tap:
+                self._tap = None
+                send(self._control, {"event": "tap", "code": code})
+                self._tap_ended(code)
+            elif child == self._target:
+                self._target = None
+                send(self._control, {"event": "target", "code": code})
+                self._close_input()
+                # What the tap reads now goes nowhere.
+                self._kill_one(self._tap)
+
+    def _tap_ended(self, code: int) -> None:
+        if self._input is None:
+            return
+        if code or not self._last_line:
+            self._close_input()
+            return
+        os.set_blocking(self._input, False)
+        self._selector.register(self._input, selectors.EVENT_WRITE)
+
+    def _write_last_line(self) -> None:
+        if self._input is None:
+            return
+        try:
+            written = os.write(self._input, self._last_line[:_WRITE_AT_ONCE])
+        except BlockingIOError:
+            return
+        except OSError:
+            written = len(self._last_line)
+        self._last_line = self._last_line[written:]
+        if not self._last_line:
+            self._close_input()
+
+    def _close_input(self) -> None:
+        if self._input is not None:
+            with suppress(KeyError):
+                self._selector.unregister(self._input)
+            os.close(self._input)
+            self._input = None
+
+    def _close(self, *names: str) -> None:
+        for name in names:
+            os.close(self._outputs.pop(name))
+
+    def _kill(self) -> None:
+        self._kill_one(self._tap)
+        self._kill_one(self._target)
+        self._close_input()
+
+    @staticmethod
+    def _kill_one(process: int | None) -> None:
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)

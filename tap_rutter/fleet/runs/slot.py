@@ -1,0 +1,86 @@
+"""A place for one run at a time, with a spare: a target that has been started and waits.
+
+Starting a target takes a second or so. A spare is started before its claim is known, so it brings
+the claim's id with it: its database sessions bear that id, and the slot's next claim is to bear it
+as well (``claim_id``). A claim with another id is run too, by a target that is started for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from tap_rutter.fleet.config import FleetConfig
+from tap_rutter.fleet.model import Environment
+from tap_rutter.fleet.runs.environment import learn_secrets, target_environment
+from tap_rutter.fleet.runs.runner import Runner, nursery_of_process
+from tap_rutter.fleet.runs.sessions import session_name
+
+SPARE_SECONDS = 900.0
+"""A spare that has waited for so long is replaced: what it was started with may have changed."""
+
+
+@dataclass
+class _Spare:
+    claim_id: UUID
+    runner: Runner
+
+
+class Slot:
+    """One run at a time. Used by one thread at a time."""
+
+    def __init__(self, config: FleetConfig, environment: Environment = os.environ) -> None:
+        self.config = config
+        self.environment = environment
+        # A process that was forked after its imports must not use Apple's frameworks.
+        self.forks_tap = not config.tap_command and sys.platform == "linux"
+        self._nursery = nursery_of_process(forks_tap=self.forks_tap)
+        self._spare: _Spare | None = None
+        learn_secrets(config, environment)
+
+    def claim_id(self) -> UUID:
+        """The id that the slot's next claim should bear; a target has been started under it."""
+        self.keep_spare()
+        assert self._spare is not None
+        return self._spare.claim_id
+
+    def keep_spare(self) -> None:
+        """Start a target ahead, unless one waits that is young and alive."""
+        spare = self._spare
+        if spare is not None:
+            age = time.monotonic() - spare.runner.started
+            if age < SPARE_SECONDS and spare.runner.is_waiting():
+                return
+            self.drop_spare()
+        claim_id = uuid4()
+        self._spare = _Spare(claim_id, self._started(claim_id))
+
+    def take(self, claim_id: UUID) -> Runner:
+        """A supervisor with a target for a claim: the spare, or else one that starts now."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            if spare.claim_id == claim_id and spare.runner.is_waiting():
+                return spare.runner
+            spare.runner.close()
+        return self._started(claim_id)
+
+    def start(self, claim_id: UUID, command: tuple[str, ...] = (), **variables: str) -> Runner:
+        """A target that starts now, with these variables beside its own."""
+        return self._started(claim_id, command, **variables)
+
+    def drop_spare(self) -> None:
+        """End the spare."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.runner.close()
+
+    close = drop_spare
+
+    def _started(self, claim_id: UUID, command: tuple[str, ...] = (), **variables: str) -> Runner:
+        runner = self._nursery.runner()
+        environment = target_environment(self.config, session_name(claim_id), self.environment)
+        runner.start_target(command or self.config.target_command, {**environment, **variables})
+        return runner
