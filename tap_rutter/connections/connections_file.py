@@ -9,7 +9,8 @@
          "start_by": {}, "full_read": false}]}
 
 A row is one of ``/connections``, with its access token; the last four keys are the caller's, and
-each may be missing. A time under ``*`` is for all streams that are not named beside it. The file holds tokens, so it is refused where others could read it.
+each may be missing. A time under ``*`` is for all streams that are not named beside it. The file
+holds tokens, so it is refused where others could read it.
 """
 
 from __future__ import annotations

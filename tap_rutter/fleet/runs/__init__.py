@@ -9,16 +9,16 @@ No token, no client secret and no state is left behind, however it ends.
 - ``slot.py``: a place for a run, with a spare target. ``runner.py``: the worker's side of the
   processes that ``fleet/nursery`` starts. ``pipe.py``: what comes out of them.
 - ``outcome.py``: how it ended, and whose fault that was.
-- ``prepare.py``: tables are prepared before loads. ``sessions.py``: what a lost run has left in the
+- ``tables.py``: tables are prepared before loads. ``sessions.py``: what a lost run has left in the
   target's database.
 """
 
 from tap_rutter.fleet.runs.files import remove_leftovers
-from tap_rutter.fleet.runs.prepare import PrepareFailed, ensure_prepared, prepare, schema_hash
 from tap_rutter.fleet.runs.run import run_claim
 from tap_rutter.fleet.runs.runner import NurseryGone
 from tap_rutter.fleet.runs.sessions import SessionsRemain, session_name, terminate_sessions
 from tap_rutter.fleet.runs.slot import Slot
+from tap_rutter.fleet.runs.tables import PrepareFailed, ensure_prepared, prepare, schema_hash
 
 __all__ = [
     "NurseryGone",

@@ -69,6 +69,7 @@ _OF_THE_RUN = (
     "shard",
 )
 _SECRET_NAME = re.compile(r"pass|secret|token|credential|private|api_?key", re.IGNORECASE)
+_PASSWORD = re.compile(r"(://[^/@:\s]*:)[^@/\s]*(?=@)")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
@@ -156,10 +157,7 @@ def without_secrets(value: Any, name: str = "") -> Any:
         return [without_secrets(entry, name) for entry in value]
     if _SECRET_NAME.search(name):
         return None
-    if isinstance(value, str):
-        for password in passwords_in(value):
-            value = value.replace(password, "")
-    return value
+    return _PASSWORD.sub(r"\1", value) if isinstance(value, str) else value
 
 
 def _secrets_in(value: Any, name: str = "") -> Iterator[str]:

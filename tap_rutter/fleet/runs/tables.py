@@ -92,7 +92,10 @@ def schema_hash(config: FleetConfig, environment: Environment = os.environ) -> s
         if name not in tap_environment(environment)
     }
     parts = {
-        "tap": [_version_of(config.tap_command), *config.tap_command],
+        "tap": [
+            _version_of(config.tap_command) if config.tap_command else __version__,
+            *config.tap_command,
+        ],
         "settings": {name: settings[name] for name in settings if name not in _SHAPELESS},
         "catalog": Path(config.catalog).read_text(encoding="utf-8") if config.catalog else None,
         "target": without_secrets(list(config.target_command)),
@@ -112,9 +115,7 @@ def _file(text: str) -> Any:
 
 @cache
 def _version_of(command: tuple[str, ...]) -> str:
-    """The version of the tap, of ours or of the command that takes its place."""
-    if not command:
-        return __version__
+    """What a command says of its version."""
     told = subprocess.run(
         [*command, "--version"],
         env=tap_environment(),
