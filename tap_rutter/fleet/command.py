@@ -122,6 +122,23 @@ def migrate(config: FleetConfig, ledger: Ledger) -> None:  # noqa: ARG001 - done
 
 @fleet.command()
 @_with_ledger
+def prepare(config: FleetConfig, ledger: Ledger) -> None:
+    """Have the target make its tables and columns now, as at a deployment.
+
+    Workers do so by themselves before their first run; loads never change a table then.
+    """
+    from tap_rutter.fleet.work.place import TargetPlace
+
+    place = TargetPlace(config, ledger)
+    try:
+        place.prepare()
+    finally:
+        place.close()
+    click.echo("The target's tables are prepared.")
+
+
+@fleet.command()
+@_with_ledger
 def sweep(config: FleetConfig, ledger: Ledger) -> None:
     """List the connections now, and make due what has not been read for a while."""
     from tap_rutter.fleet.work.connection_list import ConnectionList
@@ -216,7 +233,7 @@ def remove(config: FleetConfig, ledger: Ledger, connection_id: str) -> None:
     A run that is at work on it is ended. Its rows in the warehouse stay: rutterctl sql
     remove-connection removes them.
     """
-    from tap_rutter.fleet.runs import end_sessions_of
+    from tap_rutter.fleet.work.place import end_sessions_of
 
     _known(ledger, (connection_id,))
     claim_id = ledger.remove(connection_id)

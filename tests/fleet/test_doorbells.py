@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from kombu import Connection
@@ -48,9 +49,10 @@ def consumer(url: str, prefix: str) -> Iterator[subprocess.Popen[str]]:
 
 def line_of(process: subprocess.Popen[str]) -> str:
     """The next line that it prints; "" where none comes in time."""
-    assert process.stdout is not None
+    output = process.stdout
+    assert output is not None
     found: list[str] = []
-    reader = threading.Thread(target=lambda: found.append(process.stdout.readline()), daemon=True)
+    reader = threading.Thread(target=lambda: found.append(output.readline()), daemon=True)
     reader.start()
     reader.join(20)
     return found[0].strip() if found else ""
@@ -103,10 +105,14 @@ def test_a_message_holds_a_lane_and_nothing_else(name: str, prefix: str) -> None
         Ringer(app)([Lane.BULK])
         with Connection(url) as connection:
             queue = app.amqp.queues[f"{prefix}bulk"](connection.channel())
-            found: list[object] = []
-            until(lambda: found.append(queue.get(no_ack=True)) or found[-1] is not None)  # type: ignore[func-returns-value]
-            message = found[-1]
-    arguments, named, _ = json.loads(message.body)  # type: ignore[attr-defined]
+            found: list[Any] = []
+
+            def took() -> bool:
+                found.append(queue.get(no_ack=True))
+                return found[-1] is not None
+
+            until(took)
+    arguments, named, _ = json.loads(found[-1].body)
     assert (arguments, named) == (["bulk"], {})
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from support.ledger import LedgerWorld
@@ -51,8 +51,16 @@ class Runs:
         self._running: set[str] = set()
         self._guard = threading.Lock()
 
-    def __call__(self, claim: Claim, config: FleetConfig, **given: Any) -> RunResult:
-        assert config.ledger_url
+    def claim_id(self) -> UUID:
+        return uuid4()
+
+    def prepare(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def run(self, claim: Claim, **given: Any) -> RunResult:
         call = Call(claim, given)
         mine = set(claim.connection_ids)
         with self._guard:
@@ -92,7 +100,10 @@ def config_of(simulator: Simulator, world: LedgerWorld, **settings: Any) -> Flee
 def working(config: FleetConfig, runs: Runs, ended: list[UUID] | None = None) -> Iterator[Engine]:
     with Ledger(config.ledger_url, pool_size=config.slots + 1) as ledger:
         engine = Engine(
-            config, ledger, run=runs, end_sessions=(ended if ended is not None else []).append
+            config,
+            ledger,
+            place=lambda: runs,
+            end_sessions=(ended if ended is not None else []).append,
         )
         engine.start()
         try:

@@ -134,10 +134,15 @@ class Ledger:
 
     # Claims
 
-    def claim(self, lane: Lane, worker: str, *, config: FleetConfig) -> Claim | None:
-        """Take what is due longest in a lane, of one platform; None if there is nothing."""
+    def claim(
+        self, lane: Lane, worker: str, *, config: FleetConfig, claim_id: UUID | None = None
+    ) -> Claim | None:
+        """Take what is due longest in a lane, of one platform; None if there is nothing.
+
+        ``claim_id``: what the claim is to be called, if that is still free.
+        """
         for look in range(_LOOKS):
-            found = self._claim_once(lane, worker, config)
+            found = self._claim_once(lane, worker, config, claim_id)
             if isinstance(found, Claim):
                 return found
             if not found:
@@ -145,15 +150,17 @@ class Ledger:
             time.sleep(random.uniform(0.0, 0.01 * (look + 1)))
         return None
 
-    def _claim_once(self, lane: Lane, worker: str, config: FleetConfig) -> Claim | bool:
+    def _claim_once(
+        self, lane: Lane, worker: str, config: FleetConfig, claim_id: UUID | None
+    ) -> Claim | bool:
         tried: list[UUID] = []
 
         def work(transaction: Transaction) -> Claim | bool:
-            for claim_id in tried:
+            for unseen in tried:
                 # The connection broke, maybe after the commit: what was claimed then, unseen.
-                if claims.is_open(transaction, claim_id):
-                    ending.release(transaction, claim_id)
-            tried.append(uuid4())
+                if claims.is_open(transaction, unseen):
+                    ending.release(transaction, unseen)
+            tried.append(uuid4() if tried or claim_id is None else claim_id)
             found = claims.claim(transaction, tried[-1], lane, worker, config)
             if found is False:
                 fleet_row.found_idle(transaction, lane)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from tap_rutter.errors import CredentialsRefused, TapError
+from tap_rutter.errors import TapError
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import ClaimLost, Ledger, LedgerError
 from tap_rutter.fleet.model import Claim, Fault, Lane, RunResult, State
@@ -27,20 +27,32 @@ _FLEET_PAUSE = 30.0
 _MARGIN = 5.0
 
 
-class RunClaim(Protocol):
-    """Runs the tap into the target for one claim (``runs.run_claim``)."""
+class Place(Protocol):
+    """Where a slot runs its claims; used by the slot's thread alone."""
 
-    def __call__(
+    def claim_id(self) -> UUID:
+        """What the next claim should be called: a target waits that is called so."""
+
+    def prepare(self) -> None:
+        """See that the target's tables are there.
+
+        Raises:
+            TapError: when they cannot be made, which concerns the whole fleet.
+        """
+
+    def run(
         self,
         claim: Claim,
-        config: FleetConfig,
         *,
         listing: Mapping[str, Mapping[str, Any]],
         on_states: Callable[[dict[str, State], State], None],
         stop: threading.Event,
         kill: threading.Event,
     ) -> RunResult:
-        """Run it to its end."""
+        """Run a claim to its end."""
+
+    def close(self) -> None:
+        """End what waits."""
 
 
 class Observer(Protocol):
@@ -61,7 +73,7 @@ class Engine:
         config: FleetConfig,
         ledger: Ledger,
         *,
-        run: RunClaim,
+        place: Callable[[], Place],
         end_sessions: Callable[[UUID], None],
         ring: Callable[[Sequence[Lane]], None] | None = None,
         observers: Iterable[Observer] = (),
@@ -72,7 +84,7 @@ class Engine:
             config: the fleet's.
             ledger: the truth; another one with the same address serves the heartbeat, so that
                 slots cannot keep it waiting.
-            run: runs a claim.
+            place: makes the place of a slot.
             end_sessions: ends what the target of a lost claim still does in its database.
             ring: tells other workers of lanes that have become due; this one knows.
             observers: told of each run.
@@ -82,7 +94,7 @@ class Engine:
         """
         self._config = config
         self._ledger = ledger
-        self._run = run
+        self._place = place
         self._observers = tuple(observers)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.connections = ConnectionList(config, ledger)
@@ -140,34 +152,40 @@ class Engine:
     # ---- slots
 
     def _work(self, slot: int) -> None:
-        while not self._stopping.is_set():
-            bell = self._bells[slot]
-            bell.clear()
-            worked = False
-            try:
-                worked = self._turn(slot)
-            except LedgerError as error:
-                logger.warning("The ledger: %s", error)
-            except Exception:
-                # Whatever goes wrong in one turn, the slot is not lost with it.
-                logger.exception("A fault of the worker itself:")
-            if not worked:
-                bell.wait(self._config.look_seconds)
+        place = self._place()
+        try:
+            while not self._stopping.is_set():
+                bell = self._bells[slot]
+                bell.clear()
+                worked = False
+                try:
+                    worked = self._turn(slot, place)
+                except LedgerError as error:
+                    logger.warning("The ledger: %s", error)
+                except Exception:
+                    # Whatever goes wrong in one turn, the slot is not lost with it.
+                    logger.exception("A fault of the worker itself:")
+                if not worked:
+                    bell.wait(self._config.look_seconds)
+        finally:
+            place.close()
 
-    def _turn(self, slot: int) -> bool:
+    def _turn(self, slot: int, place: Place) -> bool:
         """Claim and run once; whether there was something."""
         if slot >= slots_at(self._ledger.speed(), self._config.slots):
             return False
         for lane in lanes_of(slot, self._config.slots):
-            claim = self._ledger.claim(lane, f"{self.name}:{slot}", config=self._config)
+            claim = self._ledger.claim(
+                lane, f"{self.name}:{slot}", config=self._config, claim_id=place.claim_id()
+            )
             if claim is not None:
-                self._run_one(claim)
+                self._run_one(claim, place)
                 return True
             if self._stopping.is_set():
                 break
         return False
 
-    def _run_one(self, claim: Claim) -> None:
+    def _run_one(self, claim: Claim, place: Place) -> None:
         held = Held(claim)
         self.heartbeat.hold(held)
         try:
@@ -176,7 +194,7 @@ class Engine:
                 return
             for observer in self._observers:
                 observer.started(claim)
-            result = self._result(claim, held)
+            result = self._result(claim, held, place)
             self._ledger.finish(claim, result, config=self._config)
             for observer in self._observers:
                 observer.ended(claim, result)
@@ -186,32 +204,24 @@ class Engine:
         finally:
             self.heartbeat.drop(held)
 
-    def _result(self, claim: Claim, held: Held) -> RunResult:
+    def _result(self, claim: Claim, held: Held, place: Place) -> RunResult:
         began = time.monotonic()
 
         def keep(states: dict[str, State], shared: State) -> None:
             self._ledger.save_states(claim.id, states, {claim.platform: shared} if shared else None)
 
         try:
-            return self._run(
+            place.prepare()
+            return place.run(
                 claim,
-                self._config,
                 listing=self.connections.rows(claim.connection_ids),
                 on_states=keep,
                 stop=held.stop,
                 kill=held.kill,
             )
         except TapError as error:
-            # Not listed, or refused: it concerns all connections.
-            refused = isinstance(error, CredentialsRefused)
-            logger.error("%s", error.message)
-            return RunResult(
-                (),
-                time.monotonic() - began,
-                Fault.FLEET,
-                error.message,
-                tap_exit=3 if refused else None,
-            )
+            # The list, the tables, the settings: it concerns all connections.
+            return RunResult((), time.monotonic() - began, Fault.FLEET, error.message)
 
     def _consider_all(self, result: RunResult) -> None:
         """What a run says about the whole fleet."""

@@ -71,8 +71,8 @@ class Housekeeping:
                 except LedgerError as error:
                     logger.warning("The ledger: %s", error)
                 except TapError as error:
-                    logger.error("The connections cannot be listed: %s", error.message)
-                    self._pause(f"The connections cannot be listed: {error.message}")
+                    logger.error("%s", error.message)
+                    self._pause(error.message)
                 except Exception:
                     logger.exception("A fault of the worker itself:")
             if self._ended.wait(self._config.look_seconds):
@@ -102,7 +102,10 @@ class Housekeeping:
         Raises:
             TapError: when the connections cannot be listed. Nothing is due by that.
         """
-        listing = self._connections.refresh()
+        try:
+            listing = self._connections.refresh()
+        except TapError as error:
+            raise TapError(f"The connections cannot be listed: {error.message}") from None
         for what, names in (
             ("added", listing.added),
             ("revived", listing.revived),

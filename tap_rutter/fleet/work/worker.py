@@ -12,11 +12,13 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
+from tap_rutter.errors import ConfigError
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger
-from tap_rutter.fleet.runs import end_sessions_of, run_claim
+from tap_rutter.fleet.runs import remove_leftovers
 from tap_rutter.fleet.work.engine import Engine
 from tap_rutter.fleet.work.metrics import LedgerMetrics, RunMetrics, serve_metrics
+from tap_rutter.fleet.work.place import TargetPlace, end_sessions_of
 from tap_rutter.redact import SECRETS
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ class Worker:
             ConfigError: for settings that cannot be used.
         """
         SECRETS.add(config.ledger_url, config.broker_url, config.target_database_url)
+        if not config.target_command:
+            raise ConfigError(
+                "Setting 'command' of [target] is missing: the command as an array, such as"
+                ' ["target-postgres", "--config", "target.json"].'
+            )
         self._config = config
         self._metrics = (host or "127.0.0.1", metrics_port)
         self.ledger = Ledger(config.ledger_url, pool_size=config.slots + 1)
@@ -56,7 +63,7 @@ class Worker:
         self.engine = Engine(
             config,
             self.ledger,
-            run=run_claim,
+            place=lambda: TargetPlace(config, self.ledger),
             end_sessions=self._end_sessions,
             ring=ring,
             observers=[RunMetrics(registry)],
@@ -75,6 +82,7 @@ class Worker:
             ConfigError: metrics cannot be served.
         """
         self.ledger.migrate()
+        remove_leftovers(self._config.work_directory)
         host, port = self._metrics
         if port:
             serve_metrics(self._registry, port, host)
