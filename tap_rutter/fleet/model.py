@@ -63,6 +63,10 @@ class Mark:
     ``ALL_STREAMS``, and ``since`` None."""
 
 
+LISTING = Mark("*", ALL_STREAMS)
+"""Not about data: the connections themselves are to be listed soon. No connection has this id."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedMark:
     """A mark as a run found it. It is cleared only if ``seq`` has not moved since."""
@@ -83,6 +87,9 @@ class Deletion:
     object_id: str
     deleted_at: datetime | None
     """What the payload says, where it says anything."""
+    state_at: datetime | None = None
+    """How old the last state is that the payload shows: its last_synced_at, or its updated_at for
+    commerce. A row that is newer has come back."""
 
 
 @dataclass(frozen=True, slots=True)
