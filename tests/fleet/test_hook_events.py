@@ -109,6 +109,7 @@ def test_every_lifecycle_code_has_a_meaning(code: str) -> None:
     everything = Mark("c-1", ALL_STREAMS)
     expected = {
         Meaning.READ: (everything,),
+        Meaning.READ_GROWN: (Mark("c-1", ALL_STREAMS, grown=True),),
         Meaning.LIST: (LISTING,),
         Meaning.READ_AND_LIST: (everything, LISTING),
         Meaning.NOTHING: (),
@@ -368,5 +369,9 @@ def test_marks_of_one_stream_are_one_with_the_least_time() -> None:
         return Mark(connection, stream, since)
 
     assert merged(
-        [mark("b", 3), mark("b", 1), mark("b", 2), mark("a", None), mark("a", 5), mark("z", 1, "b")]
-    ) == [mark("z", 1, "b"), mark("a", 5), mark("b", 1)]
+        [
+            *(mark("b", 3), mark("b", 1), mark("b", 2)),
+            *(mark("a", None), mark("a", 5), mark("a", None)),
+            mark("z", 1, "b"),
+        ]
+    ) == [mark("z", 1, "b"), mark("a", 5), mark("a", None), mark("b", 1)]

@@ -83,6 +83,8 @@ class Meaning(enum.Enum):
     LIST = "list"
     """The connection stands otherwise than before: the connections are to be listed soon."""
     READ_AND_LIST = "read and list"
+    READ_GROWN = "read grown"
+    """Older rows have come: all streams are read, where they may be many."""
     OBJECT = "object"
     """It tells of an object; its type says of which kind."""
     NOTHING = "nothing"
@@ -91,9 +93,9 @@ class Meaning(enum.Enum):
 
 LIFECYCLE: Mapping[str, Meaning] = {
     "INITIAL_UPDATE": Meaning.READ_AND_LIST,  # ready: until now the API refused its data
-    "HISTORICAL_UPDATE": Meaning.READ,
+    "HISTORICAL_UPDATE": Meaning.READ_GROWN,
+    "BACKFILL_COMPLETED": Meaning.READ_GROWN,
     "INCREMENTAL_SYNC_COMPLETED": Meaning.READ,
-    "BACKFILL_COMPLETED": Meaning.READ,
     "PRODUCT_READY": Meaning.READ_AND_LIST,
     "CONNECTION_AUTHENTICATED": Meaning.READ_AND_LIST,
     "CONNECTION_UPDATED": Meaning.READ_AND_LIST,
@@ -172,18 +174,21 @@ def read(body: bytes, now: datetime) -> Told:
     ):
         raise UnreadableWebhook("it does not say which connection it is about")
     if meaning is not Meaning.OBJECT:
-        marks = (Mark(connection_id, ALL_STREAMS),)
+        marks = (Mark(connection_id, ALL_STREAMS, grown=meaning is Meaning.READ_GROWN),)
         return Told(label, (*marks, LISTING) if meaning is Meaning.READ_AND_LIST else marks)
     return _about_object(label, kind, code, connection_id, fields, body, now)
 
 
 def merged(marks: Iterable[Mark]) -> list[Mark]:
-    """One mark for each connection and stream, with the least time that any of them bears."""
-    found: dict[tuple[str, str], Mark] = {}
+    """The same marks, each once: of those that bear a time, the one with the least.
+
+    One that bears a time and one that bears none ask for different reads, so both are kept.
+    """
+    found: dict[tuple[str, str, bool, bool], Mark] = {}
     for mark in marks:
-        key = (mark.connection_id, mark.stream)
+        key = (mark.connection_id, mark.stream, mark.grown, mark.since is None)
         known = found.get(key)
-        if known is None or (mark.since and (known.since is None or mark.since < known.since)):
+        if known is None or (mark.since and known.since and mark.since < known.since):
             found[key] = mark
     return [found[key] for key in sorted(found)]
 
