@@ -332,7 +332,9 @@ def test_refusals_do_not_fill_the_log(hook: Receiver, caplog: pytest.LogCaptureF
 def test_what_came_before_the_end_is_still_committed(hook_ledger: FakeLedger) -> None:
     hook_ledger.go_on.clear()
     with receiving(hook_ledger) as hook, concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = [pool.submit(hook.post, about_order(number)) for number in range(3)]
+        waiting = [pool.submit(hook.post, about_order(1))]
+        assert hook_ledger.entered.acquire(timeout=60)
+        waiting += [pool.submit(hook.post, about_order(number)) for number in (2, 3)]
         until_waiting(hook, 3)
         hook.stop()
         hook_ledger.go_on.set()
