@@ -22,7 +22,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     """``app``, for ``celery -A tap_rutter.fleet worker``: made when Celery asks for it."""
     if name == "app":
-        from tap_rutter.fleet.work.doorbells import celery_application
+        from tap_rutter.fleet.work.celery_app import celery_application
 
         return celery_application()
     raise AttributeError(name)

@@ -8,17 +8,13 @@ are bounded. No broker's time-out can start a second run or lose one: a bell nev
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
 from kombu import Queue
 
-from tap_rutter.errors import ConfigError
-from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.model import Lane
 from tap_rutter.redact import SECRETS
 
@@ -187,26 +183,3 @@ def connect_engine(start: Callable[[], None], stop: Callable[[], None]) -> None:
     signals.worker_init.connect(begin, weak=False)
     signals.worker_ready.connect(tick, weak=False)
     signals.worker_shutdown.connect(end, weak=False)
-
-
-def celery_application() -> Celery:
-    """The application of ``celery -A tap_rutter.fleet worker``, with an engine in that process.
-
-    Its configuration is the file that RUTTER_FLEET_CONFIG names, and variables.
-
-    Raises:
-        ConfigError: for what cannot be used, such as no broker.
-    """
-    from tap_rutter.fleet.work.worker import Worker
-
-    path = os.environ.get("RUTTER_FLEET_CONFIG")
-    config = FleetConfig.load(Path(path) if path else None)
-    if not config.broker_url:
-        raise ConfigError(
-            "Setting 'broker_url' of [fleet] is missing: Celery needs a broker. Without one,"
-            " start workers with: rutterctl fleet work"
-        )
-    worker = Worker(config)
-    assert worker.app is not None
-    connect_engine(worker.start, worker.stop)
-    return worker.app

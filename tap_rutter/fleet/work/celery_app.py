@@ -1,0 +1,36 @@
+"""The application of ``celery -A tap_rutter.fleet worker``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tap_rutter.errors import ConfigError
+from tap_rutter.fleet.config import FleetConfig
+from tap_rutter.fleet.work.doorbells import connect_engine
+from tap_rutter.fleet.work.worker import Worker
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def celery_application() -> Celery:
+    """The application of ``celery -A tap_rutter.fleet worker``, with an engine in that process.
+
+    Its configuration is the file that RUTTER_FLEET_CONFIG names, and variables.
+
+    Raises:
+        ConfigError: for what cannot be used, such as no broker.
+    """
+    path = os.environ.get("RUTTER_FLEET_CONFIG")
+    config = FleetConfig.load(Path(path) if path else None)
+    if not config.broker_url:
+        raise ConfigError(
+            "Setting 'broker_url' of [fleet] is missing: Celery needs a broker. Without one,"
+            " start workers with: rutterctl fleet work"
+        )
+    worker = Worker(config)
+    assert worker.app is not None
+    connect_engine(worker.start, worker.stop)
+    return worker.app
