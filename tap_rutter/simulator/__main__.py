@@ -38,6 +38,12 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
         gzip=not arguments.no_gzip,
     )
     try:
+        for url in arguments.webhooks:
+            simulator.webhooks.subscribe(url)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
         simulator.start()
     except OSError as error:
         print(f"cannot listen on {arguments.host}:{arguments.port}: {error}", file=sys.stderr)
@@ -78,6 +84,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--poll",
         action="store_true",
         help="changes become visible at a connection's next sync, not at once",
+    )
+    parser.add_argument(
+        "--webhooks",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="send signed webhooks to this address when something changes; may be given again",
     )
     return parser
 

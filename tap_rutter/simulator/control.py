@@ -32,6 +32,7 @@ from tap_rutter.simulator.platforms import serves
 from tap_rutter.simulator.request import Answer, RequestLog
 from tap_rutter.simulator.switches import SWITCHES
 from tap_rutter.simulator.text import decode, encode, iso, to_bytes
+from tap_rutter.simulator.webhooks import Webhooks
 from tap_rutter.simulator.world import World
 
 # What may be set on a connection.
@@ -62,11 +63,20 @@ _FAULT: Mapping[str, Kind] = {
 }
 
 
+_WEBHOOKS: Mapping[str, Kind] = {
+    "codes": or_null(TEXTS),
+    "lost": NUMBER,
+    "doubled": NUMBER,
+    "hurry": NUMBER,
+}
+
+
 class Controlled(Protocol):
     """What can be controlled of a running simulator."""
 
     faults: Faults
     requests: RequestLog
+    webhooks: Webhooks
 
     @property
     def api_url(self) -> str:
@@ -116,6 +126,9 @@ class Control:
             ("POST", "/faults/clear"): Route(self._clear_faults, takes_any=True),
             ("GET", "/requests"): Route(self._requests),
             ("POST", "/requests/clear"): Route(self._clear_requests, takes_any=True),
+            ("GET", "/webhooks"): Route(self._webhooks),
+            ("POST", "/webhooks"): Route(self._subscribe, {"url": TEXT}, _WEBHOOKS),
+            ("POST", "/webhooks/clear"): Route(self._clear_webhooks, takes_any=True),
             ("POST", "/reset"): Route(self._reset, takes_any=True),
         }
 
@@ -223,8 +236,10 @@ class Control:
         world = self._simulator.world
         connection = self._known_connection(body["connection_id"])
         for name in _SETTABLE:
-            if name in body:
+            if name in body and name != "status":
                 setattr(connection, name, body[name])
+        if "status" in body:
+            world.set_status(connection.id, body["status"])
         deeds = {
             "sync": world.sync,
             "pause": world.pause,
@@ -271,6 +286,17 @@ class Control:
     def _clear_requests(self, _: Body) -> Any:
         self._simulator.requests.clear()
         return {"count": 0}
+
+    def _webhooks(self, _: Body) -> Any:
+        return self._simulator.webhooks.as_json()
+
+    def _subscribe(self, body: Body) -> Any:
+        self._simulator.webhooks.subscribe(**body)
+        return self._webhooks(body)
+
+    def _clear_webhooks(self, body: Body) -> Any:
+        self._simulator.webhooks.clear()
+        return self._webhooks(body)
 
     def _reset(self, body: Body) -> Any:
         recipe = self._simulator.world.recipe

@@ -8,7 +8,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +18,7 @@ from tap_rutter.simulator.control import Control
 from tap_rutter.simulator.faults import Fault, Faults
 from tap_rutter.simulator.generate import row_id
 from tap_rutter.simulator.request import Answer, LoggedRequest, Request, RequestLog
+from tap_rutter.simulator.webhooks import Webhooks
 from tap_rutter.simulator.wire import BadRequest, Received, Wire
 from tap_rutter.simulator.world import World
 
@@ -38,8 +39,12 @@ class Simulator:
         host: str = "127.0.0.1",
         latency: float = 0.0,
         gzip: bool = True,
+        webhooks: Iterable[str] = (),
     ) -> None:
-        """`port` 0 takes any free one; `latency`: seconds that each answer waits at least."""
+        """`port` 0 takes any free one; `latency`: seconds that each answer waits at least.
+
+        `webhooks`: addresses that are told of every change; `self.webhooks` knows more of them.
+        """
         self.world = world
         self.latency = latency
         self.gzip = gzip
@@ -47,6 +52,9 @@ class Simulator:
         self.faults = Faults(world.seed)
         self.before_request: Callable[[Request], None] | None = None
         """Called with each request before it is answered; it may change the world."""
+        self.webhooks = Webhooks(world)
+        for url in webhooks:
+            self.webhooks.subscribe(url)
         self._api = Api(world)
         self._control = Control(self)
         self._address = (host, port)
@@ -88,7 +96,8 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Close the address and every open connection."""
+        """Close the address and every open connection; send no more webhooks."""
+        self.webhooks.stop()
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
@@ -100,8 +109,9 @@ class Simulator:
             wire.shut()
 
     def replace_world(self, world: World) -> None:
-        """Serve another world from now on; requests and faults are forgotten."""
+        """Serve another world from now on; requests and faults are forgotten, webhooks are not."""
         self.world = world
+        self.webhooks.listen_to(world)
         self._api = Api(world)
         self.requests.clear()
         self.faults.clear()

@@ -17,6 +17,7 @@ from tap_rutter.simulator.platforms import reports_deletions, resource_of, serve
 from tap_rutter.simulator.switches import Switches
 from tap_rutter.simulator.tables import Draft, Pending, Row, RowSource, Table
 from tap_rutter.simulator.text import DAY, decode, encode, iso, parse_iso, to_bytes
+from tap_rutter.simulator.tidings import Tidings
 
 
 class RowStore:
@@ -31,6 +32,7 @@ class RowStore:
         self._clock = clock
         self._switches = switches
         self._lag = lag
+        self.tidings = Tidings()
         self._start = clock.now
         self._factory = Factory(document, seed, clock.now, lag)
         self._made = 0
@@ -146,7 +148,7 @@ class RowStore:
         table = self.table(connection, place)
         if immediate and connection.syncs:
             table.pending.pop(key, None)
-            self.land(connection, place, table, key, draft, self.stamp)
+            self.show(connection, place, table, key, draft, self.stamp)
         elif draft is None and key not in table.rows:
             del table.pending[key]
         else:
@@ -155,7 +157,11 @@ class RowStore:
     def land_pending(
         self, connection: Connection, changed_by: int, stamp: int, share: float
     ) -> None:
-        """Show the changes made up to a moment; of a share below 1 always the same ones first."""
+        """Show the changes made up to a moment; of a share below 1 always the same ones first.
+
+        It is what a sync brings. Of the first one nothing is told row by row.
+        """
+        land = self.show if connection.initial_sync_done else self.land
         for storage, table in list(connection.tables.items()):
             if not table.pending:
                 continue
@@ -163,7 +169,23 @@ class RowStore:
             for key, pending in list(table.pending.items()):
                 if pending.changed_at <= changed_by and crc32(key.encode()) / 2**32 < share:
                     del table.pending[key]
-                    self.land(connection, place, table, key, pending.draft, stamp)
+                    land(connection, place, table, key, pending.draft, stamp)
+        if share >= 1:  # the sync has ended
+            self.tidings.synced(connection)
+
+    def show(
+        self,
+        connection: Connection,
+        place: Place,
+        table: Table,
+        key: str,
+        draft: Draft | None,
+        stamp: int,
+    ) -> None:
+        """Land a change, and tell of it."""
+        old = table.rows.get(key)
+        self.land(connection, place, table, key, draft, stamp)
+        self.tidings.row(connection, place.storage, old, table.rows.get(key))
 
     def land(
         self,

@@ -67,6 +67,7 @@ class World:
         self.client_secret = "secret_" + row_id(seed, "client", "secret", 0)
         self._history_days = history_days
         self._store = RowStore(self.document, seed, self.clock, self.switches, self.lag)
+        self.tidings = self._store.tidings
         self._by_token: dict[str, Connection] = {}
         self.recipe: Callable[[], World] | None = None
         """Makes this world anew, where it was made by one of the ready-made ways."""
@@ -137,7 +138,16 @@ class World:
                 )
             self.connections[key] = connection
             self._by_token[connection.access_token] = connection
+            self.tidings.added(connection)
             return connection
+
+    def set_status(self, connection_id: str, status: str) -> None:
+        """Let a connection's status be another from now on."""
+        with self.lock:
+            connection = self._connection(connection_id)
+            changed, connection.status = connection.status != status, status
+            if changed:
+                self.tidings.status(connection)
 
     def sync(self, connection_id: str) -> None:
         """Poll the platform now: every change made so far becomes visible."""
@@ -200,6 +210,7 @@ class World:
                 )
             connection.batches.append(Batch(len(connection.batches) + 1, months_back, entities))
             connection.historical_sync_completed = complete
+            self.tidings.history(connection, connection.batches[-1])
             return made
 
     # Rows
@@ -341,7 +352,7 @@ class World:
             draft = Draft(key, data, times, parent=parent, raw=text, stamped=True)
             table = self._store.table(connection, place)
             table.pending.pop(key, None)
-            self._store.land(connection, place, table, key, draft, self._store.stamp)
+            self._store.show(connection, place, table, key, draft, self._store.stamp)
 
     # For the server
 
