@@ -55,7 +55,7 @@ APART = {
         "streams",
         "sync",
     },
-    "demo": {"simulator", "warehouse", "cli"},
+    "demo": {"simulator", "warehouse", "cli", "tap"},
 }
 OPERATORS_COMMAND = "tap_rutter.cli.rutterctl"
 
