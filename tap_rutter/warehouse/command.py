@@ -95,6 +95,18 @@ def remove_connection(schema: str, execute: bool, dsn: str | None, connection_id
     _deliver(render("remove-connection", schema, connection_id=connection_id), execute, dsn)
 
 
+@_script("prune-report")
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=90,
+    show_default=True,
+    help="Keep all rows of the last so many days.",
+)
+def prune_report(schema: str, execute: bool, dsn: str | None, days: int) -> None:
+    _deliver(render("prune-report", schema, days=str(days)), execute, dsn)
+
+
 @_script("report-views")
 def report_views(schema: str, execute: bool, dsn: str | None) -> None:
     _deliver(render("report-views", schema), execute, dsn)

@@ -36,6 +36,10 @@ SCRIPTS: Mapping[str, Script] = {
     "remove-connection": Script(
         "Remove one connection's rows from every table.", {"connection_id": None}
     ),
+    "prune-report": Script(
+        "Remove old rows of sync_report, but for those that the other scripts go by.",
+        {"days": "90"},
+    ),
     "report-views": Script("Create the views sync_freshness and sync_completeness."),
     "line-items": Script("Create a view of single lines for each table with line items."),
     "indexes": Script("Create the indexes that models and these scripts search by."),

@@ -5,8 +5,9 @@ connection, and how its runs went. Messages only say that it is worth a look.
 
 - ``ledger.py``: the door. ``database.py``: short transactions, tried again. ``migrate.py`` and
   ``migrations/``: its tables.
-- ``marks.py``, ``listing.py``: what makes connections due. ``claims.py``: who takes them.
-  ``ending.py``: how claims end; ``verdicts.py``: whose fault a failure is (pure).
+- ``marks.py``, ``listing.py``: what makes connections due. ``claims.py``: who takes them,
+  ``leases.py``: for how long. ``ending.py``: how claims end; ``verdicts.py``: whose fault a
+  failure is (pure).
 - ``states.py``: a tap's state, cut by connection and joined (pure).
 - ``fleet_row.py``, ``prepare.py``: what holds for the whole fleet. ``operate.py``: what operators
   do and see.

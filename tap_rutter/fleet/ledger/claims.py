@@ -1,8 +1,7 @@
-"""Claims: who may run what is due, for how long, and what becomes of it when nobody answers.
+"""Claims: who may run what is due, and how much of it at once.
 
 Whether something is due is asked of ``now()``, the start of the short transaction, which an index
-can be searched by. Whether a lease still lasts is asked of ``clock_timestamp()``, since a
-transaction may have waited for the claim's row.
+can be searched by.
 
 Locks are taken in one order everywhere: the claim's row, rows of connections by their ids, their
 marks, the fleet's row. A claim being made skips what is locked instead of waiting.
@@ -10,7 +9,7 @@ marks, the fleet's row. A claim being made skips what is locked instead of waiti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,7 +21,6 @@ from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import marks as marks_of
 from tap_rutter.fleet.ledger import states as states_of
 from tap_rutter.fleet.ledger.database import Transaction
-from tap_rutter.fleet.ledger.errors import ClaimLost
 from tap_rutter.fleet.model import Claim, ClaimedMark, Lane, Member
 
 # Before anything is known of it: a connection without changes takes a few tenths of a second.
@@ -316,88 +314,3 @@ def shared_of(transaction: Transaction, platform: str) -> dict[str, Any]:
         [platform],
     ).fetchone()
     return states_of.of_platform(row["shared"], platform) if row else {}
-
-
-_HELD = """
-    select claim_id, lane, platform, full_read, members, started_at, shared
-    from rutter_fleet.claims
-    where claim_id = %s and ended_at is null and expires_at > clock_timestamp()
-    for no key update
-"""
-
-
-def hold(transaction: Transaction, claim_id: UUID) -> dict[str, Any]:
-    """The claim's row, locked until the end of the transaction, so that nobody buries it meanwhile.
-
-    Raises:
-        ClaimLost: the lease has run out, or the claim has ended.
-    """
-    row = transaction.execute(_HELD, [claim_id]).fetchone()
-    if row is None:
-        raise ClaimLost(claim_id)
-    return row
-
-
-def renew(transaction: Transaction, claim_ids: Iterable[UUID], lease_seconds: float) -> set[UUID]:
-    """Lengthen leases that last; one that ran out is never revived, since it may be taken over."""
-    rows = transaction.execute(
-        """
-        with held as (
-            select claim_id from rutter_fleet.claims
-            where claim_id = any(%s) and ended_at is null and expires_at > clock_timestamp()
-            order by claim_id
-            for no key update
-        )
-        update rutter_fleet.claims as c
-        set expires_at = clock_timestamp() + make_interval(secs => %s)
-        from held
-        where c.claim_id = held.claim_id and c.expires_at > clock_timestamp()
-        returning c.claim_id
-        """,
-        [list(claim_ids), lease_seconds],
-    )
-    return {row["claim_id"] for row in rows}
-
-
-def expired(transaction: Transaction) -> list[UUID]:
-    """Claims whose lease ran out, oldest first."""
-    rows = transaction.execute(
-        "select claim_id from rutter_fleet.claims"
-        " where ended_at is null and expires_at <= clock_timestamp() order by expires_at"
-    )
-    return [row["claim_id"] for row in rows]
-
-
-def ended(transaction: Transaction, claim_id: UUID) -> str | None:
-    """How the claim ended: finished, released or buried; None while it has not."""
-    row = transaction.execute(
-        "select ended from rutter_fleet.claims where claim_id = %s", [claim_id]
-    ).fetchone()
-    return row["ended"] if row else None
-
-
-def end(transaction: Transaction, claim_id: UUID, how: str) -> None:
-    """Mark the claim as ended. Its connections are the caller's to free."""
-    transaction.execute(
-        "update rutter_fleet.claims set ended_at = clock_timestamp(), ended = %s"
-        " where claim_id = %s",
-        [how, claim_id],
-    )
-
-
-def members_of(transaction: Transaction, claim_id: UUID) -> list[dict[str, Any]]:
-    """The rows of the claim's connections, locked, in the order of their ids."""
-    return transaction.execute(
-        "select connection_id, read_once, fresh_failures, sweep_failures, lost, crowd"
-        " from rutter_fleet.connections where claim_id = %s"
-        " order by connection_id for no key update",
-        [claim_id],
-    ).fetchall()
-
-
-def is_open(transaction: Transaction, claim_id: UUID) -> bool:
-    """Whether there is such a claim, and it has not ended."""
-    row = transaction.execute(
-        "select from rutter_fleet.claims where claim_id = %s and ended_at is null", [claim_id]
-    ).fetchone()
-    return row is not None

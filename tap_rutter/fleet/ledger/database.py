@@ -79,7 +79,7 @@ class Database:
         Raises:
             LedgerError: the address cannot be read. It is not quoted, since it holds a password.
         """
-        self._conninfo = _conninfo(url, name)
+        self._conninfo = connection_string(url, name, "ledger_url")
         self._turns = threading.BoundedSemaphore(pool_size)
         self._free: list[Transaction] = []
         self._closed = False
@@ -107,10 +107,10 @@ class Database:
                     return work(transaction)
             except psycopg.Error as error:
                 if isinstance(error, _LASTING) or not isinstance(error, _TRANSIENT):
-                    raise LedgerError(_plainly("The ledger's database refused", error)) from None
+                    raise LedgerError(plainly("The ledger's database refused", error)) from None
                 if time.monotonic() + pause > end:
                     raise LedgerUnavailable(
-                        _plainly("The ledger's database cannot be used now", error)
+                        plainly("The ledger's database cannot be used now", error)
                     ) from None
                 _logger.debug("The ledger is tried again: %s", type(error).__name__)
             time.sleep(pause * random.uniform(0.5, 1.0))
@@ -166,7 +166,12 @@ class Database:
                 self._free.pop().close()
 
 
-def _conninfo(url: str, name: str) -> str:
+def connection_string(url: str, name: str, setting: str) -> str:
+    """An address made ready: with limits for a server that vanishes, and the name that it shows.
+
+    Raises:
+        LedgerError: it cannot be read; the setting is named, the address not quoted.
+    """
     with suppress(psycopg.ProgrammingError):
         plain = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", url)
         given = conninfo_to_dict(plain)
@@ -177,14 +182,13 @@ def _conninfo(url: str, name: str) -> str:
             **({} if "application_name" in given else {"application_name": name}),
         )
     raise LedgerError(
-        "The ledger's address is not a PostgreSQL URI or connection string: see the setting"
-        " 'ledger_url' of [fleet]."
+        f"The setting '{setting}' of the fleet is not a PostgreSQL URI or connection string."
     )
 
 
-def _plainly(what: str, error: Exception) -> str:
+def plainly(what: str, error: psycopg.Error) -> str:
     """The server's own message and code; nothing of the statement, nor of the address."""
-    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+    if error.diag.message_primary:
         code = f" ({error.sqlstate})" if error.sqlstate else ""
         return redact(f"{what}: {error.diag.message_primary}{code}.")
     # What libpq says of a connection that it could not make, or that broke; it names the host and

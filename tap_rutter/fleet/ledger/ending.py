@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from tap_rutter.fleet.config import FleetConfig
-from tap_rutter.fleet.ledger import claims, marks, states, verdicts
+from tap_rutter.fleet.ledger import claims, leases, marks, states, verdicts
 from tap_rutter.fleet.ledger.database import Transaction
 from tap_rutter.fleet.ledger.errors import LedgerError
 from tap_rutter.fleet.model import Fault, Lane, RunResult, State
@@ -142,7 +142,7 @@ def save_states(
         ClaimLost: the claim is not held; nothing was written.
         LedgerError: a state is of a connection, or a platform, that is not the claim's.
     """
-    held = claims.hold(transaction, claim_id)
+    held = leases.hold(transaction, claim_id)
     ids = sorted(given)
     rows = transaction.execute(
         "select connection_id from rutter_fleet.connections"
@@ -206,14 +206,14 @@ def finish(
     Raises:
         ClaimLost: the claim is not held; nothing was written.
     """
-    held = claims.hold(transaction, claim_id)
-    members = claims.members_of(transaction, claim_id)
+    held = leases.hold(transaction, claim_id)
+    members = leases.members_of(transaction, claim_id)
     fleet = transaction.execute("select start_seconds from rutter_fleet.fleet").fetchone()
     start = fleet["start_seconds"] if fleet else 1.0
     _settle(
         transaction, held, members, lambda rows: verdicts.judge(rows, result, config, start), config
     )
-    claims.end(transaction, claim_id, "finished")
+    leases.end(transaction, claim_id, "finished")
     if result.fault in (None, Fault.CONNECTION) and not result.stopped and members:
         light = len(members) == 1 and verdicts.work_of(result.outcomes) <= verdicts.LIGHT_WORK
         transaction.execute(_LEARN_START, {"seconds": result.seconds, "light": light})
@@ -225,13 +225,13 @@ def release(transaction: Transaction, claim_id: UUID) -> None:
     Raises:
         ClaimLost: the claim is not held; nothing was written.
     """
-    held = claims.hold(transaction, claim_id)
-    members = claims.members_of(transaction, claim_id)
+    held = leases.hold(transaction, claim_id)
+    members = leases.members_of(transaction, claim_id)
     config, untouched = FleetConfig(), RunResult((), 0.0, stopped=True)
     _settle(
         transaction, held, members, lambda rows: verdicts.judge(rows, untouched, config, 0), config
     )
-    claims.end(transaction, claim_id, "released")
+    leases.end(transaction, claim_id, "released")
 
 
 def bury(transaction: Transaction, claim_id: UUID, config: FleetConfig) -> None:
@@ -249,7 +249,7 @@ def bury(transaction: Transaction, claim_id: UUID, config: FleetConfig) -> None:
         return
     if not held["expired"]:
         raise LedgerError(f"The claim {claim_id} is held by {held['worker']}: it cannot be buried.")
-    members = claims.members_of(transaction, claim_id)
+    members = leases.members_of(transaction, claim_id)
     _settle(
         transaction,
         held,
@@ -257,7 +257,7 @@ def bury(transaction: Transaction, claim_id: UUID, config: FleetConfig) -> None:
         lambda rows: [verdicts.lost(row, held["members"], config) for row in rows],
         config,
     )
-    claims.end(transaction, claim_id, "buried")
+    leases.end(transaction, claim_id, "buried")
 
 
 def _settle(

@@ -16,12 +16,13 @@ from tap_rutter.fleet.ledger import (
     claims,
     ending,
     fleet_row,
+    leases,
     listing,
-    marks,
     migrate,
     operate,
     prepare,
 )
+from tap_rutter.fleet.ledger import marks as marks_of
 from tap_rutter.fleet.ledger.database import Database, Transaction
 from tap_rutter.fleet.ledger.errors import ClaimLost
 from tap_rutter.fleet.ledger.operate import ConnectionStatus
@@ -108,13 +109,13 @@ class Ledger:
         parking = listing.PARKED_STATUSES - ({"not_ready"} if force_fetch else set())
         return self._run(lambda transaction: listing.record(transaction, rows, parking))
 
-    def put_webhooks(self, marks_: Iterable[Mark], deletions: Iterable[Deletion] = ()) -> None:
+    def put_webhooks(self, marks: Iterable[Mark], deletions: Iterable[Deletion] = ()) -> None:
         """Keep a group of webhooks: when this returns, they are committed.
 
         Marks of connections that no listing has shown yet wait until one does.
         """
-        given, deleted = list(marks_), list(deletions)
-        self._run(lambda transaction: marks.put(transaction, given, deleted))
+        given, deleted = list(marks), list(deletions)
+        self._run(lambda transaction: marks_of.put(transaction, given, deleted))
 
     def make_due(self, config: FleetConfig) -> int:
         """Make due what had no run of all streams for ``sweep_minutes``, and the full reads.
@@ -158,7 +159,7 @@ class Ledger:
         def work(transaction: Transaction) -> Claim | bool:
             for unseen in tried:
                 # The connection broke, maybe after the commit: what was claimed then, unseen.
-                if claims.is_open(transaction, unseen):
+                if leases.is_open(transaction, unseen):
                     ending.release(transaction, unseen)
             tried.append(uuid4() if tried or claim_id is None else claim_id)
             found = claims.claim(transaction, tried[-1], lane, worker, config)
@@ -171,7 +172,7 @@ class Ledger:
     def expired_claims(self) -> list[UUID]:
         """Claims whose lease ran out. Their target sessions are ended first, then they are buried;
         until then their connections are not claimed by anybody."""
-        return self._run(claims.expired)
+        return self._run(leases.expired)
 
     def bury(self, claim_id: UUID, *, config: FleetConfig | None = None) -> None:
         """Free the connections of a claim whose lease ran out; nothing if it has ended already.
@@ -186,7 +187,7 @@ class Ledger:
         ids = list(claim_ids)
         if not ids:
             return set()
-        return self._run(lambda transaction: claims.renew(transaction, ids, lease_seconds))
+        return self._run(lambda transaction: leases.renew(transaction, ids, lease_seconds))
 
     def save_states(
         self,
@@ -237,7 +238,7 @@ class Ledger:
                 work(transaction)
             except ClaimLost:
                 # The connection may have broken after the commit of the try before.
-                if tries == 1 or claims.ended(transaction, claim_id) != how:
+                if tries == 1 or leases.ended(transaction, claim_id) != how:
                     raise
 
         self._run(once)
