@@ -111,6 +111,20 @@ def test_the_most_stale_are_swept_first(ledger_world: LedgerWorld) -> None:
     assert lag[Lane.FRESH] == 0
 
 
+def test_a_need_that_arises_while_a_run_is_at_work_is_not_met_by_it(
+    ledger_world: LedgerWorld,
+) -> None:
+    ledger_world.settled("a")
+    ledger_world.later(3601)
+    ledger_world.ledger.make_due(CONFIG)
+    claim = ledger_world.claim(Lane.SWEEP)
+    ledger_world.list("a", status="needs_reauth")
+    ledger_world.list("a", status="active")  # signed in again: there is more to read now
+    ledger_world.finish(claim)
+    ledger_world.later(10)
+    assert ledger_world.claim(Lane.SWEEP).connection_ids == ("a",)
+
+
 def test_thousands_are_made_due_in_steps(ledger_world: LedgerWorld) -> None:
     ids = [f"c{number:05}" for number in range(2_500)]
     ledger_world.settled(*ids)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from support.ledger import CONFIG, LedgerWorld, badly, well
@@ -198,6 +200,15 @@ def test_a_deletion_that_is_told_again_keeps_its_first_time(ledger_world: Ledger
     # One body that may be about either of two streams.
     ledger_world.ledger.put_webhooks([], [Deletion("ff", "a", "accounting_customers", "1", T)])
     assert len(ledger_world.sql("select * from rutter_fleet.deletions")) == 2
+
+
+def test_the_view_of_deletions_has_the_columns_of_the_stream(ledger_world: LedgerWorld) -> None:
+    ledger_world.ledger.put_webhooks([], [Deletion("ff", "a", "commerce_orders", "1", None)])
+    (row,) = ledger_world.sql("select * from rutter_fleet.deleted_objects")
+    golden = Path(__file__).parents[1] / "golden" / "deleted_objects.txt"
+    columns = re.findall(r"^(\w+): (?:string|date-time|object)", golden.read_text(), re.MULTILINE)
+    assert set(row) == set(columns)
+    assert row["deleted_at"] is not None
 
 
 def test_texts_that_postgres_cannot_keep_do_not_fail_the_group(ledger_world: LedgerWorld) -> None:

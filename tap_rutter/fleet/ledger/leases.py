@@ -46,7 +46,7 @@ def renew(transaction: Transaction, claim_ids: Iterable[UUID], lease_seconds: fl
         update rutter_fleet.claims as c
         set expires_at = clock_timestamp() + make_interval(secs => %s)
         from held
-        where c.claim_id = held.claim_id and c.expires_at > clock_timestamp()
+        where c.claim_id = held.claim_id
         returning c.claim_id
         """,
         [list(claim_ids), lease_seconds],

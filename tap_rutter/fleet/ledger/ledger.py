@@ -330,6 +330,7 @@ class Ledger:
         """Take over a state as the tap wrote it; gives how many connections it is of.
 
         Raises:
+            ConfigError: it is not a state of this tap.
             LedgerError: one of them is running.
         """
         return self._run(lambda transaction: operate.import_state(transaction, state))

@@ -210,6 +210,15 @@ def remove(transaction: Transaction, connection_id: str) -> UUID | None:
         transaction.execute(
             f"delete from rutter_fleet.{table} where connection_id = %s", [connection_id]
         )
+    for row in transaction.execute(
+        "select platform, shared from rutter_fleet.platforms order by platform for no key update"
+    ).fetchall():
+        shared = states.without_connection(row["shared"], connection_id)
+        if shared != row["shared"]:
+            transaction.execute(
+                "update rutter_fleet.platforms set shared = %s where platform = %s",
+                [Jsonb(shared), row["platform"]],
+            )
     return claim_id if locked["claim_id"] is not None else None
 
 
@@ -234,8 +243,12 @@ def import_state(transaction: Transaction, state: State) -> int:
         How many connections it is of.
 
     Raises:
+        ConfigError: it is not a state of this tap; the message names the place.
         LedgerError: one of them is running: the run would write over it.
     """
+    from tap_rutter.sync.state import check_shape  # brings the SDK, which nothing else here needs
+
+    check_shape(state)
     own, shared = states.cut(state)
     ids = sorted(own)
     rows = transaction.execute(
