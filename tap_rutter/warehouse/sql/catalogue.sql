@@ -65,8 +65,8 @@ language sql stable as $$
         and not a.attisdropped
 $$;
 
--- `deleted_by` says whose mark `deleted_at` is: 'event' (apply-deletions) or 'reconcile'. Each
--- script lifts only its own marks. The columns are added only where they are missing, since even
+-- `deleted_by` says whose mark `deleted_at` is: 'event' or 'webhook' (apply-deletions), or
+-- 'reconcile'. Each script lifts only its own marks. The columns are added only where they are missing, since even
 -- an ALTER that changes nothing would wait for every reader of the table.
 create or replace function pg_temp.add_mark_columns(in_schema text, in_table text) returns void
 language plpgsql as $$

@@ -21,6 +21,7 @@ begin
             -- the few marked rows, which the scripts look through at every run
             (null, array['connection_id', 'deleted_at', 'deleted_by'], 'deleted_at is not null'),
             ('deleted_objects', array['stream', 'connection_id', 'object_id'], null),
+            ('webhook_deletions', array['stream', 'connection_id', 'object_id'], null),
             -- the newest reports of a connection and stream
             ('sync_report', array['connection_id', 'stream', 'started_at'], null)
         ) as w (only_table, column_names, predicate)

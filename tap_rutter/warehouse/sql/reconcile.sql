@@ -3,7 +3,7 @@
 -- The evidence is per connection and stream: two complete full reads in a row that did not deliver
 -- the row. One is not enough, since a row can be missing from one answer and be back in the next.
 -- deleted_at is the start of the first of the two. A marked row that comes again loses its mark.
--- Marks made by deletion events (deleted_by = 'event') are never touched.
+-- Marks made by deletion events or webhooks (deleted_by = 'event', 'webhook') are never touched.
 create or replace function pg_temp.reconcile(
     in_schema text, only_connection text, ignore_empty boolean
 )
