@@ -13,6 +13,7 @@ from tap_rutter.redact import redact_start
 _LONGEST_REASON = 500
 _SLOWEST = 0.05
 # Many workers meet the same burst of 429s: together they halve the speed once.
+_WANTED_SECONDS = 30
 _SLOW_DOWN_SECONDS = 10
 _DOUBLES_IN_SECONDS = 60.0
 
@@ -54,16 +55,32 @@ def resume(transaction: Transaction) -> None:
     )
 
 
+def want_listing(transaction: Transaction) -> None:
+    """Have the connections listed soon: a webhook said that one stands otherwise."""
+    transaction.execute(
+        "update rutter_fleet.fleet set listing_wanted_at = clock_timestamp()"
+        " where listing_wanted_at is null"
+    )
+
+
 def take_sweep(transaction: Transaction, every_seconds: float) -> bool:
-    """Whether the caller has won this sweep: it is one of one interval, and one worker's."""
+    """Whether the caller has won this sweep: it is one of one interval, and one worker's.
+
+    A listing that webhooks want comes sooner, but not more often than twice a minute.
+    """
     won = transaction.execute(
         """
-        update rutter_fleet.fleet set sweep_taken_at = clock_timestamp()
+        update rutter_fleet.fleet
+        set sweep_taken_at = clock_timestamp(), listing_wanted_at = null
         where sweep_taken_at is null
             or sweep_taken_at <= clock_timestamp() - make_interval(secs => %s)
+            or (
+                listing_wanted_at is not null
+                and sweep_taken_at <= clock_timestamp() - make_interval(secs => %s)
+            )
         returning true as won
         """,
-        [every_seconds],
+        [every_seconds, _WANTED_SECONDS],
     ).fetchone()
     return won is not None
 

@@ -22,11 +22,14 @@ from tap_rutter.fleet.ledger import (
     operate,
     prepare,
 )
+from tap_rutter.fleet.ledger import deletions as kept
 from tap_rutter.fleet.ledger import marks as marks_of
 from tap_rutter.fleet.ledger.database import Database, Transaction
+from tap_rutter.fleet.ledger.deletions import KeptDeletion
 from tap_rutter.fleet.ledger.errors import ClaimLost
 from tap_rutter.fleet.ledger.operate import ConnectionStatus
 from tap_rutter.fleet.model import (
+    LISTING,
     Claim,
     Deletion,
     Lane,
@@ -112,10 +115,23 @@ class Ledger:
     def put_webhooks(self, marks: Iterable[Mark], deletions: Iterable[Deletion] = ()) -> None:
         """Keep a group of webhooks: when this returns, they are committed.
 
-        Marks of connections that no listing has shown yet wait until one does.
+        Marks of connections that no listing has shown yet wait until one does. The mark
+        ``LISTING`` makes the next sweep due.
         """
-        given, deleted = list(marks), list(deletions)
+        all_of_them, deleted = set(marks), list(deletions)
+        given = [mark for mark in all_of_them if mark != LISTING]
         self._run(lambda transaction: marks_of.put(transaction, given, deleted))
+        if LISTING in all_of_them:
+            # On its own: the fleet's row and the connections' are locked by others in any order.
+            self._run(fleet_row.want_listing)
+
+    def deletions_to_copy(self, most: int = 1_000) -> list[KeptDeletion]:
+        """Deletions that have not been brought to the warehouse, oldest first."""
+        return self._run(lambda transaction: kept.to_copy(transaction, most))
+
+    def deletions_copied(self, arrived: Sequence[KeptDeletion]) -> None:
+        """They are in the warehouse, committed."""
+        self._run(lambda transaction: kept.copied(transaction, arrived))
 
     def make_due(self, config: FleetConfig) -> int:
         """Make due what had no run of all streams for ``sweep_minutes``, and the full reads.

@@ -83,12 +83,12 @@ _KEEP_MOVED = """
 # The first time stays, so that a webhook that is sent again deletes nothing that has come since.
 _DELETIONS = """
     insert into rutter_fleet.deletions
-        (body_sha256, stream, connection_id, object_id, deleted_at, received_at)
+        (body_sha256, stream, connection_id, object_id, deleted_at, state_at, received_at)
     select u.*, clock_timestamp()
     from unnest(
         %(bodies)s::text[], %(streams)s::text[], %(ids)s::text[], %(objects)s::text[],
-        %(times)s::timestamptz[]
-    ) as u (body_sha256, stream, connection_id, object_id, deleted_at)
+        %(times)s::timestamptz[], %(states)s::timestamptz[]
+    ) as u (body_sha256, stream, connection_id, object_id, deleted_at, state_at)
     where not exists (
         select from rutter_fleet.connections as c
         where c.connection_id = u.connection_id and c.status = 'removed'
@@ -145,6 +145,7 @@ def put(transaction: Transaction, marks: Sequence[Mark], deletions: Sequence[Del
                 "ids": [storable(deletion.connection_id) for deletion in deletions],
                 "objects": [storable(deletion.object_id) for deletion in deletions],
                 "times": [deletion.deleted_at for deletion in deletions],
+                "states": [deletion.state_at for deletion in deletions],
             },
         )
 
