@@ -169,9 +169,8 @@ def test_no_token_reaches_the_ledger(
     )
     dump = ""
     for table in tables:
-        dump += str(
-            ledger_world.sql(f"select t::text from rutter_fleet.{table['table_name']} as t")
-        )
+        name = table["table_name"]
+        dump += str(ledger_world.sql(f"select t::text from rutter_fleet.{name} as t"))
     assert row["id"] in dump
     for secret in (shop.access_token, shop.link_url, hook_world.client_secret):
         assert secret not in dump

@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import json
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -256,6 +257,21 @@ def test_a_connection_is_kept_for_the_next_webhook(hook: Receiver) -> None:
     assert hook.raw(request * 3 + last, hold=True).count(b"HTTP/1.1 200 ") == 4
 
 
+def test_a_connection_is_kept_after_a_refusal_and_closed_before_a_long_body(
+    hook: Receiver,
+) -> None:
+    body = about_order()
+    last = b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    refused = b""
+    for signature in (sign(b"another"), "none"):
+        head = f"POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n"
+        refused += f"{head}X-Rutter-Signature: {signature}\r\n\r\n".encode() + body
+    assert statuses(hook.raw(refused + last, hold=True)) == [401, 401, 200]
+    for length in ("Content-Length: 100000", "Transfer-Encoding: chunked"):
+        head = f"POST {PATH} HTTP/1.1\r\nHost: h\r\n{length}\r\n\r\n"
+        assert statuses(hook.raw(head.encode(), hold=True)) == [401]
+
+
 def test_other_methods_and_paths_are_refused(hook: Receiver) -> None:
     assert hook.ask("GET", PATH).status == 405
     assert hook.ask("POST", "/", about_order()).status == 404
@@ -390,8 +406,7 @@ def hook_fuzzed() -> Iterator[Receiver]:
 
 
 def statuses(answer: bytes) -> list[int]:
-    lines = [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
-    return [int(line.split()[1]) for line in lines]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
 
 
 _FUZZ = settings(

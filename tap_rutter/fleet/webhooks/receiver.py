@@ -34,6 +34,7 @@ from tap_rutter.redact import SECRETS
 
 PATH = "/webhooks"
 _SAID_EVERY = 60.0  # seconds between log lines about requests that were refused
+_SHORT = 64 * 1024  # bytes of a body that may as well be received, although it was refused
 _ANSWER_SECONDS = 5.0  # how long the ledger may take to tell that it is there
 _LOOK_EVERY = 1.0  # seconds for which one answer about readiness serves everybody who asks
 _logger = logging.getLogger(__name__)
@@ -152,26 +153,26 @@ class _Inbox:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
+        coming = _Coming(scope["headers"])
         try:
-            outcome = await self._take(scope, receive)
+            outcome = await self._take(coming, receive)
         except _Refused as refused:
             outcome = refused.outcome
         if outcome is not TAKEN:
             self._counters.refused.labels(outcome.reason).inc()
             self._refusals.note(outcome)
         if outcome is not GONE:
-            await _answer(send, outcome)
+            await _answer(send, outcome, close=coming.may_be_long)
         self._counters.seconds.observe(time.perf_counter() - started)
 
-    async def _take(self, scope: Scope, receive: Receive) -> _Outcome:
-        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-        given = [value for name, value in headers if name == HEADER]
+    async def _take(self, coming: _Coming, receive: Receive) -> _Outcome:
+        given = [value for name, value in coming.headers if name == HEADER]
         if not signatures(given):
             return UNSIGNED  # without having read a byte of it
-        declared = next((value for name, value in headers if name == b"content-length"), b"")
-        if declared.isdigit() and int(declared[:20]) > self._limits.body_bytes:
+        if coming.declared is not None and coming.declared > self._limits.body_bytes:
             return TOO_LARGE
         body = await self._body(receive)
+        coming.is_read = True
         if not self._verifier.verifies(given, body):
             return UNSIGNED
         try:
@@ -226,13 +227,33 @@ class _Inbox:
             self._held -= size
 
 
-async def _answer(send: Send, outcome: _Outcome) -> None:
+class _Coming:
+    """A request whose body may not have come yet."""
+
+    def __init__(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.headers = headers
+        self.is_read = False
+        """Whether all of its body has come."""
+        length = next((value for name, value in headers if name == b"content-length"), b"")
+        self.declared = int(length[:20]) if length.isdigit() else None
+        """Bytes of its body, as its sender says."""
+
+    @property
+    def may_be_long(self) -> bool:
+        """Whether it is better to close the connection than to wait for the rest of the body.
+
+        Otherwise it is kept: a proxy that has to open one for each refused request runs out of
+        ports.
+        """
+        return not self.is_read and (self.declared is None or self.declared > _SHORT)
+
+
+async def _answer(send: Send, outcome: _Outcome, *, close: bool) -> None:
     text = outcome.text.encode()
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
     if outcome.again:
         headers.append((b"retry-after", b"5"))
-    if outcome in (UNSIGNED, TOO_LARGE, SLOW, FULL):
-        # What may still come of its body is not waited for.
+    if close or outcome is SLOW:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": outcome.status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
