@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -583,3 +584,19 @@ def test_nothing_secret_is_told_by_targets_that_tell_everything(fleet: Fleet) ->
     text = all_texts(done, fleet.handed)
     for what, secret in secrets(world).items():
         assert secret not in text, what
+
+
+def test_another_command_in_the_place_of_the_tap_is_started_not_forked(fleet: Fleet) -> None:
+    command = (sys.executable, "-c", "from tap_rutter.cli.tap_command import main; main()")
+    fleet.use(tap_command=command)
+    slot = fleet.slot = Slot(fleet.config)
+    assert not slot.forks_tap
+    done = fleet.run(fresh(fleet))
+    assert done.fault is None, done.message
+    assert len(fleet.states) == 2
+    fleet.use(tap_command=("a-tap-that-is-not-there",))
+    fleet.slot.close()
+    fleet.slot = None
+    gone = fleet.run(fresh(fleet))
+    assert gone.fault is Fault.FLEET
+    assert "a-tap-that-is-not-there" in gone.message
