@@ -15,10 +15,12 @@
     command = ["target-postgres", "--config", "target.json"]
     variables = ["TARGET_POSTGRES_*"]   # what of the environment it gets, beside a few of its own
     database_url = "postgresql://…"     # to end the sessions of a run that was lost
+    schema = "rutter"                   # and to bring webhooks' deletions beside its tables
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import tomllib
@@ -71,11 +73,14 @@ class FleetConfig:
     tap_command: tuple[str, ...] = ()
     """Empty: tap-rutter, from this installation."""
     tap_config: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """The tap's settings, from the file that ``[tap] config`` names."""
+    """The tap's settings: of the file that ``[tap] config`` names, and TAP_RUTTER_… variables."""
     catalog: str = ""
     target_command: tuple[str, ...] = ()
     target_variables: tuple[str, ...] = ()
     target_database_url: str = field(default="", repr=False)
+    target_schema: str = ""
+    """Where in that database the target's tables are; deletions that webhooks told of are brought
+    there."""
 
     @classmethod
     def load(cls, path: Path | None, environment: Mapping[str, str] = os.environ) -> FleetConfig:
@@ -94,6 +99,9 @@ class FleetConfig:
                 hint = f" Did you mean '{close}'?" if close else ""
                 raise ConfigError(f"[{section}] has no setting '{setting}'.{hint}")
             values[name] = _checked(section, setting, value, base)
+        if environment is os.environ:
+            # Secrets are kept out of files: the tap's own variables count here as they do there.
+            values["tap_config"] = {**values.get("tap_config", {}), **_tap_variables()}
         config = cls(**values)
         if not config.ledger_url:
             raise ConfigError(
@@ -102,6 +110,18 @@ class FleetConfig:
             )
         return config
 
+    def check_target(self) -> None:
+        """For whoever starts targets; the receiver does not.
+
+        Raises:
+            ConfigError: when there is no command.
+        """
+        if not self.target_command:
+            raise ConfigError(
+                "Setting 'command' of [target] is missing: the command as an array, such as"
+                ' ["target-postgres", "--config", "target.json"].'
+            )
+
 
 _SECTIONS = {
     "tap": {"command": "tap_command", "config": "tap_config", "catalog": "catalog"},
@@ -109,6 +129,7 @@ _SECTIONS = {
         "command": "target_command",
         "variables": "target_variables",
         "database_url": "target_database_url",
+        "schema": "target_schema",
     },
 }
 _NAMES: dict[tuple[str, str], str] = {
@@ -197,3 +218,10 @@ def _tap_settings(where: str, value: Any, base: Path) -> Mapping[str, Any]:
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{where} must be the path of the tap's settings, a JSON file.")
     return read_files([str(base / value)])
+
+
+def _tap_variables() -> dict[str, Any]:
+    from tap_rutter.config import read_environment
+    from tap_rutter.settings_schema import JSONSCHEMA
+
+    return read_environment(copy.deepcopy(JSONSCHEMA))

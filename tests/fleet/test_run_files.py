@@ -163,7 +163,11 @@ def test_the_run_decides_which_connections_are_read() -> None:
 
 def test_settings_of_a_claim_are_the_operators() -> None:
     settings = {"client_id": "c", "page_size": 7}
-    given = settings_of(claim(member(), lane=Lane.SWEEP), settings)
+    swept = claim(member(), lane=Lane.SWEEP)
+    given = settings_of(swept, settings)
+    agent = given.pop("user_agent")
+    assert agent.startswith("tap-rutter/")
+    assert agent.endswith(f"(claim {swept.id})"), "runs can be told apart"
     assert given == settings
     assert settings == {"client_id": "c", "page_size": 7}, "the operator's own are left as they are"
 

@@ -90,7 +90,9 @@ def settings_of(claim: Claim, settings: Mapping[str, Any]) -> dict[str, Any]:
     if usual and "only_after_sync" in JSONSCHEMA["properties"]:
         # Somebody has told of changes, or wants everything: Rutter's times are not asked.
         found["only_after_sync"] = False
-    return found
+    # As the target's sessions bear it: in a proxy's log, runs can be told apart.
+    agent = found.get("user_agent") or JSONSCHEMA["properties"]["user_agent"]["default"]
+    return {**found, "user_agent": f"{agent} (claim {claim.id})"}
 
 
 def state_of(claim: Claim, states: Mapping[str, State], shared: State) -> State:

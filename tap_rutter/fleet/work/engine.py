@@ -190,11 +190,13 @@ class Engine:
         self.heartbeat.hold(held)
         try:
             if self._stopping.is_set():
+                held.over.set()
                 self._ledger.release(claim)
                 return
             for observer in self._observers:
                 observer.started(claim)
             result = self._result(claim, held, place)
+            held.over.set()
             self._ledger.finish(claim, result, config=self._config)
             for observer in self._observers:
                 observer.ended(claim, result)

@@ -36,6 +36,9 @@ class Held:
     """End in order: deliver what has been read."""
     kill: threading.Event = field(default_factory=threading.Event)
     """End at once: the claim is not ours any more."""
+    over: threading.Event = field(default_factory=threading.Event)
+    """The run has ended, and is being written down: from then on nothing is left to be killed, and
+    that the ledger does not know its claim any more is as it should be."""
 
 
 class Heartbeat:
@@ -93,13 +96,15 @@ class Heartbeat:
         for entry in held:
             if entry.claim.id in renewed:
                 entry.renewed_at = before
-            elif not entry.kill.is_set():
+            elif not (entry.kill.is_set() or entry.over.is_set()):
                 logger.error("A run is killed: its claim %s is held no more.", entry.claim.id)
                 entry.kill.set()
 
     def _kill_late(self, held: list[Held], now: float) -> None:
         for entry in held:
-            if now - entry.renewed_at > self._lease * _KILL_AT and not entry.kill.is_set():
+            if entry.kill.is_set() or entry.over.is_set():
+                continue
+            if now - entry.renewed_at > self._lease * _KILL_AT:
                 logger.error(
                     "A run is killed: the lease of its claim %s could not be renewed.",
                     entry.claim.id,

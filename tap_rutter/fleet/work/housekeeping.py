@@ -2,6 +2,7 @@
 
 - Runs of workers that are gone: their target sessions are ended, then their connections are free.
 - The sweep: connections are listed, and what has not been read for a while becomes due.
+- Deletions that webhooks told of are brought to the warehouse.
 - The relay: a lane that turned from idle to due rings once.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from tap_rutter.errors import TapError
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger, LedgerError
 from tap_rutter.fleet.model import Lane
+from tap_rutter.fleet.webhooks.deletions import WarehouseError, copy_deletions
 from tap_rutter.fleet.work.connection_list import ConnectionList
 
 logger = logging.getLogger("tap-rutter.fleet")
@@ -23,6 +26,9 @@ logger = logging.getLogger("tap-rutter.fleet")
 SWEEP_SECONDS = 60.0
 """How often connections are listed and looked through; ``sweep_minutes`` says what is stale."""
 _PAUSE_SECONDS = 30.0
+_COPY_SECONDS = 10.0
+"""How often deletions are looked for: they are applied by a script, minutes later."""
+_SAY_EVERY = 600.0
 
 
 class Housekeeping:
@@ -51,6 +57,7 @@ class Housekeeping:
         self._connections = connections
         self._end_sessions = end_sessions
         self._ring = ring
+        self._copied_at = self._said_at = float("-inf")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
 
@@ -65,7 +72,7 @@ class Housekeeping:
 
     def _loop(self) -> None:
         while True:
-            for task in (self.bury_lost, self.sweep, self.relay):
+            for task in (self.bury_lost, self.sweep, self.copy_deletions, self.relay):
                 try:
                     task()
                 except LedgerError as error:
@@ -115,6 +122,24 @@ class Housekeeping:
             if names:
                 logger.info("%d connections %s.", len(names), what)
         return self._ledger.make_due(self._config)
+
+    def copy_deletions(self) -> None:
+        """Bring deletions that webhooks told of to the warehouse, where that is known.
+
+        One that does not answer is said and holds up nothing: they stay in the ledger.
+        """
+        config, now = self._config, time.monotonic()
+        if not (config.target_database_url and config.target_schema):
+            return
+        if now - self._copied_at < _COPY_SECONDS:
+            return
+        self._copied_at = now
+        try:
+            copy_deletions(self._ledger, config.target_database_url, config.target_schema)
+        except WarehouseError as error:
+            if now - self._said_at > _SAY_EVERY:
+                self._said_at = now
+                logger.warning("%s", error.message)
 
     def relay(self) -> None:
         """Ring for lanes that turned from idle to due."""

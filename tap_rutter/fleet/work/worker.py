@@ -12,7 +12,6 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
-from tap_rutter.errors import ConfigError
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger
 from tap_rutter.fleet.runs import remove_leftovers
@@ -42,11 +41,7 @@ class Worker:
             ConfigError: for settings that cannot be used.
         """
         SECRETS.add(config.ledger_url, config.broker_url, config.target_database_url)
-        if not config.target_command:
-            raise ConfigError(
-                "Setting 'command' of [target] is missing: the command as an array, such as"
-                ' ["target-postgres", "--config", "target.json"].'
-            )
+        config.check_target()
         self._config = config
         self._metrics = (host or "127.0.0.1", metrics_port)
         self.ledger = Ledger(config.ledger_url, pool_size=config.slots + 1)
