@@ -37,10 +37,10 @@ _BAD_CONFIG, _FAILED, _REFUSED = 2, 1, 3
 def fleet(context: click.Context, path: Path | None) -> None:
     """Keep many connections fresh: webhooks, a ledger in PostgreSQL, and workers."""
     context.obj = path
-    guard_logging()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
+    guard_logging()
 
 
 @contextmanager
@@ -129,6 +129,7 @@ def prepare(config: FleetConfig, ledger: Ledger) -> None:
     """
     from tap_rutter.fleet.work.place import TargetPlace
 
+    config.check_target()
     place = TargetPlace(config, ledger)
     try:
         place.prepare()
@@ -243,6 +244,36 @@ def remove(config: FleetConfig, ledger: Ledger, connection_id: str) -> None:
     click.echo(
         f"Removed. Its rows: rutterctl sql remove-connection --connection-id {connection_id} --run"
     )
+
+
+@fleet.command()
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=90,
+    show_default=True,
+    help="Keep all rows of the last so many days.",
+)
+@_with_config
+def prune(config: FleetConfig, days: int) -> None:
+    """Delete old rows of sync_report, but keep what `reconcile` goes by.
+
+    The same as rutterctl sql prune-report --run, on the target's database.
+    """
+    from tap_rutter.warehouse.database import DatabaseError, run
+    from tap_rutter.warehouse.scripts import render
+
+    if not (config.target_database_url and config.target_schema):
+        raise ConfigError(
+            "Settings 'database_url' and 'schema' of [target] are missing: where sync_report is."
+        )
+    script = render("prune-report", config.target_schema, days=str(days))
+    try:
+        outcome = run(script, config.target_database_url)
+    except DatabaseError as error:
+        raise TapError(str(error)) from None
+    for stream, removed, kept in outcome.rows:
+        click.echo(f"{stream}: {removed} rows removed, {kept} kept.")
 
 
 @fleet.group()

@@ -60,7 +60,8 @@ def show(
         console.print(table)
     else:
         for line in (columns, *cells):
-            console.print("\t".join(line), soft_wrap=True)
+            # As it is: the console would turn tabs into spaces.
+            print(*line, sep="\t", file=console.file)
     for lane in Lane:
         behind = f", the oldest for {duration(lag.get(lane, 0.0))}" if due.get(lane) else ""
         console.print(f"{lane}: {due.get(lane, 0)} due{behind}", soft_wrap=True)

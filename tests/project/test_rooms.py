@@ -54,6 +54,8 @@ APART = {
         "connections",
         "streams",
         "sync",
+        # To prune its report.
+        "warehouse",
     },
     "demo": {"simulator", "warehouse", "cli", "tap"},
 }
