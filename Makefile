@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What an installation depends on; a newer file means: install again.
 DEMO_READY := $(VENV)/.demo-installed
+FLEET_READY := $(VENV)/.fleet-installed
 TOOLS_READY := $(VENV)/.tools-installed
 PLUGINS_READY := .meltano/.plugins-installed
 # Other people's targets, each in an environment of its own, since they want what cannot live together.
@@ -17,14 +18,17 @@ MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_CLI_DISABLE_VERSION_CHECK=tr
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo psql test targets test-workers lint types docs-check check format openapi golden docs \
-  soak bench lock clean
+.PHONY: help demo fleet-demo psql test targets test-workers lint types docs-check check format openapi golden docs \
+  soak fleet-soak bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(PLUGINS_READY) ## Sync a simulated Rutter into an embedded PostgreSQL, twice (with keys in .env: the real one)
 	@$(BIN)/rutterctl demo
+
+fleet-demo: $(FLEET_READY) ## Show a fleet: webhooks, two workers of which one is killed, how long rows take
+	@$(BIN)/rutterctl demo --fleet
 
 psql: $(DEMO_READY) ## Look at what the demo landed; make psql SQL='select …' prints one answer
 	@$(BIN)/rutterctl demo --psql -- $(if $(SQL),--command "$$SQL")
@@ -86,6 +90,12 @@ soak: $(TOOLS_READY) ## Thousands of random histories, then minutes of faults; S
 	  FAULT_SOAK_SECONDS=$${FAULT_SOAK_SECONDS:-180} \
 	  $(BIN)/python -m pytest tests/sync/test_fault_soak.py $(ARGS)
 
+fleet-soak: $(TOOLS_READY) ## Minutes of a fleet whose processes are killed, stopped and cut off
+	@FLEET_SOAK_SECONDS=$${FLEET_SOAK_SECONDS:-300} \
+	  FLEET_SOAK_CONNECTIONS=$${FLEET_SOAK_CONNECTIONS:-60} \
+	  FLEET_SOAK_WORKERS=$${FLEET_SOAK_WORKERS:-4} \
+	  $(BIN)/python -m pytest tests/fleet/test_fleet_harm.py $(ARGS)
+
 bench: $(DEMO_READY) ## Measure the tap and its peers, into docs/benchmarks.md; ARGS=--quick only tries it out
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -113,6 +123,11 @@ $(DEMO_READY): pyproject.toml | $(BIN)/python
 	@echo "Installing tap-rutter, Meltano and PostgreSQL into $(VENV); a minute or so, once"
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --editable '.[demo]'
+	@touch $@
+
+$(FLEET_READY): $(DEMO_READY)
+	@echo "Installing what a fleet needs into $(VENV)"
+	@$(PIP) install --editable '.[demo,fleet]'
 	@touch $@
 
 $(TOOLS_READY): $(DEMO_READY)

@@ -95,9 +95,15 @@ def simulate(context: click.Context, args: tuple[str, ...]) -> None:
     help="Look at what the last demo landed: start its PostgreSQL again and open psql on it."
     " Arguments after -- go to psql.",
 )
+@click.option(
+    "--fleet",
+    is_flag=True,
+    help="Show a fleet instead: webhooks, a receiver, two workers of which one is killed, and how"
+    " long rows take. Rutter is simulated.",
+)
 @click.argument("psql_args", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def demo(context: click.Context, shell: bool, psql_args: tuple[str, ...]) -> None:
+def demo(context: click.Context, shell: bool, fleet: bool, psql_args: tuple[str, ...]) -> None:
     """Sync Rutter into an embedded PostgreSQL, twice, and show what landed.
 
     Rutter is simulated, unless RUTTER_CLIENT_ID and RUTTER_CLIENT_SECRET are set, in the
@@ -105,6 +111,14 @@ def demo(context: click.Context, shell: bool, psql_args: tuple[str, ...]) -> Non
     """
     if psql_args and not shell:
         raise click.UsageError("arguments are for --psql only")
+    if shell and fleet:
+        raise click.UsageError("--psql looks at what either demo landed: leave --fleet out")
+    if fleet:
+        with needs("demo,fleet"):
+            import celery  # noqa: F401 - of the extra fleet, whose processes are started
+
+            from tap_rutter.demo import fleet as the_fleet
+        context.exit(the_fleet.main(Path.cwd()))
     with needs("demo"):
         from tap_rutter import demo as the_demo
     try:

@@ -14,13 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from tap_rutter.demo.database import SCHEMA, Database
+from tap_rutter.demo.fleet_watch import moment_of
 from tap_rutter.simulator import Connection, Simulator, World
 
 CATALOG = "catalog.json"
@@ -38,6 +38,8 @@ class Scene:
         *,
         settings: Mapping[str, Any] | None = None,
         tap: Mapping[str, Any] | None = None,
+        lost: float = 0.0,
+        doubled: float = 0.0,
     ) -> None:
         """Write the configuration; nothing runs yet.
 
@@ -48,6 +50,8 @@ class Scene:
             streams: what is read.
             settings: of ``[fleet]``, beside the defaults.
             tap: settings of the tap, beside the defaults.
+            lost: the share of webhooks that Rutter never sends.
+            doubled: the share that it sends twice.
         """
         self.folder = folder
         self.world = world
@@ -56,9 +60,12 @@ class Scene:
         self.port = _free_port()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.receiver: subprocess.Popen[bytes] | None = None
+        self.broken: set[str] = set()
+        """Connections that nobody expects to be read."""
         self._streams = streams
         self._settings = dict(settings or {})
         self._tap = dict(tap or {})
+        self._lost, self._doubled = lost, doubled
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, workers: int = 2) -> None:
@@ -67,7 +74,12 @@ class Scene:
         self._write()
         self.receiver = self._process("serve", "--port", str(self.port), log="receiver")
         until(self._takes_webhooks, 60, "the receiver did not start")
-        self.simulator.webhooks.subscribe(f"http://127.0.0.1:{self.port}/webhooks", hurry=100.0)
+        self.simulator.webhooks.subscribe(
+            f"http://127.0.0.1:{self.port}/webhooks",
+            lost=self._lost,
+            doubled=self._doubled,
+            hurry=100.0,
+        )
         for _ in range(workers):
             self.add_worker()
 
@@ -124,7 +136,7 @@ class Scene:
         lines += [
             f"command = {json.dumps([str(command), '--config', str(folder / 'target.json')])}"
         ]
-        lines += [f"database_url = {json.dumps(self.database.uri)}"]
+        lines += [f"database_url = {json.dumps(self.database.uri)}", f'schema = "{SCHEMA}"']
         _private(folder / "fleet.toml", "\n".join(lines) + "\n")
 
     def _process(self, *arguments: str, log: str) -> subprocess.Popen[bytes]:
@@ -164,7 +176,11 @@ class Scene:
 
     def readable(self) -> list[Connection]:
         """The connections whose data Rutter gives out."""
-        return [c for c in self.world.connections.values() if c.status in {"active", "unhealthy"}]
+        return [
+            c
+            for c in self.world.connections.values()
+            if c.status in {"active", "unhealthy"} and c.id not in self.broken
+        ]
 
     def is_read_once(self) -> bool:
         """Whether every readable connection has been read completely."""
@@ -172,12 +188,13 @@ class Scene:
         return {c.id for c in self.readable()} <= {name for (name,) in found}
 
     def is_idle(self) -> bool:
-        """Whether nothing is due, nothing runs, and no webhook is on its way."""
+        """Whether nothing is marked, nothing runs, and no webhook is on its way."""
         if not self.simulator.webhooks.settled(1):
             return False
         ((busy,),) = self.query(
-            "select (select count(*) from rutter_fleet.marks) + (select count(*) from"
-            " rutter_fleet.connections where claim_id is not null)"
+            "select (select count(*) from rutter_fleet.marks join rutter_fleet.connections"
+            " using (connection_id) where status = 'active')"
+            " + (select count(*) from rutter_fleet.connections where claim_id is not null)"
         )
         return not busy
 
@@ -193,7 +210,7 @@ class Scene:
             shown = {}
             for connection in self.readable():
                 for row in self.world.rows(connection.id, path):
-                    shown[connection.id, row["id"]] = _moment(row["updated_at"])
+                    shown[connection.id, row["id"]] = moment_of(row["updated_at"])
             landed = {
                 (connection_id, key): moment
                 for connection_id, key, moment in self.query(
@@ -212,12 +229,6 @@ class Scene:
                     f" {(lost + stale)[0]}"
                 )
         return said
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).replace(tzinfo=None)
 
 
 def until(condition: Callable[[], bool], seconds: float, why: str) -> None:

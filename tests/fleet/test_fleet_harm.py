@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -17,14 +18,17 @@ from support.ledger import own_database
 
 from tap_rutter.demo.database import Database
 from tap_rutter.demo.fleet_scene import Scene, until
+from tap_rutter.demo.fleet_watch import change_something
 from tap_rutter.simulator import World
 from tap_rutter.simulator.worlds import counts_for
 
-SECONDS = float(os.environ.get("FLEET_SOAK_SECONDS", "20"))
-CONNECTIONS = int(os.environ.get("FLEET_SOAK_CONNECTIONS", "8"))
+SECONDS = float(os.environ.get("FLEET_SOAK_SECONDS", "12"))
+CONNECTIONS = int(os.environ.get("FLEET_SOAK_CONNECTIONS", "6"))
 WORKERS = int(os.environ.get("FLEET_SOAK_WORKERS", "2"))
 PATHS = {"commerce_orders": "/orders", "accounting_invoices": "/accounting/invoices"}
 STREAMS = [*PATHS, "deleted_objects", "connections", "sync_report"]
+DEEDS = ("worker", "child", "target", "freeze", "sessions")
+SECONDS_BETWEEN = 2.0
 
 
 class _Server(Database):
@@ -60,25 +64,25 @@ def scene(postgres: Database, tmp_path: Path) -> Iterator[Scene]:
             busy_world(),
             _Server(url),
             STREAMS,
-            settings={"lease_seconds": 4.0, "slots": 3, "sweep_minutes": 1},
+            settings={
+                "lease_seconds": 4.0,
+                "slots": 3,
+                "sweep_minutes": 1,
+                "park_after": 3,
+                "back_off_seconds": 1.0,
+            },
+            tap={"max_retry_seconds": 2},
+            lost=0.1,
+            doubled=0.1,
         )
+        poison = made.readable()[-1]
+        made.broken.add(poison.id)
+        made.simulator.faults.add("respond", status=500, connection_id=poison.id, times=None)
         made.start(WORKERS)
         try:
             yield made
         finally:
             made.stop()
-
-
-def change(scene: Scene, dice: random.Random) -> None:
-    connection = dice.choice(scene.readable())
-    path = "/orders" if connection.platform == "SHOPIFY" else "/accounting/invoices"
-    with scene.world.lock:
-        scene.world.advance(1)
-        if dice.random() < 0.5:
-            scene.world.create(connection.id, path)
-        else:
-            key = dice.choice(scene.world.keys(connection.id, path))
-            scene.world.update(connection.id, path, key)
 
 
 def descendants(pid: int) -> list[tuple[int, str]]:
@@ -103,11 +107,10 @@ def descendants(pid: int) -> list[tuple[int, str]]:
     return found
 
 
-def harm(scene: Scene, dice: random.Random) -> str:
-    """Do one bad thing; what it was."""
+def harm(scene: Scene, deed: str, dice: random.Random) -> None:
+    """Do one bad thing."""
     living = [worker for worker in scene.workers if worker.poll() is None]
     worker = dice.choice(living)
-    deed = dice.choice(["worker", "child", "child", "target", "freeze", "sessions"])
     if deed == "worker":
         worker.kill()
         scene.add_worker()
@@ -129,7 +132,6 @@ def harm(scene: Scene, dice: random.Random) -> str:
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
-    return deed
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="it looks into /proc")
@@ -137,26 +139,47 @@ def test_whatever_is_killed_landed_equals_the_world(scene: Scene) -> None:
     dice = random.Random(11)
     until(scene.is_read_once, 240, "the first reads did not end")
     end = time.monotonic() + SECONDS
-    next_harm = time.monotonic() + 2
-    deeds = []
-    while time.monotonic() < end:
-        change(scene, dice)
+    next_harm = time.monotonic()
+    deeds: list[str] = []
+    while time.monotonic() < end or len(deeds) < len(DEEDS):
+        change_something(scene.world, scene.readable(), PATHS, dice)
         time.sleep(0.2)
         if time.monotonic() > next_harm:
-            deeds.append(harm(scene, dice))
-            next_harm = time.monotonic() + 4
-    # Webhooks whose rows a run has read and lost are told of by the sweep: all streams are due.
+            deeds.append(DEEDS[len(deeds) % len(DEEDS)])
+            harm(scene, deeds[-1], dice)
+            next_harm = time.monotonic() + SECONDS_BETWEEN
+    # The sweep brings what no webhook told of: all connections are due to it.
     with psycopg.connect(scene.database.uri, autocommit=True) as connection:
         connection.execute(
             "update rutter_fleet.connections set sweep_at = now() where status = 'active'"
         )
     until(lambda: scene.is_idle() and not scene.missing(PATHS), 240, f"after {deeds}: lost rows")
-    parked = scene.query(
-        "select connection_id, parked_reason from rutter_fleet.connections where status = 'parked'"
-    )
-    assert parked == [], "nobody was at fault"
+    until(lambda: parked(scene) == scene.broken, 120, f"parked are {parked(scene)}")
+    check_runs(scene)
     check_states(scene)
     check_secrets(scene)
+
+
+def parked(scene: Scene) -> set[str]:
+    rows = scene.query("select connection_id from rutter_fleet.connections where status = 'parked'")
+    return {name for (name,) in rows}
+
+
+def check_runs(scene: Scene) -> None:
+    """No two runs of a connection overlap, as Rutter sees it."""
+    spans: dict[str, dict[str, tuple[float, float]]] = {}
+    for request in scene.simulator.requests:
+        if request.connection_id is not None:
+            _, _, claim = request.headers["user-agent"].partition(" (claim ")
+            assert claim, "a request of no run"
+            runs = spans.setdefault(request.connection_id, {})
+            first, last = runs.get(claim, (request.started, request.started))
+            runs[claim] = (min(first, request.started), max(last, request.started))
+    assert spans.keys() >= {c.id for c in scene.readable()}
+    assert max(len(runs) for runs in spans.values()) > 1
+    for runs in spans.values():
+        for (_, last), (first, _) in pairwise(sorted(runs.values())):
+            assert last < first, "two runs of one connection at once"
 
 
 def check_states(scene: Scene) -> None:
