@@ -117,6 +117,18 @@ def test_a_run_that_died_counts_only_where_it_was_alone(ledger_world: LedgerWorl
     ) == [{"connection_id": poison, "parked_reason": "run_failed"}]
 
 
+@pytest.mark.parametrize("fault", [Fault.RUN, Fault.FLEET])
+def test_a_first_read_that_died_is_tried_again(ledger_world: LedgerWorld, fault: Fault) -> None:
+    ledger_world.list("a")
+    ledger_world.finish(ledger_world.claim(Lane.BULK), died(fault))
+    assert ledger_world.row("a", "read_once, sweep_failures") == {
+        "read_once": False,
+        "sweep_failures": int(fault is Fault.RUN),
+    }
+    ledger_world.later(61)
+    assert ledger_world.claim(Lane.BULK).connection_ids == ("a",)
+
+
 def test_the_poison_among_five_hundred_is_found_in_few_runs(ledger_world: LedgerWorld) -> None:
     ids = [f"c{number:03}" for number in range(500)]
     poison = "c321"
