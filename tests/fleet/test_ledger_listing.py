@@ -214,6 +214,11 @@ def test_a_doorbell_is_rung_once_for_a_lane_that_turns_due(ledger_world: LedgerW
     ledger_world.finish(ledger_world.claim())
     assert ledger_world.idle()
     ledger.put_webhooks([Mark("a", "x")])
+    ledger_world.later(10)
+    # A worker has found the lane idle in between, though nobody asked for doorbells then.
+    assert ledger.ring() == [Lane.FRESH]
+    ledger_world.finish(ledger_world.claim())
+    ledger.put_webhooks([Mark("a", "x")])
     assert ledger.ring() == []  # it must pause between two starts
     ledger_world.later(10)
     assert ledger.ring() == [Lane.FRESH]

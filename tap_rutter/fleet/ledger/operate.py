@@ -274,7 +274,9 @@ def import_state(transaction: Transaction, state: State) -> int:
         "update rutter_fleet.connections set read_once = true where connection_id = any(%s)", [ids]
     )
     if shared:
-        platforms = transaction.execute("select distinct platform from rutter_fleet.connections")
+        platforms = transaction.execute(
+            "select distinct platform from rutter_fleet.connections order by 1"
+        )
         for platform in ["*", *(row["platform"] for row in platforms)]:
             # For '*' it stays whole: each platform takes its part with its first claim.
             part = shared if platform == "*" else states.of_platform(shared, platform)
