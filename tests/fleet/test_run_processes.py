@@ -35,6 +35,7 @@ from tap_rutter.demo.database import Database
 from tap_rutter.fleet.model import Fault, Lane, RunResult
 from tap_rutter.fleet.runs import remove_leftovers
 from tap_rutter.fleet.runs.runner import close_nurseries, nursery_of_process
+from tap_rutter.fleet.runs.slot import imports_of
 from tap_rutter.simulator import Simulator, World
 
 pytestmark = pytest.mark.skipif(
@@ -81,7 +82,7 @@ class Running:
         self.thread.start()
         assert reached.wait(60)
         fleet.simulator.faults.clear()
-        nursery = nursery_of_process(forks_tap=True).pid
+        nursery = nursery_of_process(imports_of(fleet.config)).pid
         assert nursery is not None
         self.nursery = nursery
         self.processes = descendants(nursery)
@@ -101,6 +102,15 @@ class Running:
 def _parent(pid: int) -> int:
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     return int(stat.rpartition(")")[2].split()[1])
+
+
+def _targets(fleet: Fleet) -> list[int]:
+    """The targets that are running: what each supervisor has started first."""
+    nursery = nursery_of_process(imports_of(fleet.config)).pid
+    found = descendants(nursery) if nursery else {}
+    supervisors = [pid for pid in found if _parent(pid) == nursery]
+    children = [[pid for pid in found if _parent(pid) == above] for above in supervisors]
+    return [min(pids) for pids in children if pids]
 
 
 def _all_gone(pids: Any) -> bool:
@@ -332,6 +342,7 @@ def test_kills_of_the_real_target_lose_nothing(
     with own_database(postgres) as url:
         fleet = Fleet(run_rutter, tmp_path, url)
         fleet.tap = {"page_size": 10}
+        assert any(name.startswith("target=") for name in imports_of(fleet.config)), "it is forked"
         for _ in range(3):
             _change(fleet, chance)
             shops = run_rutter.world.connections.values()
@@ -342,10 +353,10 @@ def test_kills_of_the_real_target_lose_nothing(
             run = threading.Thread(target=lambda: results.append(fleet.run(claim)))  # noqa: B023
             run.start()
             targets = until(
-                lambda: [pid for pid, line in descendants().items() if "target.json" in line],
+                lambda: _targets(fleet),
                 "the target",
             )
-            threading.Event().wait(chance.uniform(0.0, 4.0))
+            threading.Event().wait(chance.uniform(0.0, 2.0))
             for pid in targets:
                 with suppress(ProcessLookupError):
                     os.kill(pid, chance.choice([signal.SIGKILL, signal.SIGTERM]))

@@ -24,10 +24,12 @@ from support.runs import (
     until,
 )
 
+from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import ClaimLost
 from tap_rutter.fleet.model import Fault, Lane, State
 from tap_rutter.fleet.runs import PrepareFailed, Slot, prepare
 from tap_rutter.fleet.runs import pipe as pipe_of
+from tap_rutter.fleet.runs import slot as slot_of
 from tap_rutter.simulator import Simulator, World
 
 ORDERS, PRODUCTS = "commerce_orders", "commerce_products"
@@ -584,6 +586,68 @@ def test_nothing_secret_is_told_by_targets_that_tell_everything(fleet: Fleet) ->
     text = all_texts(done, fleet.handed)
     for what, secret in secrets(world).items():
         assert secret not in text, what
+
+
+def test_a_target_of_this_environment_is_forked_and_does_as_its_script(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what its console script would be: arguments, environment, and its way to end."""
+    module = fleet.directory / "forked_target.py"
+    module.write_text(
+        """
+import json, os, sys
+def main():
+    assert sys.argv[1:] == ["--config", "x"], sys.argv
+    assert os.environ["PGAPPNAME"].startswith("rutter-fleet "), os.environ
+    assert "RUTTER_SECRET" not in os.environ
+    for line in map(json.loads, sys.stdin):
+        if line["type"] == "STATE":
+            last = line["value"]
+        if line["type"] == "RECORD" and line["record"].get("name") == "poison":
+            raise ValueError("it is a poison")
+    print(json.dumps(last))
+    sys.exit("not well" if os.path.exists(__file__ + ".bad") else None)
+""",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(fleet.directory))
+    monkeypatch.setenv("RUTTER_SECRET", "x")
+    monkeypatch.setattr(slot_of, "_entry_point", lambda *_: "forked_target:main")
+    fleet.use(target_command=("forked-target", "--config", "x"))
+    done = fleet.run(fresh(fleet))
+    assert done.fault is None, done.message
+    assert len(fleet.states) == 2
+    module.with_name("forked_target.py.bad").touch()
+    bad = fleet.run(fresh(fleet))
+    assert (bad.fault, bad.target_exit) == (Fault.RUN, 1)
+    assert "not well" in bad.message
+    shop = next(iter(fleet.simulator.world.connections))
+    fleet.simulator.world.create(shop, "/orders", name="poison")
+    poisoned = fleet.run(fresh(fleet))
+    assert (poisoned.fault, poisoned.target_exit) == (Fault.RUN, 1)
+    assert "ValueError: it is a poison" in poisoned.message
+
+
+def test_what_cannot_be_imported_is_started_as_any_other(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slot_of, "_entry_point", lambda *_: "a_module_that_is_not_there:main")
+    done = fleet.run(fresh(fleet))
+    assert done.fault is None, done.message
+
+
+def test_only_console_scripts_of_this_environment_are_imported(tmp_path: Path) -> None:
+    def imports(*command: str) -> list[str]:
+        found = slot_of.imports_of(FleetConfig(target_command=command))
+        return [name for name in found if name != "tap"]
+
+    beside = Path(sys.executable).with_name("target-postgres")
+    assert imports(str(beside)) == ["target=target_postgres.target:TargetPostgres.cli"]
+    assert imports(sys.executable, "-c", "pass") == []
+    elsewhere = tmp_path / "target-postgres"
+    elsewhere.touch(mode=0o755)
+    assert imports(str(elsewhere)) == []
+    assert imports("a-target-that-is-not-there") == []
 
 
 def test_another_command_in_the_place_of_the_tap_is_started_not_forked(fleet: Fleet) -> None:

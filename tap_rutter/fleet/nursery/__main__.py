@@ -1,8 +1,8 @@
-"""The nursery: ``python -m tap_rutter.fleet.nursery DESCRIPTOR [tap]``.
+"""The nursery: ``python -m tap_rutter.fleet.nursery DESCRIPTOR [tap] [target=MODULE:NAME]``.
 
 The descriptor is a socket. For each byte that comes, with four descriptors, it forks a supervisor.
-With ``tap`` it has imported the tap, so that supervisors can fork that as well. When the worker at
-the other end of the socket goes, its supervisors end, and it with them.
+What else is named it imports first, the tap or a target's command, so that supervisors can fork it.
+When the worker at the other end of the socket goes, its supervisors end, and it with them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from tap_rutter.fleet.nursery.supervisor import RunTap, Supervisor
+from tap_rutter.fleet.nursery.supervisor import Command, Supervisor
 
 DESCRIPTORS = 4
 _GRACE_SECONDS = 2.0
@@ -26,7 +26,7 @@ _GRACE_SECONDS = 2.0
 def main() -> None:
     """Serve one worker until it goes."""
     worker = socket.socket(fileno=int(sys.argv[1]))
-    run_tap = _imported() if "tap" in sys.argv[2:] else None
+    imported = _imported(sys.argv[2:])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it goes with its worker, and not before
     wakeup, bell = os.pipe()
@@ -53,38 +53,47 @@ def main() -> None:
                 for descriptor in (wakeup, bell):
                     os.close(descriptor)
                 worker.close()
-                _supervise(descriptors, run_tap)
+                _supervise(descriptors, imported)
             supervisors.add(child)
             for descriptor in descriptors:
                 os.close(descriptor)
         _reap(supervisors)
 
 
-def _supervise(descriptors: Sequence[int], run_tap: RunTap | None) -> NoReturn:
+def _supervise(descriptors: Sequence[int], imported: Mapping[str, Command]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         control, target_out, target_err, tap_err = descriptors
         connection = socket.socket(fileno=control)
-        Supervisor(connection, target_out, target_err, tap_err, run_tap).run()
+        Supervisor(connection, target_out, target_err, tap_err, imported).run()
     except BaseException as error:
         os.write(2, f"A supervisor cannot go on: {type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(1)
 
 
-def _imported() -> RunTap:
-    """The tap's command, with all that it imports."""
+def _imported(names: Sequence[str]) -> dict[str, Command]:
+    """The commands that are named, with all that they import."""
+    if not names:
+        return {}
     import gc
-    import threading
 
-    from tap_rutter.fleet.nursery.warm import run_tap
+    from tap_rutter.fleet.nursery import warm
 
+    found: dict[str, Command] = {}
+    for name in names:
+        which, _, entry = name.partition("=")
+        try:
+            found[which] = warm.target(entry) if entry else warm.tap()
+        except Exception as error:
+            # It is started as others are, and says itself what is wrong with it.
+            os.write(2, f"The {which} cannot be imported: {type(error).__name__}\n".encode())
     gc.collect()
-    gc.freeze()  # else the first collection of each fork would copy what all of them share
-    assert threading.active_count() == 1, "a process with threads cannot be forked"
-    return run_tap
+    gc.freeze()  # else the first collection of each copy would copy what all of them share
+    # A copy of a process with threads may find their locks held for ever.
+    return found if warm.threads() == 1 else {}
 
 
 def _reap(supervisors: set[int]) -> None:

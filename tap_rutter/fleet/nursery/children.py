@@ -6,7 +6,9 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,27 +35,32 @@ def start(
         argv: The command. A name without a slash is looked for along the environment's PATH.
         environment: All of its variables.
         stdin, stdout, stderr: Descriptors; they stay open here.
-        deaf: Whether it is not to hear of signals that end processes. A target that is told to end
-            may say that it has landed what it has not; so it ends with its input, or is killed.
+        deaf: As for ``fork``.
     """
 
     def run() -> NoReturn:
-        if deaf:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
             os.execvpe(argv[0], list(argv), dict(environment))
         except OSError as error:
             os.write(2, f"{argv[0]} cannot be started: {error.strerror}\n".encode())
             os._exit(_CANNOT_START)
 
-    return fork(run, stdin=stdin, stdout=stdout, stderr=stderr)
+    return fork(run, stdin=stdin, stdout=stdout, stderr=stderr, deaf=deaf)
 
 
-def fork(run: Callable[[], object], *, stdin: int, stdout: int, stderr: int) -> int:
+def fork(
+    run: Callable[[], object], *, stdin: int, stdout: int, stderr: int, deaf: bool = False
+) -> int:
     """Run a function in a process of its own; returns the process's id.
 
     It has these descriptors and no others. Its exit code is what the function returns, if that is a
     number.
+
+    Args:
+        run: The function.
+        stdin, stdout, stderr: Descriptors; they stay open here.
+        deaf: Whether it is not to hear of signals that end processes. A target that is told to end
+            may say that it has landed what it has not; so it ends with its input, or is killed.
     """
     parent = os.getpid()
     child = os.fork()
@@ -67,6 +74,8 @@ def fork(run: Callable[[], object], *, stdin: int, stdout: int, stderr: int) -> 
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        if deaf:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         _take_over(stdin, stdout, stderr)
         done = run()
         code = done if isinstance(done, int) else 0
@@ -112,3 +121,25 @@ def _most_descriptors() -> int:
     if _OPEN.is_dir():
         return 1 + max(int(entry.name) for entry in _OPEN.iterdir())
     return min(os.sysconf("SC_OPEN_MAX"), 1 << 16)
+
+
+def become(
+    run: Callable[[Sequence[str]], int], argv: Sequence[str], environment: Mapping[str, str]
+) -> int:
+    """In a process that was forked for it: what an imported command does; returns its exit code.
+
+    Args:
+        run: The command, which takes its arguments.
+        argv: Its name and its arguments.
+        environment: All of its variables.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it: a broken pipe is an error
+    sys.argv = [*argv]
+    code = run(argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    return code

@@ -2,11 +2,14 @@
 
 Orders, in this order; each at most once but the last two::
 
-    {"target": {"argv": […], "environment": {…}}}     start the target, which waits for its input
-    {"tap": {"command": […], "arguments": […], "environment": {…}, "fork": true,
-             "last_line": null}, "directory": "…"}    start the tap, which writes into it
-    {"stop": 30.0}                                    end the tap; kill all after so many seconds
-    {"kill": true}                                    kill all
+    {"target": {"argv": […], "environment": {…}, "fork": true}}
+                     start the target, which waits for its input
+    {"tap": {"argv": […], "environment": {…}, "fork": true, "last_line": null}, "directory": "…"}
+                     start the tap, which writes into it
+    {"stop": 30.0}   end the tap; kill all after so many seconds
+    {"kill": true}   kill all
+
+With ``fork`` the process is this one's copy, if what it is to run has been imported.
 
 Events::
 
@@ -23,17 +26,16 @@ import selectors
 import shutil
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from tap_rutter.fleet.nursery import children
 from tap_rutter.fleet.nursery.wire import Incoming, Message, send
 
-RunTap = Callable[[Sequence[str]], int]
-"""The tap's command in this very process; returns its exit code."""
+Command = Callable[[Sequence[str]], int]
+"""A command in this very process: takes its arguments, returns its exit code."""
 
 _WRITE_AT_ONCE = 4096
 
@@ -47,18 +49,18 @@ class Supervisor:
         target_out: int,
         target_err: int,
         tap_err: int,
-        run_tap: RunTap | None,
+        imported: Mapping[str, Command],
     ) -> None:
         """
         Args:
             control: Where orders come from and events go.
             target_out, target_err, tap_err: Descriptors that the worker reads.
-            run_tap: The tap, where it has been imported.
+            imported: The commands of tap and target, where they have been imported.
         """
         self._control = control
         self._orders = Incoming(control)
         self._outputs = {"target_out": target_out, "target_err": target_err, "tap_err": tap_err}
-        self._run_tap = run_tap
+        self._imported = imported
         self._selector = selectors.DefaultSelector()
         self._input: int | None = None
         self._target: int | None = None
@@ -131,13 +133,13 @@ class Supervisor:
 
     def _start_target(self, order: Message) -> None:
         reading, self._input = os.pipe()
-        self._target = children.start(
-            order["argv"],
-            order["environment"],
+        self._target = self._started(
+            "target",
+            order,
+            deaf=True,
             stdin=reading,
             stdout=self._outputs["target_out"],
             stderr=self._outputs["target_err"],
-            deaf=True,
         )
         os.close(reading)
         self._close("target_out", "target_err")
@@ -149,33 +151,20 @@ class Supervisor:
             return
         null = os.open(os.devnull, os.O_RDONLY)
         self._last_line = (order.get("last_line") or "").encode()
-        arguments, environment = order["arguments"], order["environment"]
-        ends: dict[str, Any] = {
-            "stdin": null,
-            "stdout": self._input,
-            "stderr": self._outputs["tap_err"],
-        }
-        run_tap = self._run_tap if order["fork"] else None
-        if run_tap is None:
-            self._tap = children.start([*order["command"], *arguments], environment, **ends)
-        else:
-            self._tap = children.fork(lambda: self._be_tap(run_tap, arguments, environment), **ends)
+        self._tap = self._started(
+            "tap", order, stdin=null, stdout=self._input, stderr=self._outputs["tap_err"]
+        )
         os.close(null)
         self._close("tap_err")
         if not self._last_line:
             self._close_input()  # the tap's end is the end of the target's input
 
-    @staticmethod
-    def _be_tap(run_tap: RunTap, arguments: Sequence[str], environment: dict[str, str]) -> int:
-        os.environ.clear()
-        os.environ.update(environment)
-        time.tzset()
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it: a broken pipe is an error
-        code = run_tap(arguments)
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
-        return code
+    def _started(self, which: str, order: Message, **how: Any) -> int:
+        argv, environment = order["argv"], order["environment"]
+        run = self._imported.get(which) if order["fork"] else None
+        if run is None:
+            return children.start(argv, environment, **how)
+        return children.fork(lambda: children.become(run, argv, environment), **how)
 
     def _stop(self, seconds: float) -> None:
         if self._tap is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from tap_rutter.fleet.config import FleetConfig
 
-# Not the console script, which may stand anywhere, but the very package that the worker is of.
-_OURS = (sys.executable, "-c", "from tap_rutter.cli.tap_command import main; main()")
-
 
 def tap_command(config: FleetConfig) -> tuple[str, ...]:
-    """The tap's command, without its options: the operator's, or ours."""
-    return config.tap_command or _OURS
+    """The tap's command, without its options: the operator's, or that of this very package."""
+    if config.tap_command:
+        return config.tap_command
+    beside = Path(sys.executable).with_name("tap-rutter")
+    return (str(beside) if beside.exists() else beside.name,)

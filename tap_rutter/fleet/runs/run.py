@@ -154,8 +154,7 @@ class _Run:
                 arguments += ["--catalog", directory.write("catalog.json", catalog)]
             runner = self._slot.take(claim.id)
             runner.start_tap(
-                tap_command(config),
-                arguments,
+                [*tap_command(config), *arguments],
                 tap_environment(self._slot.environment),
                 fork=self._slot.forks_tap,
                 directory=str(directory.path),

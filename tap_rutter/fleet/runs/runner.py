@@ -31,9 +31,9 @@ class NurseryGone(Exception):
 class Nursery:
     """The process that forks supervisors; started when it is first needed, and again if it dies."""
 
-    def __init__(self, *, forks_tap: bool) -> None:
-        """``forks_tap``: whether it imports the tap, so that runs need not."""
-        self.forks_tap = forks_tap
+    def __init__(self, imports: tuple[str, ...] = ()) -> None:
+        """``imports``: what it imports, so that runs need not: the nursery's own arguments."""
+        self._imports = imports
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,7 +75,7 @@ class Nursery:
         with theirs:
             command = [sys.executable, "-m", "tap_rutter.fleet.nursery", str(theirs.fileno())]
             self._process = subprocess.Popen(
-                [*command, "tap"] if self.forks_tap else command,
+                [*command, *self._imports],
                 pass_fds=[theirs.fileno()],
                 env=tap_environment(),
                 stdin=subprocess.DEVNULL,
@@ -130,15 +130,17 @@ class Runner:
         self._incoming = Incoming(control)
         self._is_closed = False
 
-    def start_target(self, argv: Sequence[str], environment: Environment) -> bool:
-        """Start the target, which waits for its input; False if the supervisor is gone."""
-        order = {"argv": list(argv), "environment": dict(environment)}
+    def start_target(self, argv: Sequence[str], environment: Environment, *, fork: bool) -> bool:
+        """Start the target, which waits for its input; False if the supervisor is gone.
+
+        ``fork``: whether the process is to be a copy of the supervisor, if that has imported it.
+        """
+        order = {"argv": list(argv), "environment": dict(environment), "fork": fork}
         return send(self.control, {"target": order})
 
     def start_tap(
         self,
-        command: Sequence[str],
-        arguments: Sequence[str],
+        argv: Sequence[str],
         environment: Environment,
         *,
         fork: bool,
@@ -148,16 +150,14 @@ class Runner:
         """Start the tap, which writes into the target; False if the supervisor is gone.
 
         Args:
-            command: The tap's, without its options.
-            arguments: Its options.
+            argv: Its command.
             environment: All of its variables.
-            fork: Whether the supervisor is to be the tap itself, if it has imported it.
+            fork: As for the target.
             directory: Removed by the supervisor if this process is gone at the run's end.
             last_line: What the target gets after the tap has ended with exit code 0.
         """
         order = {
-            "command": list(command),
-            "arguments": list(arguments),
+            "argv": list(argv),
             "environment": dict(environment),
             "fork": fork,
             "last_line": last_line,
@@ -212,18 +212,18 @@ class Runner:
                 os.killpg(self.pid, signal.SIGKILL)
 
 
-_nurseries: dict[bool, tuple[int, Nursery]] = {}
+_nurseries: dict[tuple[str, ...], tuple[int, Nursery]] = {}
 _nurseries_lock = threading.Lock()
 
 
-def nursery_of_process(*, forks_tap: bool) -> Nursery:
-    """The one nursery of this process, with or without the tap."""
+def nursery_of_process(imports: tuple[str, ...] = ()) -> Nursery:
+    """The one nursery of this process that imports these."""
     with _nurseries_lock:
-        owner, nursery = _nurseries.get(forks_tap, (0, None))
+        owner, nursery = _nurseries.get(imports, (0, None))
         # A process that was forked has a copy of its parent's, and needs one of its own.
         if nursery is None or owner != os.getpid():
-            nursery = Nursery(forks_tap=forks_tap)
-            _nurseries[forks_tap] = os.getpid(), nursery
+            nursery = Nursery(imports)
+            _nurseries[imports] = os.getpid(), nursery
         return nursery
 
 

@@ -8,9 +8,12 @@ as well (``claim_id``). A claim with another id is run too, by a target that is 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from tap_rutter.fleet.config import FleetConfig
@@ -21,6 +24,35 @@ from tap_rutter.fleet.runs.sessions import session_name
 
 SPARE_SECONDS = 900.0
 """A spare that has waited for so long is replaced: what it was started with may have changed."""
+
+
+TAP, TARGET = "tap", "target="
+"""What a nursery takes to import the tap; and, followed by its entry point, a target."""
+
+
+def imports_of(config: FleetConfig, environment: Environment = os.environ) -> tuple[str, ...]:
+    """What a nursery can import, so that runs are copies of it: milliseconds instead of a second.
+
+    The default tap; and the target, where its command is a console script that was installed
+    beside this Python. On Linux only: elsewhere a copy may not use what the system's frameworks
+    have set up.
+    """
+    if sys.platform != "linux":
+        return ()
+    found = [] if config.tap_command else [TAP]
+    if config.target_command:
+        entry = _entry_point(config.target_command[0], environment.get("PATH"))
+        found += [TARGET + entry] if entry else []
+    return tuple(found)
+
+
+def _entry_point(command: str, path: str | None) -> str | None:
+    """The function behind a console script of this very environment, as ``module:name``."""
+    script = shutil.which(command, path=path)
+    if script is None or Path(script).parent.resolve() != Path(sys.executable).parent.resolve():
+        return None
+    found = [*entry_points(group="console_scripts", name=Path(script).name)]
+    return found[0].value if len(found) == 1 and ":" in found[0].value else None
 
 
 @dataclass
@@ -35,9 +67,8 @@ class Slot:
     def __init__(self, config: FleetConfig, environment: Environment = os.environ) -> None:
         self.config = config
         self.environment = environment
-        # A process that was forked after its imports must not use Apple's frameworks.
-        self.forks_tap = not config.tap_command and sys.platform == "linux"
-        self._nursery = nursery_of_process(forks_tap=self.forks_tap)
+        self.imports = imports_of(config, environment)
+        self._nursery = nursery_of_process(self.imports)
         self._spare: _Spare | None = None
         learn_secrets(config, environment)
 
@@ -67,9 +98,19 @@ class Slot:
             spare.runner.close()
         return self._started(claim_id)
 
-    def start(self, claim_id: UUID, command: tuple[str, ...] = (), **variables: str) -> Runner:
+    @property
+    def forks_tap(self) -> bool:
+        """Whether the tap is a copy of a process that has imported it."""
+        return TAP in self.imports
+
+    @property
+    def nursery_pid(self) -> int | None:
+        """The process id of what starts the runs, once it has been started."""
+        return self._nursery.pid
+
+    def start(self, claim_id: UUID, **variables: str) -> Runner:
         """A target that starts now, with these variables beside its own."""
-        return self._started(claim_id, command, **variables)
+        return self._started(claim_id, **variables)
 
     def drop_spare(self) -> None:
         """End the spare."""
@@ -79,8 +120,12 @@ class Slot:
 
     close = drop_spare
 
-    def _started(self, claim_id: UUID, command: tuple[str, ...] = (), **variables: str) -> Runner:
+    def _started(self, claim_id: UUID, **variables: str) -> Runner:
         runner = self._nursery.runner()
         environment = target_environment(self.config, session_name(claim_id), self.environment)
-        runner.start_target(command or self.config.target_command, {**environment, **variables})
+        runner.start_target(
+            self.config.target_command,
+            {**environment, **variables},
+            fork=any(name.startswith(TARGET) for name in self.imports),
+        )
         return runner

@@ -187,8 +187,7 @@ def _attempt(slot: Slot, stop: threading.Event) -> tuple[bool, Watched]:
         options = options if "PGOPTIONS" in target_environment(config, "", slot.environment) else ""
         runner = slot.start(name, PGOPTIONS=f"{options} -c lock_timeout={LOCK_SECONDS}s".strip())
         runner.start_tap(
-            tap_command(config),
-            [*arguments, "--test=schema"],
+            [*tap_command(config), *arguments, "--test=schema"],
             tap_environment(slot.environment),
             fork=slot.forks_tap,
             directory=str(directory.path),
