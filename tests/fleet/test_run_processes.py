@@ -202,7 +202,14 @@ class Worker:
         self.wait()
 
     def wait(self) -> str:
-        text, _ = self.process.communicate(timeout=120)
+        """What it said, once it and whatever has its output are gone."""
+        try:
+            text, _ = self.process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            left = self.look()
+            self.process.kill()
+            self.process.communicate()
+            raise AssertionError(f"the worker did not end; below it there is {left}") from None
         return str(text)
 
     def all_gone(self) -> bool:
@@ -228,7 +235,9 @@ def test_a_worker_that_is_killed_takes_its_runs_with_it(fleet: Fleet, besides: s
     (target,) = [pid for pid, line in processes.items() if script in line]
     supervisor = _parent(target)
     others = {"": [], "nursery": [_parent(supervisor)], "supervisor": [supervisor]}[besides]
-    for pid in (worker.process.pid, *others):
+    # So that neither sees the other go, and does its part.
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    for pid in (*others, worker.process.pid):
         os.kill(pid, signal.SIGKILL)
     worker.wait()
     until(worker.all_gone, "the end of all processes of the worker")
