@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import contestants as who
-from benchmarks import idle, loading
+from benchmarks import idle, loading, receiving
 from benchmarks.bench import STARTING, Bench, Entry, Served, failed, start_of
 from benchmarks.contestants import Contestant, Job, workers_text
 from benchmarks.fleets import ROWS_PER_LIST, fleet_world
@@ -361,4 +361,5 @@ CASES = (
     Case("connections", "More connections", "connection", "", connections),
     Case("postgres", "Into PostgreSQL", "record", loading.REFERENCE, loading.measure),
     Case("shards", "Several processes", "record", "1", shards),
+    Case("fleet-receiver", receiving.TITLE, "webhook", receiving.REFERENCE, receiving.measure),
 )

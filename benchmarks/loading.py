@@ -66,7 +66,7 @@ def measure(bench: Bench) -> tuple[str, list[Row]]:
     """One connection's orders through a tap and target-postgres into an embedded PostgreSQL."""
     count = bench.size(10_000, 300)
     variants = _variants()[: bench.size(None, 4)]
-    with _postgres() as warehouse, bench.serving(World(orders=count)) as server:
+    with postgres() as warehouse, bench.serving(World(orders=count)) as server:
         entries = []
         for tap, key, setting, config in variants:
             if not (tap is who.TAP or bench.wants(tap)):
@@ -147,9 +147,10 @@ class _Load:
 
 
 @contextmanager
-def _postgres() -> Iterator[database.Database]:
+def postgres() -> Iterator[database.Database]:
     """An embedded PostgreSQL with nothing in it."""
     data = BENCH / "postgres"
+    BENCH.mkdir(parents=True, exist_ok=True)
     database.remove(data)
     with database.running(data) as warehouse:
         warehouse.prepare()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import idle
+from benchmarks import idle, receiving
 from benchmarks.contestants import MANY
 from benchmarks.loading import REFERENCE
+from benchmarks.measure import median
 from benchmarks.rows import Result
 
 _AT_ONCE = "0 ms a page"
@@ -126,6 +127,15 @@ def _into_postgres(result: Result) -> Iterator[tuple[str, str, str, bool]]:
         yield _ALL, "plain_sdk-defaults", f"{times:.1f} x", times >= 3
 
 
+def _webhooks(result: Result) -> Iterator[tuple[str, str, str, bool]]:
+    """At 1,000 a second, signed or not."""
+    for key in (receiving.REFERENCE, receiving.UNSIGNED):
+        row = result.row(_ALL, key)
+        if row and row.latencies:
+            seconds = median(row.latencies)
+            yield _ALL, key, f"{seconds * 1e3:.0f} ms", seconds < 0.1
+
+
 _TARGETS = (
     _Target("idle", "≤ 0.3 ms of CPU a list request", _list_request),
     _Target("one-connection", "tap ≥ 10 x per CPU-second", _rate_against("plain_sdk-1", 10)),
@@ -140,4 +150,5 @@ _TARGETS = (
     _Target("connections", "≤ 300 MB", _memory_of_connections),
     _Target("records", "< 300 MB and flat", _memory),
     _Target("postgres", "tap ≥ 3 x as fast", _into_postgres),
+    _Target("fleet-receiver", "99 of 100 in < 100 ms", _webhooks),
 )

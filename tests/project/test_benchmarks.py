@@ -77,6 +77,13 @@ def test_the_target_is_told_beside_the_row_at_any_latency(cpu: float, met: bool)
     ]
 
 
+@pytest.mark.parametrize(("latencies", "met"), [([0.5, 0.09, 0.02], True), ([0.1], False)])
+def test_a_server_is_judged_by_its_latency(latencies: list[float], met: bool) -> None:
+    received = row("all", "signed", 15.0, 30.0, latencies=latencies)
+    result = dataclasses.replace(idle_result(), case="fleet-receiver", rows=[received])
+    assert [entry.is_met for entry in verdicts([result])] == [met]
+
+
 def test_a_case_leaves_out_the_columns_that_it_has_nothing_for() -> None:
     result = idle_result()
     lines = tables.section(result, verdicts([result])).splitlines()

@@ -62,6 +62,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http="h11",  # its bound on a head is known, and tested
                 log_config=None,
                 access_log=False,
                 server_header=False,
