@@ -50,7 +50,7 @@ class Row:
     """How many the server counted in the last run; None where they are not told."""
 
     latencies: list[float] = field(default_factory=list)
-    """Seconds in which 99 of 100 requests to it were answered, of each run; where it is a server."""
+    """Of a server: seconds in which 99 of 100 requests to it were answered, in each run."""
 
     def forget(self) -> None:
         """What was measured so far does not count; an error does."""
