@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ from click.testing import CliRunner, Result
 from support.ledger import PASSWORD, LedgerWorld
 
 from tap_rutter.cli import rutterctl
-from tap_rutter.demo.fleet_scene import catalog_of
+from tap_rutter.demo.fleet_scene import catalog_of, until
 from tap_rutter.fleet.model import Mark
 from tap_rutter.simulator import Connection, Simulator, World
 
@@ -315,3 +317,47 @@ def test_marks_are_shown(operator: Operator, swept: list[Connection], ledger_url
     finally:
         world.close()
     assert "2 streams marked by webhooks" in operator.says("status", swept[0].id)
+
+
+def test_celery_starts_the_same_worker(
+    operator: Operator, simulator: Simulator, ledger_url: str
+) -> None:
+    operator.sections["fleet"]["broker_url"] = "memory://"
+    operator.write()
+    world = LedgerWorld(ledger_url)
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("celery"), "-A", "tap_rutter.fleet", "worker"],
+        env={**os.environ, "RUTTER_FLEET_CONFIG": str(operator.config)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wanted = len(simulator.world.connections)
+        until(
+            lambda: len(world.sql("select 1 from rutter_fleet.connections")) == wanted,
+            60,
+            "it did not list the connections",
+        )
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+        world.close()
+    assert process.returncode == 0, said
+    assert SECRET not in said
+    assert PASSWORD not in said
+
+
+def test_celery_without_a_broker_is_told(operator: Operator) -> None:
+    operator.write()
+    done = subprocess.run(
+        [Path(sys.executable).with_name("celery"), "-A", "tap_rutter.fleet", "worker"],
+        env={**os.environ, "RUTTER_FLEET_CONFIG": str(operator.config)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "'broker_url' of [fleet] is missing" in done.stdout + done.stderr
