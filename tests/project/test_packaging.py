@@ -291,7 +291,8 @@ def _imports(name: str, file: Path) -> Iterator[str]:
             yield source
             yield from (f"{source}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and str(node.value).startswith("tap_rutter."):
-            yield str(node.value)  # as importlib takes it: resources, and what is run with -m
+            # As importlib takes it: resources, and what is run with -m.
+            yield from (str(node.value), f"{node.value}.__main__")
 
 
 # ---- commands
