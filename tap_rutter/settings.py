@@ -48,6 +48,7 @@ class Settings:
     force_fetch: bool
     recheck_ms: int
     only_after_sync: bool
+    empty_tables: bool
     fail_on_connection_error: bool
     request_timeout: int
     max_retry_seconds: int
@@ -106,6 +107,7 @@ class Settings:
             force_fetch=values["force_fetch"],
             recheck_ms=values["recheck_unserved_hours"] * times.HOUR,
             only_after_sync=values["only_after_sync"],
+            empty_tables=values["empty_tables"],
             fail_on_connection_error=values["on_connection_error"] == "fail",
             request_timeout=values["request_timeout"],
             max_retry_seconds=values["max_retry_seconds"],

@@ -200,6 +200,14 @@ JSONSCHEMA: dict[str, Any] = th.PropertiesList(
         " except on platforms with updates in real time (QuickBooks Online, Xero).",
     ),
     th.Property(
+        "empty_tables",
+        th.BooleanType,
+        default=True,
+        title="Empty tables",
+        description="Declare streams without rows as well, so that their tables are there. Where"
+        " they are, a run that finds little new ends sooner without.",
+    ),
+    th.Property(
         "on_connection_error",
         th.StringType,
         default="warn",

@@ -110,6 +110,7 @@ class RutterStream(Stream):
 
     def __init__(self, tap: RutterTap) -> None:
         self.tap = tap
+        self._is_declared = False
         super().__init__(tap, schema=self.make_schema(tap))
 
     # ---- facts about the rows
@@ -211,6 +212,18 @@ class RutterStream(Stream):
         # tests/project/test_sdk_contract.py notices when the SDK calls something else.
         self.tap.run.emit(self, write=write_messages)
         yield from ()
+
+    def _write_schema_message(self) -> None:
+        # The SDK declares each stream before it is read; no public hook leads between.
+        if self.tap.settings.empty_tables:
+            self._is_declared = True
+            super()._write_schema_message()
+
+    def declare(self) -> None:
+        """Write the SCHEMA, unless it has been written: something of the stream leaves now."""
+        if not self._is_declared:
+            self._is_declared = True
+            super()._write_schema_message()
 
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
         # No public hook leads between a stream's schema and its message.

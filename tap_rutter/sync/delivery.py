@@ -131,6 +131,8 @@ class Delivery:
         self._rows += len(rows)
         self.total += len(rows)
         self._bytes += page.size
+        if write and rows:
+            stream.declare()
         all_pass = fast_path is not None and page.all_pass
         keeps_all = fast_path is not None and not fast_path.drops_fields
         if all_pass and keeps_all and rows and page.size < _LARGEST_PAGE:
@@ -167,6 +169,7 @@ class Delivery:
             PartitionFailed: for a record larger than runners of taps take.
             MapFailed: where a stream map fails for it.
         """
+        stream.declare()
         if stream.leaves_whole:
             self._tap.writer.write_line(Line(stream.name, "", moment).of(ENCODER.encode(record)))
             return

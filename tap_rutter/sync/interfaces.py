@@ -64,6 +64,9 @@ class RunStream(Endpoint, MappedStream, Protocol):
 
     def _write_schema_message(self) -> None: ...
 
+    def declare(self) -> None:
+        """Write the SCHEMA, unless it has been written."""
+
 
 class RunTap(Protocol):
     """The tap as a run sees it (see ``tap.py``)."""

@@ -133,7 +133,7 @@ def write_schemas(streams: Sequence[RunStream], writer: BlockWriter) -> None:
     """A SCHEMA of each selected stream, without any request."""
     selected = [stream for stream in streams if stream.selected]
     for stream in selected:
-        stream._write_schema_message()
+        stream.declare()
     writer.flush()
     logger.info("Tried out: the schemas of %s.", counted(len(selected), "stream"))
 
@@ -148,7 +148,7 @@ def write_records(emitter: Emitter, streams: Sequence[RunStream], writer: BlockW
         if not stream.selected:
             continue
         emitter.check_signal()
-        stream._write_schema_message()
+        stream.declare()
         count, error = preview_stream(emitter, stream, limit=1)
         if error is not None:
             failed += 1

@@ -556,6 +556,27 @@ def test_tables_are_prepared_by_the_schemas_alone(fleet: Fleet) -> None:
     assert len(fleet.simulator.requests) == 0
 
 
+def test_a_run_declares_only_what_it_brings_rows_of(fleet: Fleet) -> None:
+    told = fleet.directory / "told"
+    into(
+        fleet,
+        f"""
+        with open({str(told)!r}, "w") as file:
+            for line in lines:
+                if line["type"] == "SCHEMA":
+                    file.write(line["stream"] + chr(10))
+                if line["type"] == "STATE":
+                    last = line["value"]
+        say(last)
+        """,
+    )
+    done = fleet.run(fleet.claim(*fleet.simulator.world.connections.values()))
+    assert done.fault is None
+    declared = told.read_text().splitlines()
+    assert {ORDERS, PRODUCTS} < {*declared}
+    assert "commerce_payouts" not in declared
+
+
 @pytest.mark.parametrize(
     "body",
     ["for line in lines: pass", "sys.exit('ValueError: x')", "next(lines); sys.exit(0)"],

@@ -50,8 +50,12 @@ def world() -> World:
     ("ours", "theirs", "private"),
     [
         # The SDK's loop per stream would end the run at the first error, and nothing public leads
-        # between a stream's schema and its SCHEMA message.
-        (RutterStream, Stream, {"_sync_records", "_generate_schema_messages"}),
+        # between a stream's schema and its SCHEMA message, or lets that wait for a first row.
+        (
+            RutterStream,
+            Stream,
+            {"_sync_records", "_generate_schema_messages", "_write_schema_message"},
+        ),
         # The SDK's check of the settings would quote them, secrets too.
         (TapRutter, Tap, {"_validate_config"}),
         (PartitionStateManager, StreamStateManager, set()),
@@ -81,7 +85,7 @@ def test_what_is_overridden_exists_and_takes_the_same_arguments(
     [
         # Records that go through stream maps (sync/maps.py).
         (Stream, "_generate_record_messages"),
-        # The schemas of a trial, and of the report of a run that was cut short.
+        # The schema of the report of a run that was cut short.
         (Stream, "_write_schema_message"),
         # How the SDK's own test of a tap asks for a few records only.
         (Stream, "ABORT_AT_RECORD_COUNT"),

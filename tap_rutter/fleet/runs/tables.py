@@ -48,6 +48,7 @@ _SHAPELESS = frozenset(
         "client_id",
         "client_secret",
         "concurrency",
+        "empty_tables",
         "environment",
         "force_fetch",
         "lookback_hours",
