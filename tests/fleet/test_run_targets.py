@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -501,11 +502,20 @@ def test_a_spare_is_used_once_and_replaced(fleet: Fleet) -> None:
 
 def test_a_claim_with_another_id_gets_a_target_of_its_own(fleet: Fleet) -> None:
     slot = fleet.slot = Slot(fleet.config)
-    slot.keep_spare()
     spare = slot.claim_id()
     done = fleet.run(fresh(fleet))
     assert done.fault is None
     assert slot.claim_id() != spare
+
+
+def test_a_slot_that_nobody_asks_for_an_id_starts_no_spare(fleet: Fleet) -> None:
+    log = fleet.directory / "started"
+    into(fleet, f"open({str(log)!r}, 'a').write('one ')\n" + textwrap.dedent(WELL))
+    fleet.slot = Slot(fleet.config)
+    for _ in range(2):
+        assert fleet.run(fresh(fleet)).fault is None
+    fleet.slot.close()
+    assert log.read_text() == "one one "
 
 
 def test_a_spare_that_died_is_replaced(fleet: Fleet) -> None:

@@ -162,7 +162,7 @@ class _Run:
             seen = watch(
                 runner,
                 on_state=self._hand_over,
-                on_tap_end=self._slot.keep_spare,
+                on_tap_end=self._slot.replace_spare,
                 stop=self._stop,
                 kill=self._kill,
                 stop_seconds=config.stop_seconds,

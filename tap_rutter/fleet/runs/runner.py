@@ -187,7 +187,9 @@ class Runner:
 
     def is_waiting(self) -> bool:
         """Whether the target is alive, as far as is known, before a tap has been started."""
-        while select.select([self.control], [], [], 0)[0]:
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        while poll.poll(0):
             if [*self.events()] or self.is_over:
                 return False
         return True

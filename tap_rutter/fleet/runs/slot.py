@@ -70,13 +70,20 @@ class Slot:
         self.imports = imports_of(config, environment)
         self._nursery = nursery_of_process(self.imports)
         self._spare: _Spare | None = None
+        self._is_asked = False
         learn_secrets(config, environment)
 
     def claim_id(self) -> UUID:
         """The id that the slot's next claim should bear; a target has been started under it."""
+        self._is_asked = True
         self.keep_spare()
         assert self._spare is not None
         return self._spare.claim_id
+
+    def replace_spare(self) -> None:
+        """Start the next spare ahead of its claim, if there is somebody who asks for its id."""
+        if self._is_asked:
+            self.keep_spare()
 
     def keep_spare(self) -> None:
         """Start a target ahead, unless one waits that is young and alive."""
