@@ -292,7 +292,8 @@ def _imports(name: str, file: Path) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and str(node.value).startswith("tap_rutter."):
             # As importlib takes it: resources, and what is run with -m.
-            yield from (str(node.value), f"{node.value}.__main__")
+            named = str(node.value)
+            yield from (named, f"{named}.__main__")
 
 
 # ---- commands

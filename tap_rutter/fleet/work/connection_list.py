@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,8 @@ from tap_rutter.settings import Settings
 
 _AGAIN_AFTER = 10.0
 """Seconds before the list is asked for again, whoever is missing from it."""
+_OLD_AFTER = 300.0
+"""Seconds after which it is asked for again in any case: tokens change."""
 
 
 class ConnectionList:
@@ -49,11 +52,34 @@ class ConnectionList:
             TapError: when they have to be listed, and cannot be.
         """
         wanted = list(connection_ids)
+        known = self._rows
+        if not all(name in known for name in wanted):
+            with self._guard:
+                # Another slot may have listed meanwhile.
+                if self._age() >= _AGAIN_AFTER and not all(name in self._rows for name in wanted):
+                    self._list()
+                known = self._rows
+        # Nobody who knows what he needs waits for a list that is on its way.
+        return {name: known[name] for name in wanted if name in known}
+
+    def forget(self, connection_ids: Iterable[str]) -> None:
+        """Rutter has refused their tokens: list again before they are run again."""
         with self._guard:
-            is_old = self._listed_at is None or time.monotonic() - self._listed_at >= _AGAIN_AFTER
-            if is_old and not all(name in self._rows for name in wanted):
+            gone = set(connection_ids)
+            self._rows = {name: row for name, row in self._rows.items() if name not in gone}
+
+    def renew(self) -> None:
+        """List again if the list is old. Sweeps do so as well, but one worker's for all.
+
+        Raises:
+            TapError: when the connections cannot be listed.
+        """
+        with self._guard:
+            if _OLD_AFTER <= self._age() < math.inf:
                 self._list()
-            return {name: self._rows[name] for name in wanted if name in self._rows}
+
+    def _age(self) -> float:
+        return math.inf if self._listed_at is None else time.monotonic() - self._listed_at
 
     def refresh(self) -> Listing:
         """List now, and tell the ledger.

@@ -25,6 +25,8 @@ logger = logging.getLogger("tap-rutter.fleet")
 
 _FLEET_PAUSE = 30.0
 _MARGIN = 5.0
+_REFUSED = frozenset({"unauthorized", "needs_reauth"})
+"""Reasons that may mean no more than that this worker's token is an old one."""
 
 
 class Place(Protocol):
@@ -162,6 +164,8 @@ class Engine:
                     worked = self._turn(slot, place)
                 except LedgerError as error:
                     logger.warning("The ledger: %s", error)
+                except TapError as error:
+                    logger.error("%s", error.message)
                 except Exception:
                     # Whatever goes wrong in one turn, the slot is not lost with it.
                     logger.exception("A fault of the worker itself:")
@@ -229,6 +233,9 @@ class Engine:
         """What a run says about the whole fleet."""
         if result.throttled:
             self._ledger.slow_down()
+        refused = [entry.connection_id for entry in result.outcomes if entry.reason in _REFUSED]
+        if refused:
+            self.connections.forget(refused)
         if result.fault is Fault.FLEET:
             logger.error("Claiming pauses for %.0f s: %s", _FLEET_PAUSE, redact(result.message))
             self._ledger.pause(result.message, _FLEET_PAUSE)

@@ -32,7 +32,7 @@ _SAY_EVERY = 600.0
 
 
 class Housekeeping:
-    """One thread of a worker."""
+    """Two threads of a worker."""
 
     def __init__(
         self,
@@ -59,20 +59,30 @@ class Housekeeping:
         self._ring = ring
         self._copied_at = self._said_at = float("-inf")
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="housekeeping", daemon=True)
+        # A list of thousands takes its time, and Rutter may not answer for minutes: what has to do
+        # with lost workers and bells does not wait for that.
+        self._threads = [
+            threading.Thread(target=self._loop, args=tasks, name=f"housekeeping-{n}", daemon=True)
+            for n, tasks in enumerate(
+                [(self.bury_lost, self.relay), (self.sweep, self.renew_list, self.copy_deletions)]
+            )
+        ]
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def end(self) -> None:
         """Stop after what is being done."""
         self._ended.set()
-        self._thread.join(timeout=10)
+        deadline = time.monotonic() + 10
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
-    def _loop(self) -> None:
+    def _loop(self, *tasks: Callable[[], None]) -> None:
         while True:
-            for task in (self.bury_lost, self.sweep, self.copy_deletions, self.relay):
+            for task in tasks:
                 try:
                     task()
                 except LedgerError as error:
@@ -122,6 +132,14 @@ class Housekeeping:
             if names:
                 logger.info("%d connections %s.", len(names), what)
         return self._ledger.make_due(self._config)
+
+    def renew_list(self) -> None:
+        """See that this worker's tokens are not old.
+
+        Raises:
+            TapError: when the connections cannot be listed.
+        """
+        self._connections.renew()
 
     def copy_deletions(self) -> None:
         """Bring deletions that webhooks told of to the warehouse, where that is known.
