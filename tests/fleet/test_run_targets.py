@@ -101,6 +101,27 @@ def test_the_next_run_goes_on_from_what_was_handed_over(fleet: Fleet) -> None:
     assert fleet.handed == [], "nothing has changed, so nothing is handed over"
 
 
+def test_bookmarks_that_are_taken_back_are_handed_over_too(fleet: Fleet) -> None:
+    fleet.run(fresh(fleet))
+    first, second = fleet.states
+    into(
+        fleet,
+        f"""
+        for line in lines:
+            if line["type"] == "STATE":
+                last = line["value"]
+        for entry in last["bookmarks"].values():
+            entry["partitions"] = [
+                one for one in entry["partitions"] if one["context"]["connection_id"] != {second!r}
+            ]
+        say(last)
+        """,
+    )
+    before = fleet.states[first]
+    assert fleet.run(fresh(fleet)).fault is None
+    assert fleet.states == {first: before, second: {}}
+
+
 def test_a_run_of_changes_since_a_time_hands_no_bookmark_over(fleet: Fleet) -> None:
     fleet.run(fresh(fleet))
     fleet.handed.clear()

@@ -172,10 +172,11 @@ class _Run:
     def _hand_over(self, state: State) -> None:
         """Give out what a STATE changes for the members, and remember it."""
         states, shared = cut(state)
+        # Bookmarks may also be taken back, all of a connection's as well.
         changed = {
             name: own
             for name in self._claim.connection_ids
-            if (own := states.get(name)) is not None and own != self._states.get(name)
+            if (own := states.get(name, {})) != self._states.get(name, {})
         }
         if not changed and shared == self._shared:
             return
