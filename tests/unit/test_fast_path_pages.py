@@ -239,7 +239,9 @@ def test_a_page_is_delivered_as_its_rows_would_be_one_by_one(dropped: tuple[str,
     for entry in (page, replace(page, all_pass=False)):
         writer = Written()
         delivery = Delivery(cast("Any", SimpleNamespace(writer=writer)))
-        stream = SimpleNamespace(name="orders", fast_path=short, conformer=conformer)
+        stream = SimpleNamespace(
+            name="orders", fast_path=short, conformer=conformer, declare=lambda: None
+        )
         pair = cast("Partition", SimpleNamespace(connection=SimpleNamespace(id="c1")))
         report = PartitionReport("c1", "orders", 0)
         delivery.page(cast("Any", stream), entry, pair, report, write=True)
