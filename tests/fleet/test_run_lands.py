@@ -139,9 +139,9 @@ def test_the_sessions_of_a_claim_are_found_and_ended(fleet: Fleet, postgres: Dat
     slot = fleet.slot = Slot(fleet.config)
     claim_id = slot.claim_id()
     held = threading.Event()
-    # The target has begun, and waits for the second page of a list.
+    # The target has begun, and waits for a further page of a list.
     fleet.simulator.faults.add(
-        "delay", path="/orders", after=1, seconds=300, call=lambda _: held.set(), times=None
+        "delay", path="/orders", after=3, seconds=300, call=lambda _: held.set(), times=None
     )
     fleet.use(tap_config={**fleet.config.tap_config, "page_size": 5, "concurrency": 1})
     slot.config = fleet.config
