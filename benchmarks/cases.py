@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import contestants as who
-from benchmarks import idle, loading, receiving
+from benchmarks import idle, loading, receiving, working
 from benchmarks.bench import STARTING, Bench, Entry, Served, failed, start_of
 from benchmarks.contestants import Contestant, Job, workers_text
 from benchmarks.fleets import ROWS_PER_LIST, fleet_world
@@ -362,4 +362,6 @@ CASES = (
     Case("postgres", "Into PostgreSQL", "record", loading.REFERENCE, loading.measure),
     Case("shards", "Several processes", "record", "1", shards),
     Case("fleet-receiver", receiving.TITLE, "webhook", receiving.REFERENCE, receiving.measure),
+    Case("fleet-fresh", working.FRESH, "change", working.REFERENCE, working.measure_fresh),
+    Case("fleet-idle", working.IDLE, "connection", working.REFERENCE, working.measure_idle),
 )

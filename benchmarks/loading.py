@@ -147,9 +147,9 @@ class _Load:
 
 
 @contextmanager
-def postgres() -> Iterator[database.Database]:
-    """An embedded PostgreSQL with nothing in it."""
-    data = BENCH / "postgres"
+def postgres(name: str = "postgres") -> Iterator[database.Database]:
+    """An embedded PostgreSQL with nothing in it, in a folder that no other case uses."""
+    data = BENCH / name
     BENCH.mkdir(parents=True, exist_ok=True)
     database.remove(data)
     with database.running(data) as warehouse:

@@ -91,7 +91,8 @@ class Scene:
 
     def stop(self) -> None:
         """End everything in order; what does not end is killed."""
-        running = [process for process in (*self.workers, self.receiver) if process is not None]
+        everything = [process for process in (*self.workers, self.receiver) if process is not None]
+        running = [process for process in everything if process.poll() is None]
         for process in running:
             process.send_signal(signal.SIGCONT)
             process.terminate()

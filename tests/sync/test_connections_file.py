@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from support.hidden import secrets
-from support.singer import Ended, Json, Messages, run_tap, settings, sync
+from support.in_process import sync
+from support.singer import Ended, Json, Messages, run_tap, settings
 
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.simulator.text import iso

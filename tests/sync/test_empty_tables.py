@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.singer import Messages, catalog_of, run_tap, settings, sync
+from support.in_process import sync
+from support.singer import Messages, catalog_of, run_tap, settings
 
 from tap_rutter.simulator import Simulator, World
 

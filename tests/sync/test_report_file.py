@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.in_process import sync
 from support.singer import (
     COMMAND,
     Ended,
@@ -22,7 +23,6 @@ from support.singer import (
     environment,
     run_tap,
     settings,
-    sync,
 )
 
 from tap_rutter.simulator import Simulator, World

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from test_tables import BILLS, A, B, Warehouse, bills_of_both, open_warehouse
+from support.warehouse_schema import BILLS, A, B, Warehouse, bills_of_both
 
 from tap_rutter.warehouse.database import DatabaseError
-
-
-@pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    yield from open_warehouse()
 
 
 def ago(days: float) -> str:

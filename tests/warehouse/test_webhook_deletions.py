@@ -5,17 +5,10 @@ The table is the one that the fleet makes, with the columns that the fleet fills
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from test_tables import BILLS, A, B, Warehouse, day, open_warehouse
+from support.warehouse_schema import BILLS, A, B, Warehouse, day
 
 ORDERS, CUSTOMERS = "commerce_orders", "commerce_customers"
-
-
-@pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    yield from open_warehouse()
 
 
 def order(

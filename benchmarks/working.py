@@ -1,0 +1,178 @@
+"""A whole fleet at work: how long rows take after their webhook, and what an idle sweep costs.
+
+Receiver, two workers, taps and targets are processes as users have them; Rutter is simulated, and
+PostgreSQL embedded, on the same cores. What is counted begins when all connections have been read.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.bench import Bench, Entry
+from benchmarks.loading import postgres
+from benchmarks.measure import Cost, RunFailed
+from benchmarks.rows import Row
+from tap_rutter.demo.database import SCHEMA, Database
+from tap_rutter.demo.fleet import PATHS, STREAMS, fleet_world
+from tap_rutter.demo.fleet_scene import Scene, until
+from tap_rutter.demo.fleet_watch import Watch, change_something, percentile
+
+FRESH, IDLE = "From webhook to row", "An idle sweep"
+REFERENCE = "two-workers"
+_PACE = 5.0
+"""Changes a second."""
+_FIRST_READS_SECONDS = 3_600.0
+_END_SECONDS = 600.0
+_SHARE = 0.03  # of the rows of the usual world's connections: some twenty orders
+_SETTINGS = {"slots": 4, "lease_seconds": 60.0, "full_read_hours": 0, "sweep_minutes": 100_000}
+
+
+def measure_fresh(bench: Bench) -> tuple[str, list[Row]]:
+    """Webhook to row, over many connections."""
+    connections, seconds = bench.size(200, 4), bench.size(120, 4)
+    changes = round(_PACE * seconds)
+
+    def once(scene: Scene, row: Row) -> Cost:
+        watch, dice = Watch(scene.database.uri), random.Random(5)
+        made = []
+        before, started = _spent(scene), time.monotonic()
+        try:
+            for number in range(changes):
+                time.sleep(max(0.0, started + number / _PACE - time.monotonic()))
+                made.append(change_something(scene.world, scene.readable(), PATHS, dice))
+                watch.add(made[-1])
+            until(lambda: not watch.waiting(), _END_SECONDS, "rows did not come")
+        finally:
+            watch.end()
+        taken = [change.seconds for change in made if change.seconds is not None]
+        row.note = (
+            f"p50 {percentile(taken, 0.5):.1f} s, p95 {percentile(taken, 0.95):.1f} s,"
+            f" longest {max(taken):.1f} s"
+        )
+        return _cost(scene, before, started)
+
+    about = (
+        f"{_PACE:.0f} changes a second for {seconds} s, over {connections} connections, each with"
+        " its webhook. CPU and memory are those of receiver, workers, taps and targets."
+    )
+    return about, _measured(bench, "fresh", connections, changes, once)
+
+
+def measure_idle(bench: Bench) -> tuple[str, list[Row]]:
+    """A sweep over connections of which none has changed."""
+    connections = bench.size(500, 4)
+
+    def once(scene: Scene, _: Row) -> Cost:
+        before, started = _spent(scene), time.monotonic()
+        with psycopg.connect(scene.database.uri, autocommit=True) as connection:
+            connection.execute("update rutter_fleet.connections set sweep_at = clock_timestamp()")
+        until(lambda: _is_swept(scene), _END_SECONDS, "the sweep did not end")
+        return _cost(scene, before, started)
+
+    about = (
+        f"All streams of {connections} connections are read by a sweep, and nothing has changed."
+        f" Selected are {len(STREAMS)} streams. CPU and memory are those of receiver, workers, taps"
+        " and targets."
+    )
+    return about, _measured(bench, "idle", connections, connections, once)
+
+
+def _measured(
+    bench: Bench, name: str, connections: int, units: int, once: Callable[[Scene, Row], Cost]
+) -> list[Row]:
+    row = Row(
+        group="all",
+        key=REFERENCE,
+        label="two workers",
+        setting=f"{_SETTINGS['slots']} slots each, no broker",
+        units=units,
+        records=units,
+    )
+    with postgres(f"postgres-fleet-{name}") as database:
+
+        def run(folder: Path) -> Cost:
+            with _fleet(database, folder, connections) as scene:
+                return once(scene, row)
+
+        return bench.measure([Entry(row, run)])
+
+
+@contextmanager
+def _fleet(database: Database, folder: Path, connections: int) -> Iterator[Scene]:
+    """A fleet that has read everything once, and has nothing to do."""
+    with psycopg.connect(database.uri, autocommit=True) as connection:
+        for name in ("rutter_fleet", SCHEMA):
+            connection.execute(f"drop schema if exists {name} cascade".encode())
+    world = fleet_world(connections, share=_SHARE)
+    scene = Scene(folder / "fleet", world, database, STREAMS, settings=_SETTINGS)
+    try:
+        scene.start(workers=2)
+        until(scene.is_read_once, _FIRST_READS_SECONDS, "the first reads did not end")
+        until(lambda: scene.is_idle() and _is_swept(scene), _END_SECONDS, "it did not come to rest")
+        yield scene
+    except RuntimeError as error:
+        raise RunFailed(str(error)) from error
+    finally:
+        scene.stop()
+
+
+def _is_swept(scene: Scene) -> bool:
+    ((busy,),) = scene.query(
+        "select count(*) from rutter_fleet.connections"
+        " where sweep_at is not null or claim_id is not null"
+    )
+    return not busy
+
+
+def _cost(scene: Scene, before: float, started: float) -> Cost:
+    wall = time.monotonic() - started
+    peak = sum(_memory(pid) for pid in _tree(scene))
+    return Cost(wall=wall, cpu=_spent(scene) - before, peak=peak)
+
+
+def _spent(scene: Scene) -> float:
+    """Seconds of processor time so far, with what has ended: each process answers for its own."""
+    return sum(_processor_seconds(pid) for pid in _tree(scene))
+
+
+def _tree(scene: Scene) -> Sequence[int]:
+    """Receiver, workers, and all that they have started."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    waiting = [process.pid for process in (*scene.workers, scene.receiver) if process is not None]
+    found = []
+    while waiting:
+        found.append(waiting.pop())
+        waiting += children.get(found[-1], [])
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """From the state on; empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
+    except OSError:
+        return []
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = _stat(pid)
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory(pid: int) -> int:
+    """Bytes, of which what several share is divided among them."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line[:4] == "Pss:")
