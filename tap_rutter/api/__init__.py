@@ -6,7 +6,7 @@ response may stand for, JSON as bytes and as values (``json_text.py``, ``body.py
 decoded (``list_decoder.py``), judged by their rows' times (``pages.py``) and followed to the end
 (``paging.py``).
 
-What comes in is about HTTP, JSON or paging, and would be the same for any list of any stream. What
-does not: streams, schemas, bookmarks, and what a row means. This room imports settings, errors and
-the like, and no other room.
+Code belongs here if it is about HTTP, JSON or paging, and would be the same for any list of any
+stream. Streams, schemas, bookmarks and what a row means do not belong here. This room imports the
+settings, errors and the like, and no other room.
 """

@@ -1,4 +1,4 @@
-"""A response's body, cut into its parts while they are still raw; what it lacks is an error."""
+"""Cuts a response's body into its parts, which stay raw JSON. A missing part is an error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_body(content: bytes) -> dict[str, msgspec.Raw]:
         return _OUTER.decode(content)
     except UNREADABLE:
         pass
-    # A strict reader stops at a lone surrogate or a NaN anywhere on the page: mend it, then cut it.
+    # A strict reader fails on a lone surrogate or a NaN anywhere on the page: mend it, then cut it.
     try:
         value = decode_marked(content)
     except ValueError:
@@ -46,7 +46,7 @@ def open_body(content: bytes) -> dict[str, msgspec.Raw]:
 def missing(
     content: bytes, key: str, where: str
 ) -> PartitionFailed | ConnectionUnusable | NotActivated:
-    """The error for a 200 that lacks what was asked for: never taken for an empty list."""
+    """The error for a 200 that lacks what was asked for. It is never taken for an empty list."""
     body = error_body(content)
     if body is not None:
         error = error_for_response(200, body, where=where, sorted_list=False)
@@ -62,7 +62,7 @@ def split(content: bytes, key: str) -> tuple[Sequence[Raw], str | None]:
     """The rows of a page as they came, and its cursor.
 
     Raises:
-        UNREADABLE: for what is not such a page.
+        UNREADABLE: for a body that is not such a page.
     """
     page = _splitter(key)(content)
     return page.rows, page.next_cursor
@@ -77,7 +77,7 @@ def page_decoder(key: str, rows: Any) -> Callable[[bytes], Any]:
     """A decoder of whole pages, for objects with ``rows`` and ``next_cursor``.
 
     Args:
-        key: What the rows stand under.
+        key: The key that the rows are under.
         rows: The type of the list of rows.
     """
     fields: list[Any] = [("rows", rows), ("next_cursor", str | None, None)]

@@ -10,7 +10,8 @@ from tap_rutter import times
 class Clock:
     """This machine's clock, corrected by the server's where the two are apart."""
 
-    # The Date header has whole seconds and travels: a smaller difference says nothing.
+    # The Date header has whole seconds, and takes time to arrive: a smaller difference means
+    # nothing.
     _TOLERANCE = 2 * times.SECOND
 
     def __init__(self) -> None:
@@ -22,7 +23,7 @@ class Clock:
         return time.time_ns() // 1_000_000 + self._offset
 
     def correct(self, date_header: str | None) -> None:
-        """Take the server's time from the first response that bears one."""
+        """Take the server's time from the first response that has a ``Date`` header."""
         if self._set:
             return
         server = times.from_http_date(date_header)

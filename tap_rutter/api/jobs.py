@@ -1,10 +1,11 @@
-"""Answers that come later: ``async_response``, followed through ``/jobs/{id}``.
+"""Answers that come later, by way of a job: ``async_response`` and ``/jobs/{id}``.
 
-A statement that takes Rutter more than about 30 seconds is answered with a job in its place,
-whatever was asked for. The job is polled until it has come to its end; its response holds the body
-that the list would have had. Two forms of a job are documented, flat and wrapped in ``job``.
+Where a statement takes Rutter more than about 30 seconds, it answers with a job instead of the
+statement, whatever the request asked for. The job is polled until it ends. Its response then holds
+the body that the list would have had. Two forms of a job are documented: flat, and inside ``job``.
 
-It may end as ``partial_success``: then its rows are taken, and the page says that it is not whole.
+A job may end as ``partial_success``. Its rows are then taken, and the page says that rows may be
+missing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ logger = logging.getLogger("tap-rutter")
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds between two polls
 _DONE = "success"
 _WAITING = {"prequeued", "pending", "queued", "in_progress", "processing", "running", "started"}
-# Documented are the first of each; the others are what such words mean elsewhere.
+# Rutter documents success, prequeued, pending, partial_success and failure. The other words are
+# taken to mean what they mean in other APIs.
 _PARTIAL = {"partial_success", "succeeded", "completed", "complete", "done", "finished"}
 _FAILED = {
     *("failure", "failed", "error", "errored", "rejected", "aborted"),
@@ -47,7 +49,7 @@ _LONGEST_STATUS = 40
 
 @dataclass(frozen=True)
 class Promise:
-    """An answer that is still being made."""
+    """An answer that is not ready yet."""
 
     job_id: str
 
@@ -82,7 +84,7 @@ def get_list(
 
 
 def _wait(client: Client, request: Request, job_id: str, counts: Counts) -> tuple[Response, str]:
-    """The body of a job's response, once it is there, and what the job has ended as."""
+    """Poll a job until it ends; returns its response and its last status."""
     path = f"/jobs/{_safe(job_id, request)}"
     until = time.monotonic() + client.settings.max_retry_seconds
     wait = _FIRST_WAIT
@@ -92,12 +94,13 @@ def _wait(client: Client, request: Request, job_id: str, counts: Counts) -> tupl
         try:
             job, received = client.get(Request(path, {}, connection_id), _decode_job, counts)
         except RequestFailed as error:
-            # No parameter is documented, not even the access token that all else needs.
+            # No parameter is documented for jobs, not even the access token that all other requests
+            # need.
             if connection_id is None and error.status in {400, 401, 403}:
                 connection_id = request.connection_id
                 continue
             if isinstance(error, Unsupported):
-                # It speaks of the job: the list itself was there, and has promised an answer.
+                # The job is missing, not the list: the list was there, and promised an answer.
                 raise PartitionFailed(error.message, reason="bad_response", status=404) from None
             raise
         status = str(job["status"]).lower()
@@ -121,7 +124,7 @@ def _wait(client: Client, request: Request, job_id: str, counts: Counts) -> tupl
 
 
 def _has_ended(job: dict[str, Any], status: str) -> bool:
-    """Whether nothing more will come: its status says so, or its answer is there."""
+    """Whether a job has ended: its status says so, or its answer is there."""
     if status == _DONE or status in _PARTIAL | _FAILED:
         return True
     response = job.get("response")
@@ -129,7 +132,7 @@ def _has_ended(job: dict[str, Any], status: str) -> bool:
 
 
 def _safe(job_id: str, request: Request) -> str:
-    """A job's id as part of a path: what the server hands out must not lead elsewhere."""
+    """A job's id as part of a path. An odd id from the server must not lead to another path."""
     if not job_id.replace("-", "").replace("_", "").isalnum() or not job_id.isascii():
         raise PartitionFailed(
             f"{request.path} answered with a job whose id is not an id",
@@ -156,7 +159,7 @@ def _response(job: dict[str, Any], status: str, received: int, request: Request)
     if isinstance(body, str):
         body = _decoded(body)
     code = response.get("http_status")
-    # An answer that is not whole is taken; one that has not been made is not.
+    # Incomplete rows are taken. A job that ended without rows, or failed, is an error.
     has_rows = isinstance(body, dict) and error_body(ENCODER.encode(body)) is None
     is_refused = isinstance(code, int) and code >= 400
     if is_refused or (status != _DONE and not (has_rows and status not in _FAILED)):

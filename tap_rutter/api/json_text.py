@@ -16,7 +16,7 @@ import msgspec
 from tap_rutter.json_values import Unfit, as_it_came, lenient, plain
 
 Raw = bytes | msgspec.Raw
-"""JSON as it came."""
+"""JSON text as it came."""
 
 ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=as_it_came)
 
@@ -24,22 +24,22 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for text that is not JSON, is of another type, or is nested too deeply."""
 
 LARGEST_EXPONENT = 1_000
-"""Beyond it no ledger goes, and numeric columns end soon after."""
+"""No ledger has larger numbers, and numeric columns of databases end soon after."""
 
 _VALUE = msgspec.json.Decoder(float_hook=Decimal)
 _REFUSED = (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError)
 
-# Escapes of NUL, of surrogates, and of the letters of which names that say secret consist.
+# Escapes of NUL, of surrogates, and of the letters that names of secret fields are made of.
 _ESCAPES = re.compile(rb"\\u(?:00(?:00|5[fF]|[4-7][0-9a-fA-F])|[dD][89a-fA-F])")
-# The end of a name that may say secret; what is before it decides. One pass with a rare first
-# byte costs a third of a search for each of the names.
+# The end of a name that may mean a secret; what is before it decides. One search that begins with a
+# rare byte costs a third of one search for each name.
 _NAME_END = re.compile(rb'_(?i:url|token)"')
 _SECRET_BEGINNINGS = (b"access", b"link", b"update")
 _LONGEST_BEGINNING = max(map(len, _SECRET_BEGINNINGS))
 
-# To look for vast numbers, digits, points and signs become 0, both letters of an exponent e, and
-# what may follow a number a comma: then two plain searches do. One for all forms that the text can
-# have takes several times as long.
+# For the search for vast numbers, digits, points and signs are replaced by 0, both letters of an
+# exponent by e, and whatever may follow a number by a comma. Then two plain searches are enough.
+# One search for all forms that a number can have takes several times as long.
 _FORMS = bytes.maketrans(b"123456789+-.E}] \t\r\n", b"000000000000e,,,,,,")
 _MAY_BE_EXPONENT = re.compile(rb"e000*,")
 _WIDE_EXPONENT = re.compile(rb"[eE][+-]?[0-9]{3}")
@@ -49,7 +49,7 @@ _LONG_RUN = b"0" * (LARGEST_EXPONENT // 2)
 def decode_value(raw: bytes | memoryview | msgspec.Raw) -> Any:
     """JSON as Python objects, with exact decimals.
 
-    Takes what strict readers refuse but platforms let through (see ``json_values.py``).
+    Accepts what strict readers refuse and platforms send all the same (see ``json_values.py``).
 
     Raises:
         ValueError: for what is not JSON.
@@ -73,19 +73,19 @@ def decode_marked(raw: bytes | memoryview | msgspec.Raw) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """The text without what PostgreSQL cannot hold: NUL and lone surrogates become U+FFFD."""
+    """The text without what PostgreSQL cannot store: NUL and lone surrogates become U+FFFD."""
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Two surrogates that were escaped one by one are joined; one that is alone is replaced.
+        # A pair of surrogates that were escaped one by one is joined; a lone one is replaced.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
 
 
 def clean_value(value: Any) -> Any:
-    """A JSON value with every text in it cleaned, keys included; marked ones stay as they came."""
+    """A JSON value with every text in it cleaned, keys too; ``Unfit`` values stay as they came."""
     if isinstance(value, Unfit):
         return value
     if isinstance(value, str):
@@ -98,15 +98,15 @@ def clean_value(value: Any) -> Any:
 
 
 def is_clean(content: bytes, rows: Iterable[Raw] = ()) -> bool:
-    """Whether raw JSON is free of what would have to be mended or dropped at any depth.
+    """Whether raw JSON holds nothing, at any depth, that would have to be mended or dropped.
 
-    That is NUL and surrogate escapes, bytes that are not UTF-8, names that say secret, and numbers
-    beyond what databases hold.
+    That would be: escapes of NUL and of surrogates, bytes that are not UTF-8, names of secret
+    fields, and numbers larger than databases hold.
 
     Args:
         content: JSON, a row or a page of them.
-        rows: Of a page: its rows, whose bytes are then the only ones that have to be UTF-8. One by
-            one they take a third of the time that the page takes as a whole.
+        rows: The rows, if ``content`` is a page. Then only their bytes have to be UTF-8. To check
+            them one by one takes a third of the time that the whole page takes.
     """
     if b"\\" in content and _ESCAPES.search(content):
         return False
@@ -131,10 +131,11 @@ def _is_utf8(text: Raw) -> bool:
 
 
 def has_vast_numbers(content: bytes) -> bool:
-    """Whether raw JSON may hold a number with an exponent of three digits or more, or as long.
+    """Whether raw JSON may hold a number that is too large or too small for databases.
 
-    A database refuses most of them, and with each the batch that it stands in. A text that reads
-    like one may pass for one.
+    That is a number with an exponent of three digits or more, or with hundreds of digits. A
+    database refuses most of them, and with them the whole batch. A string that looks like one may
+    count too.
     """
     forms = content.translate(_FORMS)
     if _LONG_RUN in forms:

@@ -32,14 +32,14 @@ class RowTypes(Protocol):
     """Checks the fields of all rows of a page at once (``records/fast_path.py`` does)."""
 
     def rows_of(self, content: bytes, key: str) -> Sequence[Any] | None:
-        """The rows that a page has under ``key``; None unless every row is as declared."""
+        """The rows that a page has under ``key``; None if any row is not as declared."""
 
     def column(self, rows: Sequence[Any], field: str) -> Sequence[Any]:
-        """What such rows have in one field."""
+        """The values of one field in such rows."""
 
 
 class ListDecoder:
-    """Reads the page of a list: the records under ``key`` and the cursor beside them."""
+    """Reads a page of a list: the rows under ``key``, and the cursor beside them."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class ListDecoder:
     ) -> None:
         """
         Args:
-            key: What the rows stand under.
-            replication_key: The field with the times that the page is judged by.
+            key: The key that the rows are under.
+            replication_key: The field with the times that say how the page is sorted.
             where: The list, for messages.
             fast_path: The check of rows that may leave as they are.
         """
@@ -65,14 +65,14 @@ class ListDecoder:
         """Decode one response.
 
         Raises:
-            UnreadableResponse: for a body that is not a JSON object (it may pass).
+            UnreadableResponse: for a body that is not a JSON object; the next try may be better.
             PartitionFailed: for JSON without the list.
         """
         page = self._at_once(response, self._fast_path) if self._fast_path else None
         return page or self._in_parts(response)
 
     def _at_once(self, response: Response, fast_path: RowTypes) -> Page | None:
-        """The page if all of its rows take the fast path, as most do: then two passes will do."""
+        """The page if all of its rows take the fast path, as on most pages: two checks do."""
         content = response.content
         if b"\n" in content or b"\r" in content:
             return None
@@ -141,7 +141,7 @@ class ListDecoder:
     def _ids_and_times(
         self, raws: list[msgspec.Raw], raw: msgspec.Raw
     ) -> tuple[tuple[Any, ...], list[object]]:
-        """Ids and times of the rows, without making objects of the rest."""
+        """Ids and times of the rows, without building objects for the other fields."""
         field_name = self._replication_key or "id"
         try:
             stamps = _stamps(self._replication_key)(raw)
@@ -156,7 +156,7 @@ class ListDecoder:
         return tuple(row.get("id") for row in rows), [row.get(field_name) for row in rows]
 
     def _cursor(self, outer: dict[str, msgspec.Raw]) -> str | None:
-        """The next cursor; a missing, null or empty one ends a list, and nothing else does."""
+        """The next cursor. A missing, null or empty cursor ends a list, and nothing else does."""
         if "next_cursor" not in outer:
             return None
         cursor = decode_marked(outer["next_cursor"])
@@ -174,7 +174,7 @@ class ListDecoder:
 @cache
 def _stamps(replication_key: str | None) -> Callable[[msgspec.Raw], list[Any]]:
     fields = [(name, Any, None) for name in ("id", replication_key) if name]
-    # A list type made at run time; the checker cannot know it.
+    # The list type is made at run time, so the type checker cannot know it.
     stamps: Any = list[msgspec.defstruct("Stamp", fields, gc=False)]  # type: ignore[misc]
     return msgspec.json.Decoder(stamps).decode
 

@@ -17,7 +17,7 @@ _USUAL, _TO_SECOND = 24, 19  # lengths of 2026-03-02T09:30:00.000Z and of its wh
 
 @dataclass(frozen=True)
 class Span:
-    """What the times of one page's rows say; whole pages are judged by it."""
+    """What the times of one page's rows say about the page as a whole."""
 
     rows: int = 0
     oldest: int | None = None
@@ -25,7 +25,7 @@ class Span:
     first: int | None = None
     last: int | None = None
     is_unsorted: bool = False
-    """Whether a row is older, by a whole second or more, than a row before it on the page."""
+    """Whether any row is older, by a whole second or more, than a row before it on the page."""
     nulls: bool = False
     """Whether a row has no readable time."""
     falls: bool = field(default=False, compare=False)
@@ -45,15 +45,15 @@ class Page:
     span: Span = field(default_factory=Span)
     ids: tuple[Any, ...] = ()
     stamps: tuple[int | None, ...] = ()
-    """Times of the rows, Unix ms; only there where an id comes more than once."""
+    """Times of the rows, Unix ms; filled only where an id comes more than once."""
     all_pass: bool = False
     """Whether every row takes the fast path (``records/fast_path.py``) and is one line."""
     request_values: dict[str, Any] = field(default_factory=dict)
-    """Values that the request, not the row, tells: a child's parent, a metric's name."""
+    """Values that come from the request, not from the row: a child's parent, a metric's name."""
     list_name: str = ""
     """Which of a partition's lists the page belongs to."""
     partial: str = ""
-    """What Rutter says that it has left out of it."""
+    """What Rutter says is missing from the page; empty if nothing is."""
 
     def belonging_to(self, list_name: str, request_values: Mapping[str, Any] | None) -> Page:
         """The same page of one of several lists, or with what its request tells."""
@@ -66,7 +66,7 @@ class Page:
 
 
 def span_of(stamps: Sequence[object]) -> Span:
-    """Judge a page by its rows' times.
+    """What the times of a page's rows say about the page.
 
     Times are compared by whole seconds, since the API's cursor knows no finer ones: rows of one
     second may come in any order, and again on the next page.
@@ -102,7 +102,7 @@ def span_of(stamps: Sequence[object]) -> Span:
 def _span_of_alike(stamps: Sequence[object]) -> Span | None:
     """The same for a page on which all times are written alike, as they mostly are.
 
-    Such times compare as their texts do, and only four of them need to be read.
+    Such times sort as their texts do, so only four of them need to be parsed.
     """
     texts = [
         stamp
@@ -143,7 +143,7 @@ def _falls(seconds: Sequence[str] | Sequence[int]) -> bool:
 
 
 def key_of(identity: Any) -> str | None:
-    """An id as it is in its row's key; None for what gets a key of the tap's making."""
+    """An id as it stands in its row's key; None for an id that the tap replaces by its own key."""
     if isinstance(identity, str):
         return identity
     if isinstance(identity, int | float | Decimal) and not isinstance(identity, bool):

@@ -1,4 +1,4 @@
-"""From page to page: the cursor is followed to the end of the list; one without end is noticed."""
+"""From page to page: follows the cursor to the end of the list, and notices lists without end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tap_rutter.api.pages import Page
 from tap_rutter.errors import PartitionFailed
 
 _REPEATED_PAGES = 3  # the same page this often is a loop, whatever its cursor says
-_EMPTY_PAGES = 1_000  # a list this long without a row, or without another, does not end
+_EMPTY_PAGES = 1_000  # after this many pages without a row, or new ones, a list does not end
 
 
 class CursorPaginator(BaseAPIPaginator["str | None"]):
@@ -21,18 +21,18 @@ class CursorPaginator(BaseAPIPaginator["str | None"]):
         super().__init__(None)
 
     def get_next(self, response: Any) -> str | None:
-        """The cursor of a page, or of the SDK's response; None at the end of the list."""
+        """The cursor of a page, or of a response of the SDK; None at the end of the list."""
         if isinstance(response, Page):
             return response.next_cursor
         return response.json().get("next_cursor") or None
 
     def continue_if_empty(self, response: Any) -> bool:  # noqa: ARG002 - the SDK's signature
-        """Go on: a page may be empty and still have a next one."""
+        """Go on: an empty page may still have a next page."""
         return True
 
 
 class LoopGuard:
-    """Notices a list that never ends: a cursor or rows that come again and again."""
+    """Notices a list that never ends: the same cursor or the same rows come again and again."""
 
     def __init__(self, where: str) -> None:
         """``where``: the endpoint's path, for messages."""

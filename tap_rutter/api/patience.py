@@ -1,23 +1,25 @@
 """How long a run waits for Rutter, for one of its connections and for one of its paths.
 
-A request has a patience of its own, ``max_retry_seconds``. Were that all, an outage would cost it
-once for every list, and a run of a thousand connections would take weeks to say that Rutter is
-down. So what one request found out counts for the others too:
+Each request is tried again for at most ``max_retry_seconds``: that is its patience. If every list
+waited that long in an outage, a run of a thousand connections would take weeks to say that Rutter
+is down. So what one request finds out counts for the others too:
 
-* **The API is down** once two requests, one after the other, have used their patience up while
-  nothing at all was answered. The second one need not wait as long: it is there to tell a fault of
-  one list from an outage. Then a connection or a path that nobody has asked for in this silence is
-  asked once more, in a quarter of the patience altogether, and one request now and then; the rest
-  fails without a request. The first answer to anybody ends it: everything that is left is read.
-* **A connection** two of whose lists have used their patience up in a row is tried once for each
-  further list, and **a path** likewise after four in a row. Any answer ends that as well.
-* **The first request of a run** gives up within half a minute where nothing answers it at all.
+* **The API is down** once two requests, one after the other, have used up their patience while no
+  request of the run was answered. The second request gets a quarter of the patience: it only has to
+  tell an outage from a fault of one list. From then on, two kinds of requests are still made: the
+  first request of each connection and of each path since the silence began, for a quarter of the
+  patience in all; and one request now and then. All other requests fail without being sent. The
+  first answer to any request ends this, and everything that is left is read.
+* **A connection** gets one try for each further list once two of its lists in a row have used up
+  their patience. **A path** gets one try for each further connection after four in a row. Any
+  answer for the connection or the path ends this.
+* **The first request of a run** gives up after half a minute if nothing answers at all.
 
-What counts as an answer: whatever Rutter itself decides, be it a refusal, a 429, or a status in
-which it speaks about the platform behind it (452, 550). A gateway's 5xx, HTML in the place of JSON
-and a broken connection are silence: they are what an outage looks like.
+An answer is whatever comes from Rutter itself: data, a refusal, a 429, or a status about the
+platform behind it (452, 550). A gateway's 5xx, HTML instead of JSON and a broken connection count
+as silence, since an outage looks like that.
 
-Nothing here knows of threads' work or of HTTP; the clock is handed in.
+This module knows nothing of HTTP, nor of what the threads do. The clock is an argument.
 """
 
 from __future__ import annotations
@@ -35,16 +37,17 @@ from tap_rutter.errors import Stopped
 logger = logging.getLogger("tap-rutter")
 
 REACH_SECONDS = 30.0
-"""How long the first request of a run may find nobody."""
+"""Seconds after which the first request of a run gives up if nothing answers."""
 _CONNECTION_STRIKES = 2
 _PATH_STRIKES = 4
 _SILENT_LISTS = 2
 _SECOND_OPINION = 0.25  # of the patience
-_ENOUGH = 0.75  # of the patience: a try is not made where it would come after the end
-_LEAST_SILENCE = 1.0  # seconds, where there is no patience at all
+# Of the patience: a request gives up early where its next try would come too late.
+_ENOUGH = 0.75
+_LEAST_SILENCE = 1.0  # seconds, where max_retry_seconds is 0
 _SHORTEST_PROBE = 10.0  # seconds
-_EVERY = 5.0  # seconds between two lines about retries
-_POLL = 0.2  # seconds in which a signal is noticed
+_EVERY = 5.0  # seconds between two log lines about retries
+_POLL = 0.2  # seconds until a signal is noticed
 
 _SERVICE = "/connections"
 _DIGIT = re.compile("[0-9]").search
@@ -52,25 +55,25 @@ _DIGIT = re.compile("[0-9]").search
 
 @dataclass(slots=True, eq=False)
 class Life:
-    """What patience knows of one request, from its first try to its last."""
+    """One request, from its first try to its last."""
 
     connection: str | None
     path: str
     begun: float
     heard: int
-    """How many answers the run had got when this request last looked."""
+    """How many answers the run had when this request last looked."""
     silent_from: float
-    """Since when, on this request's clock, nothing was answered to anybody."""
+    """Since when no request of the run was answered, as far as this request knows (seconds)."""
     is_second: bool
-    """Whether it began when another had used its patience up in silence."""
+    """Whether it began after another request had used up its patience in silence."""
     once: str = ""
-    """Why it is tried once only; empty where it is not."""
+    """Why it gets one try only; empty if it gets more."""
     try_begun: float = 0.0
     is_probe: bool = False
 
 
 class NotAsked(Exception):
-    """The API is down: no request is made; the text says so."""
+    """The API is down, so the request was not sent. The message says so."""
 
 
 class Patience:
@@ -81,7 +84,7 @@ class Patience:
     ) -> None:
         """
         Args:
-            seconds: The patience of one request.
+            seconds: How long one request is tried again.
             now: A clock that only goes forward.
             is_stopped: Whether the run is being ended.
         """
@@ -101,12 +104,12 @@ class Patience:
 
     @property
     def is_reached(self) -> bool:
-        """Whether anybody has answered anything in this run, be it a gateway."""
+        """Whether anything has answered in this run, even if only a gateway."""
         return self._reached
 
     @property
     def is_down(self) -> bool:
-        """Whether what is left fails without a request."""
+        """Whether the API is down, so that the requests that are left fail without being sent."""
         return self._down
 
     def begin(self, path: str, connection: str | None) -> Life:
@@ -120,10 +123,10 @@ class Patience:
         return life
 
     def admit(self, life: Life) -> None:
-        """Let a try be made. While another finds out whether the API is back, this one waits.
+        """Allow a try. While another request finds out whether the API is back, this one waits.
 
         Raises:
-            NotAsked: where the API is down and nothing new would be found out.
+            NotAsked: where the API is down and the try would find out nothing new.
             Stopped: when the run is being ended.
         """
         with self._changed:
@@ -147,7 +150,7 @@ class Patience:
         life.try_begun = self._now()
 
     def most_seconds(self, life: Life) -> float | None:
-        """How long the beginning of an answer to this try may take; None for as long as usual."""
+        """Seconds in which the answer to this try must begin; None for ``request_timeout``."""
         if not self._reached:
             return max(1.0, life.begun + REACH_SECONDS - self._now())
         if life.is_probe:
@@ -159,7 +162,7 @@ class Patience:
         self._reached = True
 
     def heard(self, life: Life) -> None:
-        """Rutter has answered, and that is that."""
+        """Rutter has answered: the request is over."""
         with self._changed:
             self._hear()
             if self._strikes:
@@ -172,15 +175,15 @@ class Patience:
         """A try has failed.
 
         Args:
-            life: Whose.
-            wait: Seconds until the next one would be made.
-            speaks: Whether it was Rutter itself that said no for now.
-            is_patient: Whether giving up now would be for want of patience: not where too many
-                requests were made, or where the server asks to wait for longer than that.
+            life: The request.
+            wait: Seconds until the next try would be made.
+            speaks: Whether Rutter itself answered, and asked to try later.
+            is_patient: Whether to give up now would say something about the list. A 429, or a wait
+                longer than the whole patience, says nothing about it.
 
         Returns:
-            None where another try is to be made; else why none is, or "" where the request has
-            simply used its own patience up.
+            None if another try is to be made. Otherwise the reason why not, as the end of a
+            sentence; "" if the request has used up its own patience.
         """
         now = self._now()
         with self._changed:
@@ -212,7 +215,7 @@ class Patience:
         with self._changed:
             self._land(life, self._now())
 
-    # ---- the lock is held
+    # ---- the caller holds the lock
 
     def _once(self, life: Life) -> str:
         """Why a request is tried once only, by what came before; empty where it is not."""
@@ -230,7 +233,7 @@ class Patience:
         return self._seconds
 
     def _is_silent(self, life: Life, now: float, wait: float, patience: float) -> bool:
-        """Whether nothing was answered to anybody for as long as this request had patience."""
+        """Whether no request of the run was answered for as long as this one was tried."""
         if not self._seconds:
             return now - life.silent_from >= _LEAST_SILENCE
         return now + wait - life.silent_from >= _ENOUGH * patience
@@ -270,7 +273,7 @@ class Patience:
             return
         life.is_probe = False
         self._probes -= 1
-        # Those that fly together are paid for together: all in all it takes less than this.
+        # Probes that run at the same time are all subtracted, so in all it takes less than this.
         self._left -= now - life.try_begun
         self._next_probe = now + self._interval
         self._changed.notify_all()
@@ -278,19 +281,19 @@ class Patience:
 
 @lru_cache(maxsize=1024)
 def _shape(path: str) -> str:
-    """A path without the ids in it: all attachments of bills are one."""
+    """A path without the ids in it, so that the attachments of all bills have the same path."""
     return "/".join(part for part in path.split("/") if not _DIGIT(part))
 
 
 def _of_connection(life: Life) -> str:
-    """What a connection's strikes are counted under; what tells about connections is not a list."""
+    """The name that a connection's strikes are counted under; "" for requests that read no list."""
     if life.connection is None or life.path.startswith(_SERVICE):
         return ""
     return f"connection {life.connection}"
 
 
 class Retries:
-    """Says what is tried again: one line at most every few seconds, and what is waited for now."""
+    """Logs retries, at most one line every few seconds, and knows what is waited for now."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -301,7 +304,7 @@ class Retries:
 
     @property
     def waiting(self) -> str:
-        """What is waited for now, for the live view; empty where nothing is."""
+        """What is waited for now, for the progress bar; empty if nothing is."""
         text, until = self._waiting
         left = until - self._now()
         return f"{text}; next try in {left:.0f} s" if text and left > 0 else ""
@@ -310,8 +313,8 @@ class Retries:
         """A request will be tried again.
 
         Args:
-            path: What was asked for.
-            connection: Of which connection.
+            path: The path of the request.
+            connection: The connection's id; None for a request of the organisation.
             why: What was wrong, without secrets.
             wait: Seconds until the next try.
         """

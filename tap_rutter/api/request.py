@@ -1,4 +1,4 @@
-"""What is asked of Rutter, what comes back, and what it cost."""
+"""A request to Rutter, its response, and how many requests a partition has cost."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Params = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be fetched. The path is relative to the API's base address."""
+    """What to fetch. The path is relative to the API's base address."""
 
     path: str
     params: Params
     connection_id: str | None = None
-    """Whose access token goes with it; the token itself is looked up when the request is built."""
+    """The connection whose access token is sent; it is looked up when the request is built."""
     sorted_list: bool = False
-    """Whether a sort order is asked for: a 400 may then be about that."""
+    """Whether the request asks for a sort order: a 400 may then be about that."""
     proves_address: bool = False
-    """Whether a 404 that is not Rutter's own says that the address is wrong, once and for all."""
+    """Whether a 404 that is not Rutter's own means that the base address is wrong."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Response:
 
     content: bytes
     received_ms: int
-    """When it had arrived whole, on the run's clock."""
+    """When the whole response had arrived, by the run's clock (Unix ms)."""
 
 
 class UnreadableResponse(Exception):
-    """A 200 whose body is not what was asked for: HTML, broken or cut JSON. It may pass."""
+    """A 200 whose body is not what was asked for: HTML, broken or cut JSON. A later try may do."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What one partition (one stream of one connection) cost."""
+    """How many requests and retries one partition has cost."""
 
     requests: int = 0
     retries: int = 0

@@ -1,4 +1,4 @@
-"""How many requests may be in flight, and waiting that a signal can end."""
+"""How many requests may be in flight at once, and waits that a signal can end."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 
 from tap_rutter.errors import Stopped
 
-_CALM_REQUESTS = 20  # answers without a 429 before one more request at once is tried
+_CALM_REQUESTS = 20  # answers without a 429 before the limit is raised by one
 
 
 class Throttle:
     """The limit of requests in flight, shared by all workers.
 
-    A 429 halves it, for everyone and at once; each run of calm answers raises it by one, up to
-    the configured concurrency.
+    A 429 halves the limit at once, for all workers. A series of answers without a 429 raises it by
+    one, up to the configured concurrency.
     """
 
     def __init__(self, limit: int) -> None:
@@ -76,7 +76,7 @@ class Throttle:
                 self._changed.notify()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless the run is ended meanwhile.
+        """Wait for some seconds; a signal ends the wait.
 
         Raises:
             Stopped: when the run is being ended.
