@@ -1,7 +1,7 @@
-"""One request to Rutter: its tries, and what its response stands for.
+"""One request to Rutter: its tries, and the error that a bad response becomes.
 
-A failure that may pass is tried again within ``max_retry_seconds`` of the request's whole life, or
-for as long as ``patience.py`` still grants; what remains is an error of ``errors.py``.
+A failure that may pass is tried again for ``max_retry_seconds``, counted from the request's first
+try, or for as long as ``patience.py`` allows. After that it becomes an error of ``errors.py``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 _FIRST_WAIT = 1.0  # seconds; doubled at each further try
 _LONGEST_WAIT = 60.0
 _SPEAKING = frozenset({429, 452, 550})
-"""Statuses of Rutter itself, about too many requests or the platform behind it: it is up."""
+"""Statuses that only Rutter itself sends, about too many requests or the platform: so it is up."""
 _LONGEST_TROUBLE = 200
 
 
@@ -70,22 +70,23 @@ class Client:
         self._transport.close()
 
     def get(self, request: Request, decode: Callable[[Response], _T], counts: Counts) -> _T:
-        """Fetch and decode, trying again what may pass by itself.
+        """Fetch and decode; try again after a failure that may pass by itself.
 
-        Decoding happens inside the retried part: an HTML page or a cut body with status 200 may
-        pass as a 502 does.
+        A body that cannot be decoded is tried again too: an HTML page or a cut body with status 200
+        may pass, just as a 502 may.
 
         Args:
             request: What to fetch.
-            decode: Makes the result; raises ``UnreadableResponse`` for a body that may pass.
-            counts: Counted up as requests are made.
+            decode: Makes the result; raises ``UnreadableResponse`` for a body that may be better at
+                the next try.
+            counts: Receives the number of requests and retries.
 
         Raises:
-            RequestFailed: what the response stands for (see ``errors.error_for_response``).
+            RequestFailed: for a request that failed for good (see ``errors.error_for_response``).
             Stopped: when the run is being ended.
         """
         life = self.patience.begin(request.path, request.connection_id)
-        # However short a request may live, it gets a whole try.
+        # Even where max_retry_seconds is shorter than one try may take, one whole try is made.
         end = life.begun + max(self.settings.max_retry_seconds, self.settings.request_timeout)
         tries = 0
         while True:
@@ -105,7 +106,7 @@ class Client:
                 return result
             wait = result.wait
             if wait is None or (wait <= 0 and tries > 1):
-                # No wait is granted once: asked for each time, it would make this a storm.
+                # "Retry-After: 0" is followed once only: else the tries would never pause.
                 ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(tries - 1, 10))
                 wait = random.uniform(ceiling / 2, ceiling)
             speaks = result.status in _SPEAKING
@@ -169,7 +170,7 @@ class Client:
             except UntrustedCertificate as error:
                 raise _unverified(request.path, error) from None
             except (OSError, ValueError) as error:
-                # Where proxies or certificates are set up in a way that cannot work.
+                # The proxies or certificates are set up in a way that cannot work.
                 raise PartitionFailed(
                     f"{request.path} cannot be asked for: {type(error).__name__}: {error}",
                     reason="refused",
@@ -236,7 +237,7 @@ class _TransientFailure:
 
 
 def _unverified(path: str, error: UntrustedCertificate) -> PartitionFailed:
-    """The error for a server that does not prove who it is: no later try would change that."""
+    """The error for a server whose certificate cannot be verified: no later try would succeed."""
     return PartitionFailed(
         f"{path} cannot be asked for: the server's TLS certificate cannot be verified"
         f" ({error}). Behind a proxy that looks into TLS, name its certificates in the environment"

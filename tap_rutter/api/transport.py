@@ -27,7 +27,7 @@ logger = logging.getLogger("tap-rutter")
 _SHORTEST_TIMEOUT = 1.0
 _CHUNK = 1 << 18
 _LARGEST_BODY = 1 << 28
-# A page of JSON packs to a tenth, seldom to a fiftieth; what is small may pack as it likes.
+# A page of JSON is compressed to a tenth, seldom to a fiftieth. Small bodies are not checked.
 _LARGEST_RATIO = 200
 _SMALL = 16 << 20
 _MOST_MEMBERS = 10_000
@@ -43,25 +43,25 @@ _IS_PLAIN_QUERY = re.compile(r"[A-Za-z0-9_.~ -]*").fullmatch
 
 
 class BrokenResponse(Exception):
-    """No whole answer came, which may pass; the text says why in a few words, without secrets."""
+    """No whole answer came, which may pass. The text says why in a few words, without secrets."""
 
     def __init__(self, text: str, *, begun: bool) -> None:
-        """``begun``: whether an answer had begun, so that there is somebody who answers."""
+        """``begun``: whether an answer had begun, so that something does answer there."""
         super().__init__(text)
         self.begun = begun
 
 
 class TooLarge(Exception):
-    """An answer beyond all measure, which would not be smaller the next time; the text says why."""
+    """An answer that is too large, and would be so at the next try. The text says why."""
 
 
 class UntrustedCertificate(Exception):
-    """The server does not prove who it is; the text says why."""
+    """The server's certificate cannot be trusted. The text says why."""
 
 
 @dataclass(frozen=True)
 class RawResponse:
-    """An answer of any status, arrived whole."""
+    """A whole answer, of any status."""
 
     status: int
     headers: Mapping[str, str]
@@ -99,17 +99,18 @@ class Transport:
         end: float,
         begin_within: float | None = None,
     ) -> RawResponse:
-        """Ask once.
+        """Send one request, once.
 
         Args:
             path: Relative to the API's base address.
             params: The query.
-            end: When the answer must have arrived whole, on the monotonic clock.
-            begin_within: Seconds in which it must begin, where that is to be sooner than usual.
+            end: When the whole answer must have arrived, on the monotonic clock.
+            begin_within: Seconds in which the answer must begin; None for the setting
+                ``request_timeout``.
 
         Raises:
-            BrokenResponse: when it does not.
-            TooLarge: when it goes on and on.
+            BrokenResponse: when no whole answer came in time.
+            TooLarge: when the answer is too large.
             UntrustedCertificate: when the server's certificate cannot be trusted.
             OSError, ValueError: when proxies or certificates are set up in a way that cannot work.
         """
@@ -130,10 +131,8 @@ class Transport:
             content = _unpacked(headers.get("content-encoding", ""), packed)
         except (urllib3.exceptions.HTTPError, zlib.error) as error:
             if isinstance(error, urllib3.exceptions.LocationValueError):
-                # Its own text quotes an address, which may be a proxy's with its password.
-                raise ValueError(
-                    "the host, or a proxy, has a name that is not a host name"
-                ) from None
+                # The exception's text quotes an address, which may be a proxy's, with its password.
+                raise ValueError("the host name of the API or of a proxy is not valid") from None
             if _BAD_CERTIFICATES.search(str(error)):
                 raise ValueError(
                     "the certificates that the environment names (REQUESTS_CA_BUNDLE or"
@@ -156,8 +155,8 @@ class Transport:
     def _body(self, read: Callable[[int], bytes], end: float) -> bytes:
         """The body as it came.
 
-        A timeout bounds the wait for the next bytes only, so a slow drip would go on for ever, and
-        one that is unpacked on the way would go unnoticed.
+        A timeout bounds only the wait for the next bytes. So a body that comes in slow drops would
+        go on for ever, and would not be noticed if it were decompressed on the way.
         """
         chunks: list[bytes] = []
         size = 0
@@ -194,11 +193,11 @@ def _query(params: Mapping[str, str]) -> str:
 
 
 def _unpacked(encoding: str, packed: bytes) -> bytes:
-    """A body without its compression.
+    """A body, decompressed.
 
     Raises:
-        zlib.error: for one that does not unpack, or not to its end.
-        TooLarge: for one that unpacks to more than any page needs.
+        zlib.error: for a body that cannot be decompressed to its end.
+        TooLarge: for a body that is larger, decompressed, than any page.
     """
     if not packed or "gzip" not in encoding.lower():
         return packed
@@ -217,17 +216,15 @@ def _unpacked(encoding: str, packed: bytes) -> bytes:
             pieces.append(unpacking.decompress(chunk, most + 1 - size))
             size += len(pieces[-1])
             if size > most:
-                raise TooLarge(
-                    f"{len(packed):,} bytes that unpack to more than {most:,}: no page does"
-                )
+                raise TooLarge(f"{len(packed):,} bytes that decompress to more than {most:,}")
         at -= len(unpacking.unused_data)
         if packed[at : at + len(_GZIP_BEGINS)] != _GZIP_BEGINS:
             return b"".join(pieces)
-    raise TooLarge(f"a body that was packed in more than {_MOST_MEMBERS:,} pieces")
+    raise TooLarge(f"a gzip body of more than {_MOST_MEMBERS:,} members")
 
 
 def place_of(address: str) -> str:
-    """An address's host and port, for messages; never what else it may hold."""
+    """An address's host and port, for messages. The rest of an address may be secret."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     port = parts.port or (80 if parts.scheme == "http" else 443)
@@ -235,9 +232,9 @@ def place_of(address: str) -> str:
 
 
 def _describe(error: Exception, *, begun: bool) -> str:
-    """A fault of the connection in a few words; the exception's own text quotes the address."""
+    """A fault of the connection in a few words. The exception's text would quote the address."""
     if isinstance(error, zlib.error):
-        return "a body that does not unpack"
+        return "a body that cannot be decompressed"
     if isinstance(error, urllib3.exceptions.SSLError):
         return "a TLS error: " + redact(error)[:200]
     if isinstance(error, urllib3.exceptions.ProxyError):
