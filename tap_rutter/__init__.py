@@ -1,6 +1,6 @@
 """A Singer tap for Rutter's unified API.
 
-The walk through the code, in the order in which a run happens::
+The modules in the order in which a run uses them::
 
     cli/            the commands: options, signals, exit codes, what people see
     config.py       the configuration as it is given: files and environment variables
@@ -12,9 +12,9 @@ The walk through the code, in the order in which a run happens::
     sync/           the run. plan.py says what is read, in order: partition after partition (a
                     partition is one stream of one connection). read_ahead.py lets threads read
                     several requests at once and gives their pages to one consumer, in plan order.
-                    run.py is that consumer: records, bookmarks and states leave in plan order, by
-                    way of delivery.py and writer.py. state.py holds the bookmarks, outcomes.py and
-                    report.py what became of each partition
+                    emitter.py is that consumer: records, bookmarks and states leave in plan order,
+                    by way of delivery.py and writer.py. state.py holds the bookmarks, outcomes.py
+                    and report.py what became of each partition
     replication/    how a partition is read, for each way of replication, and what its bookmark says
     records/        a row of the API becomes a record: typed, repaired where it must be
     schema/         the API description, and the JSON Schema of each stream's records

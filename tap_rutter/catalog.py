@@ -1,4 +1,4 @@
-"""Which streams there are, and a given catalog: checked, its types and keys replaced by ours."""
+"""The streams that exist, and a given catalog: checked, its types and keys replaced by ours."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def _served(api_version: str) -> Sequence[Leaf]:
 def settle(
     catalog: Catalog | None, api_version: str, schema_of: Callable[[Leaf], JSONSchema]
 ) -> None:
-    """Give the entries the tap's own types and keys, whatever an earlier version wrote.
+    """Give the catalog's entries the types and keys of this version of the tap.
 
-    The SDK declares what the given catalog says, and one of an earlier version lacks columns.
+    The SDK declares what the catalog says, and a catalog of an earlier version lacks columns.
 
     Args:
         catalog: What was given; it is changed.
@@ -63,12 +63,12 @@ def settle(
 
 
 def _settle_selection(entry: CatalogEntry, primary_keys: tuple[str, ...]) -> None:
-    """Make sure that a selected stream has its key, and the columns that were asked for."""
+    """Make sure that a selected stream has its key, and the columns that the user selected."""
     if not entry.metadata:
         return  # everything is selected
     if () not in entry.metadata:
-        # The SDK reads such a stream, but would leave out every column that the metadata name, even
-        # those that are selected and those of the key.
+        # Without metadata of its own, the SDK reads the stream, but leaves out every column that
+        # has metadata, even if it is selected or part of the key.
         entry.metadata[()] = StreamMetadata(selected=True)
     for name in primary_keys:
         automatic = Metadata(inclusion=Metadata.InclusionType.AUTOMATIC)
@@ -93,10 +93,10 @@ def checked(catalog: Any) -> Any:
 
 
 def _with_method(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry whose replication method is the one that its metadata ask for.
+    """An entry with the replication method that its metadata ask for.
 
-    The SDK looks for it beside the metadata only; people set it where the Singer specification
-    has it.
+    The SDK reads it beside the metadata only. People set it in the metadata, as the Singer
+    specification says.
     """
     for part in entry.get("metadata", ()):
         if not part["breadcrumb"] and part["metadata"].get("replication-method"):
@@ -105,7 +105,7 @@ def _with_method(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_schema(schema: Any) -> bool:
-    """Whether the SDK can read this as a JSON Schema; what it says is not used."""
+    """Whether the SDK can read this as a JSON Schema. Its content is not used."""
     if not isinstance(schema, dict):
         return False
     properties = schema.get("properties", {})

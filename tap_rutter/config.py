@@ -1,6 +1,6 @@
-"""The configuration as it is given: files, environment variables, and what is odd about them.
+"""The configuration as the user gives it: files, environment variables, and hints about mistakes.
 
-What the settings mean and which values they take is in ``settings.py``. Nothing here quotes a
+``settings.py`` says what the settings mean and which values they take. No message here quotes a
 value, since it may be a secret.
 """
 
@@ -28,7 +28,7 @@ _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 def read_files(paths: Iterable[str]) -> dict[str, Any]:
-    """The settings in JSON files; those of a later file win.
+    """The settings in JSON files. Where two files have the same setting, the later file wins.
 
     Raises:
         ConfigError: for a file that cannot be read.
@@ -63,14 +63,14 @@ def read_json(source: IO[str], what: str) -> dict[str, Any] | None:
 
 
 def read_environment(jsonschema: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in variables such as ``TAP_RUTTER_CLIENT_ID``; a file ``.env`` is not read.
+    """The settings in variables such as ``TAP_RUTTER_CLIENT_ID``. The file ``.env`` is not read.
 
     Raises:
         ConfigError: for a variable that is not of its setting's type.
     """
     try:
-        # The SDK's public way, the argument parse_env_config of the tap, lets a .env file that it
-        # finds in some folder hide variables that are set.
+        # The SDK's public way is the argument parse_env_config of the tap. It also reads a .env
+        # file from some folder above, which then hides variables that are set.
         return parse_environment_config(dict(jsonschema), VARIABLE_PREFIX, dotenv_path=os.devnull)
     except ValueError:
         check_variables(jsonschema)
@@ -78,7 +78,7 @@ def read_environment(jsonschema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_variables(jsonschema: Mapping[str, Any]) -> None:
-    """Name the variable that the SDK could not read: its own error quotes the value only.
+    """Name the variable that the SDK could not read. The SDK's own error quotes only the value.
 
     Raises:
         ConfigError: for a variable that is not of its setting's type.
@@ -105,7 +105,7 @@ def check_sdk_settings(config: Mapping[str, Any], jsonschema: Mapping[str, Any])
     Raises:
         ConfigError: naming the setting and what it takes.
     """
-    # sync/maps.py says in words what is wrong with a map; the SDK's schema of maps cannot be used.
+    # sync/maps.py checks stream maps; the SDK's JSON Schema of them cannot be used.
     values = {**config}
     if isinstance(values.get("stream_maps"), dict):
         values["stream_maps"] = {}
@@ -120,26 +120,26 @@ def check_sdk_settings(config: Mapping[str, Any], jsonschema: Mapping[str, Any])
         raise ConfigError("Setting 'flattening_enabled' needs 'flattening_max_depth' as well.")
 
 
-# ---- what is without effect or unwise, but ends no run
+# ---- mistakes that are only warned about
 
 
 def notices_of(config: Mapping[str, Any], jsonschema: Mapping[str, Any]) -> list[str]:
-    """What has no effect, among the settings and the variables of this process."""
+    """Messages about settings and environment variables that have no effect."""
     known = {*jsonschema["properties"], *REFUSED}
     return [*_unknown_settings(config, known), *_unknown_variables(os.environ, known)]
 
 
 def _unknown_settings(given: Iterable[str], known: Collection[str]) -> Iterator[str]:
-    """Settings that the tap does not have, each with the most similar that it has."""
+    """Messages about settings that the tap does not have, each with the most similar one."""
     for name in given:
         if name not in known:
             yield f"'{name}' is not a setting of tap-rutter: it has no effect.{meant(name, known)}"
 
 
 def _unknown_variables(given: Iterable[str], known: Collection[str]) -> Iterator[str]:
-    """Variables spelt almost as one that the tap, or Meltano for it, would read.
+    """Messages about variables that look like a misspelt setting, of the tap or of Meltano for it.
 
-    Others that begin like the tap's belong to somebody else, such as a build.
+    Other variables with the same prefix may belong to something else, such as a build.
     """
     for variable in sorted(given):
         name = variable.removeprefix(VARIABLE_PREFIX).lower()
@@ -154,18 +154,18 @@ def _unknown_variables(given: Iterable[str], known: Collection[str]) -> Iterator
         similar = nearest(name, known)
         if similar is not None:
             yield (
-                f"{variable} does not stand for a setting of tap-rutter: it has no effect."
+                f"{variable} is not a setting of tap-rutter: it has no effect."
                 f" Did you mean {VARIABLE_PREFIX}{similar.upper()}?"
             )
 
 
 def warnings_of_address(api_url: str) -> Sequence[str]:
-    """What is unwise about the address that is read."""
+    """Warnings about the address that requests go to."""
     parts = urlsplit(api_url)
     warnings = []
     if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
         warnings.append(
-            "Setting 'api_url' is not an https address: anyone on the way can read keys and tokens."
+            "Setting 'api_url' is not an https address: keys and tokens can be read on the network."
         )
     if not parts.path.endswith("/versioned"):
         warnings.append(

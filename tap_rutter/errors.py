@@ -1,4 +1,4 @@
-"""What can go wrong, arranged by what it costs.
+"""What can go wrong, arranged by how much of a run it ends.
 
 ::
 
@@ -6,10 +6,10 @@
     ├── ConfigError                 exit 2: bad settings, catalog or state; no request was made
     │   └── UndescribedStream       a stream class names an endpoint that no API version has
     │                               (streams/described.py)
-    ├── UnknownConnections          exit 2: listed, and none of ``connection_ids`` exists
+    ├── UnknownConnections          exit 2: Rutter knows none of ``connection_ids``
     ├── CredentialsRefused          exit 3: Rutter refuses the organisation's client id and secret
-    ├── Stopped                     a signal is ending the run; whoever waits gives up
-    └── RequestFailed               one request; it costs at most its connection
+    ├── Stopped                     a signal is ending the run: every wait ends with this
+    └── RequestFailed               one request failed; at most its connection is lost
         ├── Unreachable             nothing answers the first request of a run: nothing else is
         │                           asked
         ├── ConnectionUnusable      the rest of this connection is skipped
@@ -18,12 +18,12 @@
         └── PartitionFailed         this partition (a stream of a connection) fails, others go on
             ├── Gone                Rutter answered 410: this parent has nothing
             ├── SortRefused         a sorted list answered 400: asked again without ``sort``
-            └── MapFailed           a stream map fails on a record, not a request
+            └── MapFailed           a stream map failed for a record; no request failed
     Terminated                      a signal has ended the run: exit 130 or 143; not an Exception
 
-What never leaves the room ``api``, such as a response that broke off, is declared there.
-Which error a response stands for: :func:`error_for_response`. What is tried again:
-:func:`is_transient`.
+Errors that never leave the room ``api``, such as a response that broke off, are declared there.
+:func:`error_for_response` says which error a response becomes, and :func:`is_transient` which
+responses are tried again.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from tap_rutter.json_values import lenient, plain
 from tap_rutter.names import counted
 from tap_rutter.redact import redact, redact_start
 
-# Statuses after which the same request may succeed: overload, the platform's throttle (452), faults
-# of Rutter or of the platform (550), and of the gateways before them.
+# Statuses after which the same request may succeed: too many requests, to Rutter or to the platform
+# (452), and faults of Rutter, of the platform (550) or of a gateway.
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 452, 500, 502, 503, 504, 520, 521, 522, 524, 550})
 
 _CONNECTION_CODES = {
@@ -47,20 +47,19 @@ _CONNECTION_CODES = {
     "INVALID_CREDENTIALS": "unauthorized",
 }
 _ENDPOINT_CODE = "PRODUCT_NOT_ALLOWED"
-"""One endpoint is closed to the organisation. Rutter does not publish the status that comes with
-it, and each likely one would otherwise mean something else: the connection, the platform, an
-outage."""
+"""The error code of an endpoint that the organisation has no access to. Rutter does not publish its
+status. So the code decides, since each likely status has another meaning without it."""
 _ABSENT = frozenset({404, 410})
 _LONGEST_MESSAGE = 300
 _LONGEST_CODE = 100
 
 
 MAP_FAILED = "map_failed"
-"""The reason of a partition whose rows a stream map kept back."""
+"""The reason of a partition some of whose rows did not leave, since a stream map failed."""
 
 
 class TapError(Exception):
-    """Anything that the tap itself raises; its message holds no secret."""
+    """Any error that the tap itself raises. Its message holds no secret."""
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))
@@ -76,7 +75,7 @@ class ConfigError(TapError):
 
 
 class UnknownConnections(TapError):
-    """Not one of the chosen connections is known to Rutter."""
+    """Rutter knows none of the connections that the settings choose."""
 
 
 class CredentialsRefused(TapError):
@@ -84,11 +83,11 @@ class CredentialsRefused(TapError):
 
 
 class Stopped(TapError):
-    """A signal ends the run; whoever is waiting gives up."""
+    """A signal is ending the run: every wait ends with this."""
 
 
 class Terminated(BaseException):
-    """A signal has ended the run. Not an Exception, so that nothing takes it for a fault."""
+    """A signal has ended the run. Not an Exception, so that nothing handles it as a fault."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -108,11 +107,11 @@ class RequestFailed(TapError):
 
 
 class Unreachable(RequestFailed):
-    """Nothing answers at the API's address; no other request of the run would be answered."""
+    """Nothing answers at the API's address, so the run sends no other request."""
 
 
 class ConnectionUnusable(RequestFailed):
-    """Rutter refuses this connection as a whole: not ready, disabled, or to be signed in again."""
+    """Rutter refuses the connection: not ready, disabled, or the merchant must sign in again."""
 
 
 class Unsupported(RequestFailed):
@@ -120,19 +119,19 @@ class Unsupported(RequestFailed):
 
 
 class NotActivated(RequestFailed):
-    """The organisation has no access to the endpoint, whichever connection is asked for."""
+    """The organisation has no access to the endpoint, with any connection."""
 
 
 class PartitionFailed(RequestFailed):
-    """One (connection, stream) cannot be read to its end."""
+    """One partition cannot be read to its end."""
 
 
 class Gone(PartitionFailed):
-    """Rutter itself answered 410: the endpoint is known, what was asked for by id is not."""
+    """Rutter itself answered 410: it knows the endpoint, but not the id that was asked for."""
 
 
 class SortRefused(PartitionFailed):
-    """A list that was asked for with ``sort`` was refused; that may be why."""
+    """Rutter refused a list that was asked for with ``sort``, perhaps because of ``sort``."""
 
 
 class MapFailed(PartitionFailed):
@@ -146,12 +145,12 @@ class MapFailed(PartitionFailed):
         self.name, self.column, self.said, self.rows = name, column, said, rows
 
     def once_more(self) -> MapFailed:
-        """The same, for one more row."""
+        """The error after one more row has failed."""
         return MapFailed(self.name, self.column, self.said, self.rows + 1)
 
 
 class ErrorBody(msgspec.Struct):
-    """Rutter's error body; every part may be missing, and a gateway sends none of it."""
+    """Rutter's error body. Every part may be missing; a gateway sends none of them."""
 
     error_type: str | None = None
     error_code: str | None = None
@@ -162,9 +161,9 @@ _BODY = msgspec.json.Decoder(dict[str, Any])
 
 
 def error_body(content: bytes) -> ErrorBody | None:
-    """Rutter's own error in a response, or None where it was not Rutter that answered.
+    """Rutter's own error in a response; None if something else answered, such as a gateway.
 
-    Its code counts even where the other parts are of unexpected types.
+    The code is used even if the other parts have unexpected types.
     """
     body = _object(content)
     if body is None:
@@ -174,7 +173,7 @@ def error_body(content: bytes) -> ErrorBody | None:
 
 
 def _object(content: bytes) -> dict[str, Any] | None:
-    """A JSON object, even if a line break in a message is not escaped."""
+    """A JSON object, even one with an unescaped line break in a message; None for anything else."""
     try:
         return _BODY.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -195,20 +194,20 @@ def _as_text(value: object) -> str | None:
 def is_transient(status: int, body: ErrorBody | None) -> bool:
     """Whether the same request may succeed a little later.
 
-    The code decides before the status, since Rutter does not publish the statuses of its connection
-    errors.
+    The error code is looked at before the status, since Rutter does not publish which statuses its
+    connection errors have.
     """
     if body is not None and body.error_code in {*_CONNECTION_CODES, _ENDPOINT_CODE}:
         return False
     if status in _ABSENT and body is None:
-        return True  # a gateway's: only Rutter itself knows what does not exist
+        return True  # from a gateway: only Rutter itself can say that something does not exist
     return status in TRANSIENT_STATUSES or (status >= 500 and status != 501)
 
 
 def error_for_response(
     status: int, body: ErrorBody | None, *, where: str, sorted_list: bool
 ) -> RequestFailed:
-    """The error that a final response other than 200 stands for.
+    """The error for a response other than 200 that is not tried again.
 
     Args:
         status: HTTP status.
@@ -218,7 +217,7 @@ def error_for_response(
     """
     code = body.error_code if body else None
     said = (body.error_message if body else None) or "no message"
-    # Redacted before it is cut: half a secret is not found any more.
+    # Redacted before it is cut: the redaction would not find half a secret.
     said = " ".join(redact_start(said, 2 * _LONGEST_MESSAGE).split())
     said = said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "…"
     named = f" {redact_start(code, _LONGEST_CODE)}" if code else ""
@@ -242,7 +241,7 @@ def error_for_response(
     if status == 404 and body is not None:
         return Unsupported(message, reason="unsupported", status=status, code=code)
     if status == 404:
-        message = f"{where} answered 404, and not in Rutter's own words: check api_url"
+        message = f"{where} answered 404, but not with Rutter's own error: check api_url"
     if status == 410 and body is not None:
         return Gone(message, reason="refused", status=status, code=code)
     kind = SortRefused if status == 400 and sorted_list else PartitionFailed

@@ -1,7 +1,7 @@
-"""JSON that strict readers refuse, read all the same.
+"""Reads JSON that strict readers refuse.
 
-Platforms let such values through to Rutter, and one of them must not cost its page: what can be
-read is read, and a value that no strict reader takes is marked, so that it is set aside alone.
+Such values come from platforms, and one of them must not make its whole page unreadable. All values
+are read, and one that a strict reader refuses is marked, so that only it is set aside.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Unfit(str):
 
     @classmethod
     def of(cls, text: str, raw: str) -> Unfit:
-        """A value and how it was written."""
+        """A marked value: what it says, and how it was written."""
         value = cls(text)
         value.raw = raw
         return value
@@ -35,11 +35,11 @@ class Unfit(str):
 def lenient(raw: bytes | memoryview | msgspec.Raw) -> Any:
     """JSON as Python objects with exact decimals, with ``Unfit`` for what a strict reader refuses.
 
-    Takes lone surrogates, bytes that are not UTF-8, NaN and Infinity, and control characters that
-    are not escaped. A number beyond what Python can count in stays the text that it is.
+    Accepts lone surrogates, bytes that are not UTF-8, NaN and Infinity, and control characters that
+    are not escaped. A number that Python cannot represent is given as its text.
 
     Raises:
-        ValueError: for what is not JSON at all, or not to its end.
+        ValueError: for text that is not JSON, or has more text behind the JSON.
     """
     text = bytes(raw).decode("utf-8", "replace")
     try:
@@ -54,7 +54,7 @@ def lenient(raw: bytes | memoryview | msgspec.Raw) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A value without marks: what was ``Unfit`` is the text that it says."""
+    """A value without marks: each ``Unfit`` becomes a text."""
     if isinstance(value, Unfit):
         return str(value)
     if isinstance(value, dict):
@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
 
 
 def as_it_came(value: object) -> msgspec.Raw:
-    """How an encoder writes what it does not know: ``Unfit`` values as they came.
+    """For an encoder: writes ``Unfit`` values as they came.
 
     Raises:
         TypeError: for anything else.
@@ -94,14 +94,14 @@ def _constant(name: str) -> Unfit:
 
 
 def _marked_text(text: str, begin: int, _: bool = True) -> tuple[str, int]:
-    """A text and where it ends; marked where a strict reader would have refused it."""
+    """A string and where it ends; marked if a strict reader would refuse it."""
     value, end = scanstring(text, begin, False)
     raw = text[begin - 1 : end]
     return (Unfit.of(value, raw) if _CONTROL.search(raw) else value), end
 
 
 def _marking_decoder() -> json.JSONDecoder:
-    """A decoder whose texts are marked: only the scanner in Python lets texts be looked at."""
+    """A decoder that marks strings. Only the scanner written in Python lets strings be checked."""
     decoder = json.JSONDecoder(
         strict=False, parse_float=_exact, parse_int=_whole, parse_constant=_constant
     )

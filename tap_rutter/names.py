@@ -1,4 +1,4 @@
-"""Names in messages: which known name a misspelt one was meant to be, and lists of names."""
+"""Names in messages: the known name that a misspelt one is most like, and lists of names."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _ALIKE = 0.7  # how similar two spellings of a name are, from 0 to 1
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most similar to this one; None where none is similar."""
+    """The known name that is most similar to this one; None if no name is similar."""
     by_form = {_form(entry): entry for entry in sorted(known)}
     found = get_close_matches(_form(name), by_form, n=1, cutoff=_ALIKE)
     return by_form[found[0]] if found else None
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the most similar, after a blank; empty where none is similar."""
+    """The end of a message that asks whether the most similar name was meant; empty if none is."""
     found = nearest(name, known)
     return f" Did you mean '{found}'?" if found else ""
 

@@ -1,9 +1,9 @@
 """Keeps secrets out of every text that leaves the process: logs, errors, reports.
 
 Rutter puts the access token into the address of every data request, so any text that quotes an
-address (urllib3 at DEBUG, exceptions of requests, error bodies that echo) would give it away.
-Secrets are learnt as they become known: the client secret from the settings, access tokens and
-link addresses from the API.
+address (urllib3 at DEBUG, exceptions of requests, error bodies that repeat the request) would
+reveal it. Secrets are added as they become known: the client secret from the settings, access
+tokens and link addresses from the API.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from types import TracebackType
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
-_SHORTEST = 4  # a shorter secret would hide half of every line; the API's are far longer
-_PIECE, _MOST = 1 << 13, 1 << 18  # no server takes a token or address as long as this
+_SHORTEST = 4  # a shorter secret would hide half of every line; real ones are far longer
+_PIECE, _MOST = 1 << 13, 1 << 18  # characters; no server accepts a token or address as long as this
 
-# Backslashes: JSON that is quoted in JSON, as bodies are in structured logs. What may repeat gives
-# nothing back once taken (``*+``), so that no text takes longer than its length.
+# Backslashes occur where JSON is quoted in JSON, as bodies are in structured logs. Repetitions are
+# possessive (``*+``), so that the time grows only with the length of the text.
 _PATTERNS = (
     re.compile(
         r"(access_token(?:=|%(?:25)*+3D|[\\\"']*+\s*+[:=]\s*+[\\\"']*+))(?!\[hidden\](?:[&\s\"'<>,)\]}\\]|$))"
@@ -45,7 +45,7 @@ SECRET_FIELD = re.compile(
 
 
 def _forms_of(secret: str) -> set[str]:
-    """How a text may quote a secret: in an address, by repr, in JSON, and in JSON within JSON."""
+    """The forms of a secret in a text: in an address, by repr, in JSON, and in JSON within JSON."""
     quoted = {
         quote(secret, errors="replace"),
         quote(secret, safe="", errors="replace"),
@@ -63,10 +63,11 @@ def _forms_of(secret: str) -> set[str]:
 
 
 class _Texts:
-    """Many texts, found at the place where they end in another, however alike their endings are.
+    """A set of texts. Finds the longest of them that ends at a given place of another text.
 
-    They are kept backwards and in order: those that end at a place are beginnings of what stands
-    before it, read backwards, and so neighbours of it in that order.
+    The texts are kept reversed and sorted. A text that ends at a place is, reversed, a prefix of
+    the reversed text before that place. In sorted order such prefixes are its neighbours. So this
+    is fast even if many texts have similar ends.
     """
 
     __slots__ = ("_backwards", "longest")
@@ -76,13 +77,13 @@ class _Texts:
         self.longest = 0
 
     def add(self, text: str) -> None:
-        """Take a text in that is not there yet."""
+        """Add a text that is not in the set yet."""
         backwards = text[::-1]
         insort(self._backwards, backwards)
         self.longest = max(self.longest, len(text))
 
     def longest_at(self, before: str) -> int:
-        """How long the longest text is that ``before``, read backwards, begins with; 0 for none."""
+        """The length of the longest text that ends where ``before`` (reversed) begins; 0 for none."""
         known, high = self._backwards, len(self._backwards)
         while True:
             at = bisect_right(known, before, 0, high)
@@ -91,14 +92,14 @@ class _Texts:
             nearest = known[at - 1]
             if before.startswith(nearest):
                 return len(nearest)
-            # A shorter one can only be what these two begin with alike, or less.
+            # A shorter text can only be a prefix of both of these.
             before, high = before[: _alike(before, nearest)], at - 1
             if len(before) < _SHORTEST:
                 return 0
 
 
 def _alike(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
+    """Length of the longest common prefix of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""What the user decides: the settings, checked before any request.
+"""The settings: what the user decides. They are checked before any request.
 
 Their names, types, defaults and limits are in ``settings_schema.py``.
 """
@@ -67,8 +67,7 @@ class Settings:
 
         Args:
             config: As given, without defaults.
-            with_credentials: Whether the client id and secret must be there; discovery does
-                without.
+            with_credentials: Whether the client id and secret are required; discovery needs none.
             known_optional: Names that ``optional_streams`` may hold.
 
         Raises:
@@ -117,7 +116,7 @@ class Settings:
 
 
 def _checked(config: Mapping[str, Any], *, with_credentials: bool) -> dict[str, Any]:
-    """Values by name, defaults filled in, each of its declared type."""
+    """All settings by name: defaults filled in, types checked."""
     values: dict[str, Any] = {}
     for name, why in REFUSED.items():
         if config.get(name):
@@ -171,7 +170,7 @@ def _check_type(name: str, schema: dict[str, Any], value: object) -> None:
 
 
 def _texts(values: list[str] | None) -> tuple[str, ...]:
-    """Without blanks around them and without repeats, in the order given."""
+    """The texts in the order given, without surrounding blanks and repeats."""
     return tuple(dict.fromkeys(value.strip() for value in values or ()))
 
 

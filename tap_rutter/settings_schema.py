@@ -1,6 +1,6 @@
-"""The settings as JSON Schema: their names, types, defaults, limits, and what people read of them.
+"""The settings as JSON Schema: their names, types, defaults, limits and descriptions.
 
-How a configuration is checked against it, and what a run gets of it, is in ``settings.py``.
+``settings.py`` checks a configuration against it, and gives a run its settings.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from tap_rutter import __version__
 from tap_rutter.versions import BASE_URLS, LATEST, SUPPORTED
 
 VARIABLE_PREFIX = "TAP_RUTTER_"
-"""How the names of the environment variables begin that hold settings."""
+"""The prefix of environment variables that hold settings."""
 
 ENVIRONMENTS = tuple(BASE_URLS)
 ON_CONNECTION_ERROR = ("warn", "fail")
-LARGEST_PAGE = 500  # Rutter's documented maximum; what it does above is not known
+LARGEST_PAGE = 500  # Rutter's documented maximum; what happens above it is not known
 
 JSONSCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
@@ -252,7 +252,7 @@ ENUMS: dict[str, tuple[str, ...]] = {
     "api_version": SUPPORTED,
     "on_connection_error": ON_CONNECTION_ERROR,
 }
-"""The values that a setting may have, where only some are allowed."""
+"""The allowed values of a setting; empty if it is not a choice."""
 
 RANGES: dict[str, tuple[int, int]] = {
     "lookback_hours": (0, 24 * 366),
@@ -265,7 +265,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "request_timeout": (1, 3600),
     "max_retry_seconds": (0, 86_400),
 }
-"""The smallest and the largest value that makes sense."""
+"""The smallest and the largest allowed value of a setting."""
 
 REFUSED = {
     "emit_activate_version_messages": "it would delete the rows of connections that a run does not"

@@ -70,7 +70,7 @@ class TapRutter(RutterTap):
         validate_config: bool = True,
         **kwargs: Any,
     ) -> None:
-        """Check everything that was given, before any request.
+        """Check settings, catalog and state, before any request.
 
         Raises:
             ConfigError: for settings, a catalog or a state that cannot be used.
@@ -99,8 +99,8 @@ class TapRutter(RutterTap):
         self.writer.numbers_states = bool(self.settings.report_file)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        # The SDK's own check quotes values in its messages, secrets too, and no public hook comes
-        # before it. Ours names the setting only.
+        # The SDK's own check quotes values in its messages, secrets too, and no public hook runs
+        # before it. Our messages name the setting only.
         del raise_errors
         self.settings = Settings.from_config(
             self.config, with_credentials=self._with_credentials, known_optional=OPTIONAL
@@ -111,7 +111,7 @@ class TapRutter(RutterTap):
         return []
 
     def setup_mapper(self) -> None:
-        """Prepare the SCHEMA messages, by way of the SDK's maps.
+        """Prepare the SDK's stream maps, which make the SCHEMA messages.
 
         Raises:
             ConfigError: for a map that cannot be read.
@@ -124,13 +124,13 @@ class TapRutter(RutterTap):
         settled, said = maps.checked(self.config.get("stream_maps") or {}, self._known())
         self.notices += said
         try:
-            # As the SDK's own, but with the settled maps in the place of the configuration's.
+            # As in the SDK, but with our checked maps instead of those of the configuration.
             self.mapper = PluginMapper(
                 plugin_config={**self.config, "stream_maps": settled}, logger=self.logger
             )
             self.mapper.register_raw_streams_from_catalog(self.catalog)
         except (MappingError, LookupError, TypeError, ValueError) as error:
-            # The SDK's own message quotes the expression, and with it whatever it was given.
+            # The SDK's own message quotes the expression, and so whatever value is in it.
             raise ConfigError(
                 "Setting 'stream_maps', or a setting of flattening, cannot be used"
                 f" ({type(error).__name__})."
@@ -138,7 +138,7 @@ class TapRutter(RutterTap):
         maps.guard(self.mapper)
 
     def _known(self) -> maps.Known:
-        """What stream maps can be about."""
+        """The streams and columns that stream maps may name."""
         streams = self.rutter_streams
         return maps.Known(
             streams=[name_of(stream) for stream in STREAMS],
@@ -161,14 +161,14 @@ class TapRutter(RutterTap):
 
     @cached_property
     def streams_by_resource(self) -> Mapping[str, str]:
-        """Names of streams by what deletion events call their rows."""
+        """Stream names, by the names that deletion events use for their rows."""
         return {
             stream.event_resource: name_of(stream) for stream in STREAMS if stream.event_resource
         }
 
     @cached_property
     def run(self) -> Run:
-        """The run that this tap is for."""
+        """The tap's one run."""
         return Run(self)
 
     @property
@@ -194,7 +194,7 @@ class TapRutter(RutterTap):
     def from_arguments(
         cls, *, config: Any, state: IO[str] | None, catalog: IO[str] | None
     ) -> TapRutter:
-        """The tap that a command line asks for, everything that was given checked.
+        """The tap for a command line, with its settings, catalog and state checked.
 
         Raises:
             ConfigError: for settings, a catalog or a state that cannot be used.
@@ -218,10 +218,10 @@ class TapRutter(RutterTap):
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> None:
-        """Run the tap as the SDK's command ``TapRutter.cli`` does; ends with exit code 0 or 1.
+        """Run the tap as the SDK's command ``TapRutter.cli`` does; exits with 0 or 1.
 
-        The console script has a command of its own, which also looks after signals, says what the
-        exit code was for, and sums the run up.
+        The console script has its own command, which also handles signals, explains the exit code
+        and logs a summary.
         """
         guard_logging()
         if about:

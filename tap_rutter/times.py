@@ -19,7 +19,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _USUAL = len("2026-03-02T09:30:00.000Z")
 
-# ISO 8601 calendar dates in the forms that platforms send; week dates and the like are not times.
+# ISO 8601 calendar dates in the forms that platforms send. Week dates and the like are not
+# accepted.
 _FORM = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
@@ -102,9 +103,9 @@ def _parse_usual(text: str) -> int | None:
 
 
 def normal_form(text: str) -> str | None:
-    """The same point in time as UTC, RFC 3339 with ``Z``; None where the text is not a time.
+    """The same point in time in UTC, as RFC 3339 with ``Z``; None if the text is not a time.
 
-    Digits of a fraction are kept as they came.
+    The digits of a fraction are kept as they are.
     """
     parts = _split(text)
     if parts is None:

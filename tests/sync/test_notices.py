@@ -98,7 +98,7 @@ def test_a_variable_that_is_misspelt_is_told_of(
     ended = run_here("--config=ENV")
     assert ended.code == 0, ended.stderr
     (warning,) = warned(ended)
-    assert "TAP_RUTTER_CONECTION_IDS does not stand for a setting" in warning
+    assert "TAP_RUTTER_CONECTION_IDS is not a setting" in warning
     assert "Did you mean TAP_RUTTER_CONNECTION_IDS?" in warning
     assert "s3cret" not in ended.stderr
 
