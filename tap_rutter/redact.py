@@ -83,7 +83,7 @@ class _Texts:
         self.longest = max(self.longest, len(text))
 
     def longest_at(self, before: str) -> int:
-        """The length of the longest text that ends where ``before`` (reversed) begins; 0 for none."""
+        """Length of the longest text that ends where ``before``, reversed, begins; 0 for none."""
         known, high = self._backwards, len(self._backwards)
         while True:
             at = bisect_right(known, before, 0, high)

@@ -4,6 +4,6 @@ Here live which connections a run reads (``selection.py``), when Rutter last syn
 platform cannot serve (``sync_status.py``), how far back its data go (``history.py``, pure: no
 requests), and hints about settings that name what is not there.
 
-What comes in is about a connection as a whole. What does not: streams, partitions, bookmarks. This
-room imports ``api``, and from ``records`` how a key is derived.
+Code belongs here if it is about a connection as a whole. Streams, partitions and bookmarks do not
+belong here. This room imports ``api``, and from ``records`` how a key is derived.
 """

@@ -1,4 +1,4 @@
-"""How far back a connection's data go, and whether they go further back than before."""
+"""How far back a connection's data go, and whether they go further back than in an earlier run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from tap_rutter import times
 
 EARLIEST_MS = 946_684_800_000
-"""2000-01-01. Platforms write "no date" as some date before it."""
+"""2000-01-01, Unix ms. Where there is no date, platforms write some date before it."""
 _LARGEST_COUNT = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class History:
-    """How far back a connection's data go, as Rutter tells it. It only ever grows.
+    """How far back a connection's data go, as Rutter tells it. It only grows.
 
-    ``ready`` and ``waiting`` hold, per entity, the Unix second of its oldest date, or None.
+    ``ready`` and ``waiting`` hold, for each entity, its oldest date as a Unix second, or None.
     """
 
     completed: bool | None = None
@@ -28,7 +28,7 @@ class History:
 
     @classmethod
     def of(cls, status: Mapping[str, Any]) -> History:
-        """The history in a ``/connections/status`` answer; what it does not say stays unknown."""
+        """The history in an answer of ``/connections/status``; what it lacks stays unknown."""
         history = status.get("historical_sync_status")
         if not isinstance(history, dict):
             return cls()
@@ -79,9 +79,9 @@ class History:
         return {name: value for name, value in parts.items() if value is not None}
 
     def has_grown(self, older: History) -> bool:
-        """Whether there may be old rows now that were not there under ``older``.
+        """Whether there may now be old rows that were not there when ``older`` was read.
 
-        What was unknown before and is known now may have come meanwhile.
+        A value that was unknown and is known now counts: its rows may have come meanwhile.
         """
         if self.completed and not older.completed:
             return True
@@ -98,7 +98,7 @@ class History:
         )
 
     def merged(self, older: History) -> History:
-        """This history, with what it leaves unknown taken from an older one."""
+        """This history, with unknown values taken from an older one."""
         entities = bool(self.ready or self.waiting)
         return History(
             completed=older.completed if self.completed is None else self.completed,
@@ -136,7 +136,7 @@ def is_entity_of(name: str, rutter_object: str) -> bool:
 
 
 def whole_count(count: object) -> int | None:
-    """A count as it came; None for what is not one, or is more than a database could hold.
+    """A count as it came; None for what is not a count, or larger than a database can store.
 
     Written out, a count like 1e30000000 would take longer than the whole run.
     """

@@ -1,6 +1,6 @@
-"""What the settings name and no connection has: logged when a run starts, and in its summary.
+"""Hints about settings that name what no connection has: logged at a run's start and end.
 
-It does not end a run, since configurations are shared, and connections come and go.
+This is not an error, since configurations are shared, and connections come and go.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _KNOWN_PLATFORMS = frozenset(name for names in PLATFORMS.values() for name in na
 
 
 def missing_platforms(wanted: Iterable[str], present: Collection[str]) -> list[str]:
-    """Platforms that no connection has, each with the most similar that there is."""
+    """A message for each platform in the settings that no connection has, with a similar name."""
     return [
         f"Setting 'platforms' names {name}, but no connection is of that platform."
-        # One that is spelt well may still be mistaken for another that is there.
+        # A known platform may still be a mistake for another one that connections have.
         f"{meant(name, {*present} if name in _KNOWN_PLATFORMS else {*present, *_KNOWN_PLATFORMS})}"
         for name in sorted(set(wanted) - set(present))
     ]

@@ -1,8 +1,9 @@
 """Which platforms serve a stream, as far as that has been published.
 
-Rutter's API description of December 2023 was the last that told it by endpoint. More platforms
-have been added since, so nothing is skipped by this table: what a connection's platform cannot
-serve, Rutter says itself. It is for people who want to know what to expect.
+Rutter's API description of December 2023 was the last one that listed the platforms of each
+endpoint. More platforms have been added since. So this table is only for people who want to know
+what to expect; nothing is skipped because of it. Rutter itself says what a connection's platform
+cannot serve.
 """
 
 from __future__ import annotations
@@ -86,4 +87,4 @@ REAL_TIME = frozenset({_QBO, _XERO})
 PLATFORMS: Mapping[str, tuple[str, ...]] = {
     stream: tuple(sorted(names.split())) for stream, names in _SERVED_BY.items()
 }
-"""By stream: the platforms known to serve it. Of a stream that is not here, none is known."""
+"""By stream: the platforms known to serve it. For other streams no platform is known."""

@@ -44,12 +44,12 @@ REFUSING = {"needs_reauth": "needs_reauth", "disabled": "disabled"}
 
 @dataclass(frozen=True)
 class Connection:
-    """One merchant's account on one platform, as Rutter lists it. It holds no secret."""
+    """One merchant's account on one platform, as Rutter lists it. This object holds no secret."""
 
     id: str
     platform: str = ""
     status: str = ""
-    """active, unhealthy, not_ready, needs_reauth, disabled; "" where the API does not say."""
+    """active, unhealthy, not_ready, needs_reauth or disabled; "" if the API does not say."""
     row: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The listing's own fields, as the ``connections`` stream takes them."""
     wanted: Wanted = field(default=ALL, compare=False)
@@ -58,17 +58,18 @@ class Connection:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A connection that could not even be looked up."""
+    """A connection that cannot be asked for data, since its details or its listing cannot be
+    used."""
 
     name: str
     error: RequestFailed
     platform: str = ""
     row: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
-    """The listing's own fields; None where it was not listed."""
+    """The fields of the listing; None if the connection was not listed."""
 
     @property
     def reason(self) -> str:
-        """Why. A 404 or a closed endpoint says nothing about one stream here: it is a refusal."""
+        """The reason in ``sync_report``. A 404 or a closed endpoint is not about a stream here."""
         is_refusal = isinstance(self.error, Unsupported | NotActivated)
         return "refused" if is_refusal else self.error.reason
 
@@ -85,11 +86,11 @@ class Selection:
     connections: tuple[Connection, ...]
     not_found: tuple[Skipped, ...] = ()
     notices: tuple[str, ...] = ()
-    """What the settings name and Rutter does not know, for the summary."""
+    """Messages about names in the settings that Rutter does not know, for the summary."""
 
 
 def select_connections(client: Client, settings: Settings) -> Selection:
-    """List the organisation's connections and keep those that the settings ask for.
+    """List the organisation's connections and keep those that the settings choose.
 
     Raises:
         ConfigError: for a ``connections_file`` that cannot be used.
@@ -141,12 +142,12 @@ def select_connections(client: Client, settings: Settings) -> Selection:
 
 
 def _narrowed(entries: list[Skipped], wanted: Callable[[Skipped], bool]) -> list[Skipped]:
-    """Those that are wanted; what was not listed stays, since nobody knows what it is."""
+    """The chosen connections. One whose platform is not known is always kept."""
     return [entry for entry in entries if entry.row is None or wanted(entry)]
 
 
 def _say_unreadable(not_found: list[Skipped]) -> None:
-    """One line for each cause, however many connections it concerns."""
+    """Log one line for each cause, however many connections have it."""
     for cause in dict.fromkeys(entry.message for entry in not_found):
         names = [entry.name for entry in not_found if entry.message == cause]
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
@@ -154,7 +155,7 @@ def _say_unreadable(not_found: list[Skipped]) -> None:
 
 
 def shard_of(connection_id: str, parts: int) -> int:
-    """Which of ``parts`` shards, counted from 1, a connection falls into; for ever the same."""
+    """Which of ``parts`` shards, counted from 1, a connection belongs to. It never changes."""
     return crc32(connection_id.encode()) % parts + 1
 
 
@@ -172,10 +173,10 @@ def _from_file(client: Client, settings: Settings) -> tuple[list[Connection], li
 
 
 def _listed(client: Client, settings: Settings) -> tuple[list[Connection], list[Skipped]]:
-    """All connections, in whatever status.
+    """All connections, in any status.
 
-    Without ``status=any`` Rutter leaves out those that are disabled or need to sign in again; a
-    version or host that does not know the parameter is asked without it.
+    Without ``status=any`` Rutter leaves out connections that are disabled or need to sign in again.
+    If the parameter is refused, the request is sent again without it.
     """
     counts = Counts()
     try:
@@ -190,7 +191,7 @@ def _listed(client: Client, settings: Settings) -> tuple[list[Connection], list[
 def _all_pages(
     client: Client, settings: Settings, params: dict[str, str], counts: Counts
 ) -> tuple[list[Connection], list[Skipped]]:
-    # The list is documented as unpaged, with no word on a cap: a cursor is followed if one comes.
+    # The list is documented without pages. If a cursor comes all the same, it is followed.
     found: list[Connection] = []
     not_found: list[Skipped] = []
 
@@ -219,7 +220,7 @@ def _take_in(client: Client, row: Mapping[str, Any]) -> Connection | Skipped:
     platform = _as_text(row.get("platform"))
     kept = {name: value for name, value in row.items() if name in ROW_FIELDS}
     if not identity.strip() or clean_text(identity) != identity:
-        # What it is called in the report it is called in its row, too.
+        # The id is the same in sync_report and in its row of the stream connections.
         name = clean_text(key_of(row.get("id")) or "").strip()
         kept["id"] = name or derived_key("connections", None, kept)
         said = "Rutter lists connections whose id is not usable text."
@@ -230,17 +231,17 @@ def _take_in(client: Client, row: Mapping[str, Any]) -> Connection | Skipped:
         return Connection(identity, platform, _as_text(row.get("status")), kept)
     status = _as_text(row.get("status"))
     error: RequestFailed = PartitionFailed(said, reason="bad_response")
-    if status in REFUSING:  # whatever else is wrong with it: it would not be asked
+    if status in REFUSING:  # its status comes first: it is not read anyway
         error = ConnectionUnusable(said, reason=REFUSING[status])
     return Skipped(kept["id"], error, platform, kept)
 
 
 ROW_FIELDS = ("id", "platform", "name", "status", "created_at", "updated_at")
-"""What of a listed connection may leave: an allow-list, since the rest holds secrets."""
+"""The fields of a listed connection that may leave. The others hold secrets."""
 
 
 def _by_token(client: Client, settings: Settings) -> tuple[list[Connection], list[Skipped]]:
-    """The connections of explicitly given access tokens."""
+    """The connections of the setting ``access_tokens``."""
     found: list[Connection] = []
     not_found: list[Skipped] = []
     checked = False
@@ -299,7 +300,7 @@ def _from_details(client: Client, row: dict[str, Any], token: str) -> Connection
 
 
 def check_credentials(client: Client, settings: Settings) -> None:
-    """Tell a refused access token from refused credentials: the list needs the latter only.
+    """Find out whether the credentials are refused, and not only an access token.
 
     Raises:
         CredentialsRefused: when it is the client id and secret that are refused.

@@ -1,7 +1,7 @@
 """How a connection stands at Rutter: read once a run, before its first stream.
 
-From ``/connections/status`` and ``/connections/access_token``: when Rutter last synced it, how
-much of its history is there, and which objects its platform cannot serve.
+``/connections/status`` and ``/connections/access_token`` tell when Rutter last synced it, how much
+of its history is there, and which objects its platform cannot serve.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class SyncStatus:
-    """What is known of a connection in this run."""
+    """What this run knows about how a connection stands at Rutter."""
 
     status: Mapping[str, Any] = field(default_factory=dict)
-    """The status object as it came, without link addresses; empty where it could not be read."""
+    """The status object as it came, without link addresses; empty if it could not be read."""
     sync_started_ms: int | None = None
     sync_completed_ms: int | None = None
     history: History = field(default_factory=History)
@@ -83,26 +83,27 @@ class SyncStatus:
     is_ready: bool | None = None
     received_ms: int = 0
     trouble: RequestFailed | None = None
-    """Why some of it is not known; None if all is, as far as the platform has it."""
+    """Why some of it could not be read; None if nothing failed."""
     counts: Counts = field(default_factory=Counts)
 
     def horizon(self, cutoff: int) -> int:
-        """The time up to which rows of the platform's clock can be taken for complete.
+        """Up to when rows can be taken for complete: Unix ms, by the platform's clock.
 
-        Rutter shows a row only after a sync that began after it changed: nothing later than the
-        last sync's start can be relied on. A time that is unreadable, in the future or before
-        2000 is unknown; with neither known the last sync may lie ``LONGEST_LAG`` back.
+        Rutter shows a change only after a sync that began later than the change. So rows that
+        changed after the start of the last sync may be missing. A time that is unreadable, in the
+        future or before 2000 is unknown. If both times of the sync are unknown, the last sync is
+        assumed to lie ``LONGEST_LAG`` back.
         """
         known = [
             moment
             for moment in (self.sync_started_ms, self.sync_completed_ms)
-            # A long run reads them well after its cutoff: syncs go on meanwhile.
+            # A long run reads these times long after its cutoff, and Rutter syncs on meanwhile.
             if moment is not None and EARLIEST_MS <= moment <= max(cutoff, self.received_ms)
         ]
         return min([cutoff, *known]) if known else cutoff - LONGEST_LAG
 
     def count_of(self, rutter_object: str | None) -> int | None:
-        """How many rows of an object Rutter says it has synced; None where it does not say.
+        """How many rows of an object Rutter says it has synced; None if it does not say.
 
         Above a million Rutter's counts are estimates.
         """
@@ -110,7 +111,7 @@ class SyncStatus:
 
     @property
     def synced_at(self) -> int | None:
-        """When Rutter last completed a sync of the connection."""
+        """When Rutter last completed a sync of the connection, Unix ms."""
         return self.sync_completed_ms
 
 
@@ -132,7 +133,7 @@ def read_sync_status(
 ) -> SyncStatus:
     """Read how a connection stands: two requests, or one where its ``standing`` has been read.
 
-    What cannot be read stays unknown, so that a fault of these endpoints costs no data.
+    What cannot be read stays unknown, so that the lists are read even if these endpoints fail.
 
     Raises:
         ConnectionUnusable: when Rutter refuses the connection as a whole.
@@ -141,7 +142,7 @@ def read_sync_status(
     standing = standing or read_standing(client, connection_id)
     counts, status, trouble = standing.counts, standing.status, standing.trouble
     details, _, unread = _object(client, TOKEN_PATH, "connection", connection_id, counts)
-    # A platform that does not tell these things never told them: no row has lost any.
+    # A platform that has no such endpoint never had it, so no earlier row held these values.
     trouble = trouble or (None if isinstance(unread, Unsupported) else unread)
     completed = [
         moment
@@ -156,7 +157,7 @@ def read_sync_status(
         status=packed({**details, **status}),
         row_counts=RowCounts.of_status(status),
         sync_started_ms=times.parse(details.get("last_sync_started_at")),
-        # Two answers a moment apart: the older one is the safer.
+        # The two answers are a moment apart: the older time is the safer one.
         sync_completed_ms=min(completed, default=None),
         history=standing.history,
         unavailable=frozenset(name for name in unavailable if isinstance(name, str))
