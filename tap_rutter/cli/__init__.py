@@ -4,7 +4,7 @@
 codes, ``signals.py`` ends a run in order, ``summary.py``, ``progress_bar.py`` and ``log.py`` are
 what people see of it. ``rutterctl.py`` and ``check.py`` are for operators.
 
-Options, exit codes, signals and whatever is written for people belong here. What decides which rows
-leave or where a bookmark stands does not. This room may import every other one; none of them
-imports it, except ``demo``, which runs the commands.
+Options, exit codes, signals and all that is written for people belong here. Code that decides which
+rows leave, or where a bookmark stands, does not. This room may import all others. Only ``demo``
+imports it, to run the commands.
 """

@@ -1,4 +1,4 @@
-"""``rutterctl check``: the status of the connections, before or between runs. Reads no data."""
+"""``rutterctl check``: the status of the connections, before or between runs. It reads no data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tap_rutter.tap import TapRutter
 
 HEADINGS = ("connection", "platform", "name", "status", "ready", "objects", "last sync", "remarks")
 _UNKNOWN = "-"
-_NAMED = 4  # objects that a line names
+_NAMED = 4  # how many objects a line names
 
 _REMARKS = {
     "needs_reauth": "the merchant has to sign in again, in Rutter Link",
@@ -45,7 +45,7 @@ _REMARKS = {
 
 @dataclass(frozen=True)
 class Standing:
-    """What the table shows of one connection."""
+    """A connection's line in the table."""
 
     connection: Connection
     sync_status: SyncStatus | None
@@ -53,15 +53,15 @@ class Standing:
 
     @property
     def is_lost(self) -> bool:
-        """Whether a run cannot read it, or does not know its status."""
+        """Whether a run cannot read the connection, or its status is not known."""
         return self.sync_status is None or not self.sync_status.status
 
     def row(self, now: int, objects: Mapping[str, str]) -> tuple[str, ...]:
-        """The cells of its line, each with a text.
+        """The cells of the line, all with a text.
 
         Args:
             now: Rutter's time.
-            objects: What ``unavailable_objects`` may name, with the stream of each.
+            objects: The names that ``unavailable_objects`` may have, each with its stream.
         """
         connection, sync_status = self.connection, self.sync_status
         cells = (
@@ -84,7 +84,7 @@ class Standing:
         )
 
     def _remarks(self, objects: Mapping[str, str]) -> Iterator[str]:
-        """Why it is not read, or which objects it lacks."""
+        """Why the connection is not read, or which objects its platform cannot serve."""
         if self.trouble:
             yield self.trouble
         status = self.connection.status
@@ -102,9 +102,9 @@ class Standing:
 
 
 def objects_of(platform: str, objects: Mapping[str, str]) -> frozenset[str]:
-    """The objects that such a platform may have: a ledger does not have orders.
+    """The objects that such a platform may have; a ledger, for example, has no orders.
 
-    Empty for a platform that is not known, and for banks: Rutter does not name their objects.
+    Empty for an unknown platform, and for banks, since Rutter does not name their objects.
     """
     families = {
         stream.partition("_")[0]
@@ -117,7 +117,7 @@ def objects_of(platform: str, objects: Mapping[str, str]) -> frozenset[str]:
 
 
 def lag(now: int, then: int | None) -> str:
-    """How long ago a time was, in the largest unit that fits."""
+    """How long ago a time was, as text in its largest unit: 3 d, 5 h, 20 min or 40 s."""
     if then is None:
         return "never"
     seconds = max(0, now - then) // 1000
@@ -128,7 +128,7 @@ def lag(now: int, then: int | None) -> str:
 
 
 def read_standings(settings: Settings) -> tuple[list[Standing], int]:
-    """All chosen connections with their sync status, and the time on Rutter's clock (Unix ms).
+    """All chosen connections with their sync status, and the time by Rutter's clock (Unix ms).
 
     Raises:
         TapError: when the connections cannot be listed.
@@ -158,7 +158,7 @@ def read_standings(settings: Settings) -> tuple[list[Standing], int]:
 
 
 def check(config: Mapping[str, Any], console: Console) -> int:
-    """Print how the connections stand; returns 1 where one cannot be read, else 0.
+    """Print how the connections stand; returns 1 if any cannot be read, else 0.
 
     Raises:
         TapError: for bad settings, or when the connections cannot be listed.
@@ -178,7 +178,7 @@ def check(config: Mapping[str, Any], console: Console) -> int:
 
 
 def show(title: str, rows: Sequence[tuple[str, ...]], console: Console) -> None:
-    """The rows as a table if the terminal is wide enough, otherwise a few lines for each.
+    """Print the rows as a table if the terminal is wide enough, otherwise each on a few lines.
 
     In a pipe, as in CI, each row is one line, however long.
     """
@@ -222,7 +222,7 @@ def _block(row: tuple[str, ...], width: int) -> Iterator[str]:
 
 
 def read_settings(sources: Sequence[str], folder: Path) -> dict[str, Any]:
-    """The settings in files, later ones winning, and for ``ENV``, or without any, in variables.
+    """The settings in the given files, a later file winning; in variables for ``ENV`` or no file.
 
     Raises:
         ConfigError: for a file that cannot be read, or a variable that is not of its type.
@@ -239,9 +239,9 @@ def read_settings(sources: Sequence[str], folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _variables(folder: Path) -> Iterator[None]:
-    """The environment with what the folder's ``.env`` adds, under the names that Meltano takes too.
+    """The environment and the folder's ``.env``, under all names that Meltano accepts.
 
-    As there, a variable that is set hides the file's, and ``TAP_RUTTER_CLIENT_ID`` hides
+    As in Meltano, a variable that is set wins over the file, and ``TAP_RUTTER_CLIENT_ID`` wins over
     ``RUTTER_CLIENT_ID``.
     """
     file = {name: text for name, text in dotenv_values(folder / ".env").items() if text}

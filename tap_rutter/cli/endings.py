@@ -28,8 +28,8 @@ def fail(message: str, code: int) -> int:
 
 
 def reader_gone() -> int:
-    """The reader of standard output has ended, and nothing more can be delivered: the exit code."""
-    # Python would complain once more when it flushes standard output at exit.
+    """Log that the reader of standard output has ended; returns the exit code."""
+    # Otherwise Python would report the error again when it flushes standard output at exit.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     logger.error("The reader of the tap's output has ended before the tap.")

@@ -1,7 +1,7 @@
 """The progress bar of a run, on a terminal.
 
-It needs rich (the extra ``cli``). Without rich, or where standard error is not a terminal, log
-lines tell the same, a few per stream.
+It needs rich (the extra ``cli``). Without rich, or if standard error is not a terminal, only the
+log shows how far the run is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _EVERY = 0.2  # seconds between two updates of the figures
 
 
 def open_progress_bar(client: Client) -> ProgressBar:
-    """A progress bar where a person watches a terminal, otherwise one that shows nothing."""
+    """A progress bar if standard error is a terminal, otherwise one that shows nothing."""
     if not sys.stderr.isatty():
         return NoProgressBar()
     try:
@@ -57,7 +57,7 @@ class TerminalProgressBar:
             get_renderable=self._frame, console=Console(stderr=True), refresh_per_second=5
         )
         self._live.start()
-        # Log handlers hold the stream that they began with: they must write above the live lines.
+        # Log handlers keep the stream that they were made with. Now they must write above the bar.
         self._handlers = [
             handler
             for handler in logging.getLogger().handlers
@@ -69,7 +69,7 @@ class TerminalProgressBar:
     def show(
         self, stream: str, step: int, steps: int, partition: int, partitions: int, rows: int
     ) -> None:
-        """Bring the lines up to date, a few times a second at most."""
+        """Update the lines, at most a few times a second."""
         self._last = (stream, step, steps, partition, partitions, rows)
         now = time.monotonic()
         if now - self._shown < _EVERY:
@@ -78,13 +78,13 @@ class TerminalProgressBar:
         self._draw(*self._last)
 
     def end(self, rows: int) -> None:
-        """Both lines at their ends."""
+        """Show both lines as complete."""
         if self._last is not None:
             _, _, steps, _, partitions, _ = self._last
             self._last = ("all done", steps, steps, partitions, partitions, rows)
 
     def stop(self) -> None:
-        """Leave the terminal as it was, with the last figures in sight."""
+        """Restore the terminal; the last figures stay on it."""
         self._is_over = True
         if self._last is not None:
             self._draw(*self._last)
@@ -102,7 +102,7 @@ class TerminalProgressBar:
         )
 
     def _frame(self) -> Any:
-        """What the terminal shows now; rich asks for it a few times a second."""
+        """The lines as they are now; rich calls this a few times a second."""
         from rich.console import Group
         from rich.text import Text
 

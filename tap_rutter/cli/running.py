@@ -29,14 +29,14 @@ logger = logging.getLogger("tap-rutter")
 
 DISABLED = "disabled"
 TESTS = ("all", "records", "schema", DISABLED)
-"""What ``--test`` takes: one record of each stream (all or records), the schemas, or neither."""
+"""Values of ``--test``: one record of each stream (all or records), or the schemas only."""
 
 
 def singer_command(tap_class: type[TapRutter]) -> click.Command:
-    """The SDK's command with our run in the place of its own; ``--test`` is an option like others.
+    """The SDK's command with our run instead of its own, and with ``--test`` as a normal option.
 
-    The SDK's own test ends before a catalog has been taken in, and logs as unhandled errors what is
-    not an error.
+    The SDK's own ``--test`` ends before the catalog is applied, and logs unhandled errors where
+    there are none.
     """
     command = tap_class.cli
     command.callback = partial(_run, tap_class)
@@ -45,8 +45,8 @@ def singer_command(tap_class: type[TapRutter]) -> click.Command:
             option.type = click.Choice(TESTS)
             option.expose_value, option.callback = True, None
             option.help = (
-                "Try out whether the tap can read, moving no bookmark: one record of each"
-                " stream (all or records, also without a value), or the schemas alone (schema),"
+                "Try out whether the tap can read; no bookmark moves. Writes one record of each"
+                " stream (all or records, also without a value), or only the schemas (schema),"
                 " which needs no request."
             )
     return command
@@ -69,13 +69,13 @@ def invoke(
     catalog: IO[str] | None,
     test: str = DISABLED,
 ) -> int:
-    """Read everything that the settings and the catalog ask for; returns the exit code.
+    """Run the tap as the settings and the catalog say; returns the exit code.
 
-    ``test``: whether to try it out only, one of ``TESTS``.
+    ``test``: one of ``TESTS``, to try the tap out only.
     """
     guard_logging()
     tap = tap_class.from_arguments(config=config, state=state, catalog=catalog)
-    hide_metrics()  # the SDK sets its logging up with the tap
+    hide_metrics()  # after the tap: the SDK sets up its logging with it
     for warning in (*tap.notices, *warnings_of_address(tap.settings.api_url)):
         logger.warning("%s", warning)
     with ending_in_order(tap.run.end):
@@ -104,7 +104,7 @@ def _code_of(tap: TapRutter, test: str) -> int:
 
 
 def _list_connections(tap: TapRutter) -> int:
-    """Make sure that the connections can be listed; returns the exit code."""
+    """List the connections; returns 0, or the exit code if they cannot be listed."""
     try:
         tap.run.start()
     except CredentialsRefused as error:
@@ -158,7 +158,7 @@ def _try_out(tap: TapRutter, test: str) -> int:
 
 
 def _end(tap: TapRutter, signum: int, *, write_state: bool) -> int:
-    """Complete the last line, and write a STATE for what was delivered."""
+    """End after a signal: complete the last line, and write a STATE for what was delivered."""
     logger.warning("Ended by signal %d: writing what has been read.", signum)
     try:
         if write_state:

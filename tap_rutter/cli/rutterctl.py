@@ -1,7 +1,7 @@
 """``rutterctl``, the operator's command.
 
-Each command imports in its body what only an extra brings, so that the help, and the commands that
-need no extra, work wherever the tap itself is installed.
+Each command imports the packages of an extra in its body. So the help, and the commands that need
+no extra, work wherever the tap itself is installed.
 """
 
 from __future__ import annotations

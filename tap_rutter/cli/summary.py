@@ -10,7 +10,7 @@ logger = logging.getLogger("tap-rutter")
 
 
 def log_summary(run: Run) -> None:
-    """What was read, skipped and failed, and then what else one should know."""
+    """Log what was read, skipped and failed, and then hints."""
     for line in run.report.summary(run.clock.now(), run.throttle.turns):
         logger.info("%s", line)
     log_remarks(run)

@@ -42,20 +42,20 @@ def run_command(args: list[str] | None = None) -> int:
     except json.JSONDecodeError as error:
         return fail(f"Malformed JSON at line {error.lineno}, column {error.colno}.", BAD_CONFIG)
     except (ValueError, TypeError) as error:
-        # Reading configuration files and variables; what they hold is not to be quoted.
+        # From configuration files or variables, whose values must not be quoted.
         return fail(f"The configuration cannot be read ({type(error).__name__}).", BAD_CONFIG)
     except BrokenPipeError:
         return reader_gone()
-    except KeyboardInterrupt:  # before the run looks after signals itself
+    except KeyboardInterrupt:  # before the run handles signals itself
         return 128 + signal.SIGINT
     return result if isinstance(result, int) else 0
 
 
 def _load() -> click.Command:
-    """Import the tap: most of the time of a short run, of which this way saves a tenth."""
+    """Import the tap: most of the time of a short run, and a tenth less without the collector."""
     is_first = "tap_rutter.tap" not in sys.modules
     if is_first:
-        gc.disable()  # what modules make stays: there is no garbage to look for
+        gc.disable()  # what modules create stays, so there is no garbage to collect
     try:
         from tap_rutter.cli.running import singer_command
         from tap_rutter.tap import TapRutter

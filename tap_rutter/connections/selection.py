@@ -58,8 +58,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A connection that cannot be asked for data, since its details or its listing cannot be
-    used."""
+    """A connection that is not asked for data: its details or its listing cannot be used."""
 
     name: str
     error: RequestFailed
