@@ -1,11 +1,11 @@
 """``rutterctl demo``: Rutter, this tap under Meltano, target-postgres, PostgreSQL, end to end.
 
-Rutter is simulated, unless there are keys for the real API. All the rest is what a user would run:
-Meltano, the tap, target-postgres, and a PostgreSQL whose data are in a folder.
+Rutter is simulated, unless there are keys for the real API. Everything else is what a user would
+run: Meltano, the tap, target-postgres, and a PostgreSQL with its data in a folder.
 
-What the demo alone needs lives here: its database, its Meltano project, what happens at its
-simulated Rutter, its tables of results. It may import the tap, the simulator and the command line;
-only the command ``rutterctl`` imports it.
+What only the demo needs belongs here: its database, its Meltano project, the changes at its
+simulated Rutter, its tables of results. It may import the tap, the simulator and the command line.
+Only the command ``rutterctl`` imports it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Keys:
 
     @classmethod
     def find(cls, folder: Path) -> Keys | None:
-        """From the environment or the folder's .env, which even an empty variable hides.
+        """From the environment or the folder's .env; a variable, even an empty one, wins.
 
         Raises:
             DemoError: when there is only one of the two.
@@ -73,8 +73,8 @@ def main(folder: Path) -> int:
     """Run the demo in a folder and print what landed.
 
     Returns:
-        The exit code: 0, or 1 when a run on the real API failed, or PostgreSQL does not hold what
-        the simulator shows.
+        The exit code: 0, or 1 if a run on the real API failed or PostgreSQL does not hold what the
+        simulator shows.
 
     Raises:
         DemoError: when a part of the demo does not work.
@@ -107,7 +107,7 @@ class _Demo:
     progress: Console
 
     def simulated(self) -> bool:
-        """Two runs on a simulated Rutter; whether PostgreSQL holds what it shows."""
+        """Two runs on a simulated Rutter; returns whether PostgreSQL holds what Rutter shows."""
         world = standard_world()
         with Simulator(world) as rutter:
             self.progress.print(
@@ -150,12 +150,12 @@ class _Demo:
         return not wrong
 
     def real(self, keys: Keys) -> bool:
-        """One run on the real API; whether it ended well."""
+        """One run on the real API; returns whether it ended well."""
         self.progress.print("The keys for the real API are set: nothing here is simulated.")
         try:
             self._sync("Run", keys.settings())
         except DemoError as error:
-            # What did not fail has landed all the same.
+            # The streams that did not fail have landed.
             self.progress.print(str(error), markup=False)
             failed = True
         else:
@@ -183,7 +183,7 @@ class _Demo:
 
 
 def psql(folder: Path, arguments: list[str]) -> int:
-    """Open psql on what the last demo in a folder landed.
+    """Open psql on the database of the last demo in a folder.
 
     Returns:
         psql's exit code.
@@ -198,7 +198,7 @@ def psql(folder: Path, arguments: list[str]) -> int:
         if not arguments:
             print(f"Until you leave psql, other clients find the data at {postgres.uri}")
         with subprocess.Popen([postgres.psql, postgres.uri, *arguments]) as process:
-            # Control-C is psql's to handle: it ends a query, not the session.
+            # psql handles Control-C itself: it ends a query, not the session.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return process.wait()
 
@@ -217,7 +217,7 @@ def _tell_how_to_look() -> None:
 
 
 def _commands() -> tuple[str, str, str]:
-    """How to run the demo, open psql, and ask one question, where the user is now."""
+    """The commands to run the demo, to open psql and to run one query, in the current folder."""
     question = "select platform, status, count(*) from connections group by 1, 2"
     if "MAKELEVEL" in os.environ:
         return "make demo", "make psql", f"make psql SQL='{question}'"

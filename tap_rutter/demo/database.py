@@ -1,4 +1,4 @@
-"""The demo's PostgreSQL: a Python package, whose data are in a folder. No server is installed."""
+"""The demo's PostgreSQL. It comes as a Python package, and keeps its data in a folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEMA = "rutter"
 DATABASE = "rutter"
 ROLE = "postgres"
 
-# Columns that target-postgres adds; they change at every run, even if the row does not.
+# Columns that target-postgres adds. They change at every run, even if the row does not.
 _METADATA = [
     "_sdc_extracted_at",
     "_sdc_received_at",
@@ -43,16 +43,16 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Table:
-    """What a table holds: a digest of each row's own columns, by the row's key."""
+    """A table's content: by each row's key, a digest of the columns that the tap delivered."""
 
     rows: dict[Key, str]
 
     def new_since(self, earlier: Table) -> int:
-        """How many rows were not there before."""
+        """How many rows were not in the earlier content."""
         return len(self.rows.keys() - earlier.rows.keys())
 
     def changed_since(self, earlier: Table) -> int:
-        """How many rows were there before, with other values."""
+        """How many rows were in the earlier content with other values."""
         both = self.rows.keys() & earlier.rows.keys()
         return sum(self.rows[key] != earlier.rows[key] for key in both)
 
@@ -81,9 +81,10 @@ class Database:
         return self._server.bin_path / "psql"
 
     def prepare(self) -> None:
-        """Make the database, with the settings that its role should have in a warehouse as well.
+        """Create the database, with settings that the role should also have in a real warehouse.
 
-        target-postgres has columns without time zone: only a role in UTC lands UTC in them.
+        target-postgres creates time columns without time zone. Only if the role's time zone is UTC
+        do they hold UTC.
         """
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
@@ -144,7 +145,7 @@ def _read(connection: psycopg.Connection, name: str, key: list[str]) -> Table:
 
 @contextmanager
 def running(data: Path) -> Iterator[Database]:
-    """PostgreSQL on a data folder, which is made when it is missing; stopped at the end."""
+    """PostgreSQL on a data folder, created if it is missing. The server is stopped at the end."""
     server = pgserver().get_server(data, cleanup_mode=None)
     try:
         yield Database(server)
@@ -153,15 +154,15 @@ def running(data: Path) -> Iterator[Database]:
 
 
 def remove(data: Path) -> None:
-    """Remove a data folder, after stopping a server that an interrupted demo left running."""
+    """Remove a data folder. A server that an interrupted demo left running is stopped first."""
     if (data / "postmaster.pid").exists():
         _stop(pgserver().get_server(data, cleanup_mode=None, start=False))
     shutil.rmtree(data, ignore_errors=True)
 
 
 def _stop(server: PostgresServer) -> None:
-    # The package's own way would leave the server running if its list of users names a process that
-    # was killed.
+    # The package's own cleanup would leave the server running if its list of users still names a
+    # process that was killed.
     subprocess.run(
         [server.bin_path / "pg_ctl", "-D", server.pgdata, "-m", "fast", "-w", "stop"],
         user=server.system_user,
@@ -172,10 +173,10 @@ def _stop(server: PostgresServer) -> None:
 
 @cache
 def pgserver() -> ModuleType:
-    """The server's package, imported with a short, private folder for its sockets and its lock.
+    """Import the server's package with a short private folder for its sockets and its lock.
 
-    Where the user has no runtime folder, the package would lock one file in the shared temporary
-    folder, which belongs to whoever ran it first on this machine.
+    If the user has no runtime folder, the package would lock a file in the shared temporary folder.
+    That file belongs to the user who ran it first on this machine.
     """
     folder = Path(tempfile.mkdtemp(prefix="rutter-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

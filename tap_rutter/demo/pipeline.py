@@ -22,13 +22,13 @@ from rich.markup import escape
 COMMAND = ("run", "tap-rutter", "target-postgres")
 
 _LAST_LINES = 20
-# One such line for each stream, of tap and target: not worth showing.
+# Tap and target each log such a line for every stream: not shown.
 _NOISE = " METRIC: "
 _TIME_AND_LEVEL = re.compile(r"^\S+Z \[\w+ *\] ")
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why, and what to do."""
+    """The demo cannot go on. The message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Project:
 
     @classmethod
     def find(cls, folder: Path, demo: Path) -> Project:
-        """The project of a folder, or else one of the demo's own.
+        """The Meltano project in a folder, or else the demo's own project.
 
-        The latter serves where the package was installed without its repository: the same
-        meltano.yml, but its plugins are those installed beside the package.
+        The demo's own project is for a package that was installed without its repository. It has
+        the same meltano.yml, but uses the plugins that are installed beside the package.
         """
         if "name: tap-rutter" in _text(folder / "meltano.yml"):
             return cls(folder)
@@ -59,10 +59,10 @@ class Project:
         return cls(root)
 
     def run(self, title: str, *, settings: Mapping[str, str], log: Path, console: Console) -> float:
-        """``meltano run tap-rutter target-postgres``, its output into a file.
+        """Run ``meltano run tap-rutter target-postgres``, with its output in a file.
 
         Args:
-            title: What is going on, in a few words, for whoever watches.
+            title: A few words about what is happening, for the progress display.
             settings: Environment variables.
             log: The file.
             console: Where progress is shown.
@@ -71,7 +71,7 @@ class Project:
             Seconds that it took.
 
         Raises:
-            DemoError: when it did not end well, with the errors that it logged.
+            DemoError: if it did not end with 0; with the errors that it logged.
         """
         started = time.monotonic()
         last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -101,7 +101,8 @@ class Project:
                     (errors if " [error" in line else last).append(told)
                     status.update(f"{title}  [dim]{escape(told[: console.width // 2])}[/dim]")
             except BaseException:
-                # Meltano's tap and target outlive Meltano, unless the whole group is told.
+                # The signal goes to the whole process group: otherwise Meltano's tap and target
+                # would live on.
                 os.killpg(process.pid, signal.SIGTERM)
                 raise
         if process.returncode:
@@ -115,9 +116,9 @@ class Project:
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         return {
             **os.environ,
-            # Without a pip_url Meltano looks the plugins up here.
+            # Meltano looks for plugins without a pip_url on this path.
             "PATH": _path(),
-            # Whatever other project the user works in.
+            # Not some other Meltano project that the user works in.
             "MELTANO_PROJECT_ROOT": str(self.root.resolve()),
             "MELTANO_ENVIRONMENT": "dev",
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
@@ -131,7 +132,7 @@ def _text(file: Path) -> str:
 
 
 def _meltano() -> str:
-    """Meltano's command: the one beside this Python, before any other."""
+    """The command meltano: preferably the one beside this Python."""
     found = shutil.which("meltano", path=_path())
     if found is None:
         raise DemoError('Meltano is not installed; run: pip install "tap-rutter[demo]"')

@@ -15,23 +15,23 @@ NOTHING = Table({})
 
 @dataclass(frozen=True)
 class Line:
-    """One stream after both runs, in rows."""
+    """One stream after both runs. All figures count rows."""
 
     stream: str
     shown: int
     """What the API shows."""
     landed: int
-    """What the table holds, including rows that the platform has deleted since."""
+    """What the table holds, including rows that were deleted at the platform since."""
     new: int
     changed: int
     deleted: int
-    """Rows of the table that deleted_objects names: they stay, with their last values."""
+    """Rows of the table that deleted_objects names. They keep their last values."""
     expected: tuple[int, int, int] | None
-    """New, changed and deleted, where that is known."""
+    """Expected new, changed and deleted rows of the second run, where they are known."""
 
     @property
     def is_right(self) -> bool:
-        """Whether the table holds what the API shows, and the second run brought the changes."""
+        """Whether the table holds what the API shows, and the second run delivered the changes."""
         if self.landed - self.deleted != self.shown:
             return False
         return self.expected in (None, (self.new, self.changed, self.deleted))

@@ -10,10 +10,10 @@ from tap_rutter.simulator.platforms import entity_of, reports_deletions
 from tap_rutter.simulator.world import World
 
 HOUR = 3600
-# So that midnight (UTC) does not pass: commerce_balance has a row for each day.
+# Midnight (UTC) must not pass in this time, since commerce_balance has a row for each day.
 _HALF_A_DAY = 12 * HOUR
 
-# Lists in which something happens between the runs, each with a field that changes and its value.
+# The lists that change between the runs, each with a field that changes and its new value.
 _BUSY = {
     "/accounting/invoices": ("memo", "Customer asked for a copy"),
     "/accounting/bills": ("memo", "Checked and approved"),
@@ -26,7 +26,7 @@ _CREATED, _UPDATED, _DELETED = 3, 2, 1
 
 
 class Changes(NamedTuple):
-    """How many rows of a list were made, changed and deleted."""
+    """How many rows of a list were created, changed and deleted."""
 
     created: int
     updated: int
@@ -34,14 +34,14 @@ class Changes(NamedTuple):
 
 
 def readable(world: World) -> list[Connection]:
-    """The connections whose data Rutter gives out."""
+    """The connections whose data can be read."""
     return [c for c in world.connections.values() if c.status in {"active", "unhealthy"}]
 
 
 def rows_shown(world: World, path: str) -> int:
     """How many rows the API shows in a list, over all connections.
 
-    A list that Rutter itself names as unavailable on a connection does not count.
+    A list that Rutter names as unavailable for a connection does not count.
     """
     if path in {"/connections", "/connections/status"}:
         return len(world.connections)
@@ -74,10 +74,10 @@ def _count_tree(nodes: Sequence[Mapping[str, Any]]) -> int:
 
 
 def let_things_happen(world: World) -> dict[str, Changes]:
-    """Half a day of business: in several lists rows are made, changed and deleted.
+    """Half a day of business: in several lists rows are created, changed and deleted.
 
-    Rows are deleted only where the platform tells Rutter of deletions, since elsewhere nobody
-    could know of them.
+    Rows are deleted only on platforms that tell Rutter of deletions. Elsewhere no client could know
+    of them.
     """
     changes = {}
     world.advance(_HALF_A_DAY)
