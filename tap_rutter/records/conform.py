@@ -1,8 +1,8 @@
-"""A record as it leaves: typed, repaired where it must be, and nothing lost.
+"""Turns a row into a record: typed, repaired where necessary, without losing a value.
 
-Rows are passed on as the API gives them. What does not fit its declared type goes under its
-dotted path into ``_rutter_issues``, what the schema does not know into ``_rutter_extra``; a value
-under a name that says secret is dropped at any depth.
+Values are passed on as the API gives them. A value that does not fit its declared type goes into
+``_rutter_issues``, under its dotted path. A field that the schema does not know goes into
+``_rutter_extra``. A field whose name says that it is secret is dropped, at any depth.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _CANONICAL = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 _NUMBER_TEXT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _LARGEST_INTEGER = 2**63 - 1  # bigint, the widest integer column of most warehouses
-_DERIVED_DAYS = 10_957  # from 1970 to 1999, which every target's points in time can hold
-_SECONDS = times.DAY // times.SECOND - 1  # of a day, but for midnight
+_DERIVED_DAYS = 10_957  # from 1970 to 1999: times that every target can store
+_SECONDS = times.DAY // times.SECOND - 1  # of a day, without midnight
 
 _Repair = Callable[[Any], Any]
 MISFIT = object()
-"""What a repair answers for a value that has no form of the declared type."""
+"""What a repair returns for a value that cannot be brought into the declared type."""
 
 
 @dataclass(slots=True)
 class Repairs:
-    """How often a partition's values needed more than being passed on."""
+    """How many values of a partition could not be passed on as they were."""
 
     repaired_values: int = 0
     unknown_fields: int = 0
@@ -99,7 +99,7 @@ def _object(value: Any) -> Any:
 
 
 def open_value(value: Any) -> Any:
-    """A free-form value: cleaned text, exact numbers, and no field whose name says secret."""
+    """A free-form value with cleaned text, exact numbers, and without secret fields."""
     if isinstance(value, str):
         return clean_text(str(value))
     if isinstance(value, dict):
@@ -111,7 +111,7 @@ def open_value(value: Any) -> Any:
     if isinstance(value, list):
         return [open_value(entry) for entry in value]
     if isinstance(value, Decimal) and abs(value.adjusted()) > LARGEST_EXPONENT:
-        return str(value)  # as a number it would end the load of the whole batch
+        return str(value)  # as a number, it would make the load of the whole batch fail
     return value
 
 
@@ -127,7 +127,7 @@ _REPAIRS: Mapping[str, _Repair] = {
 
 @dataclass(frozen=True)
 class FieldTypes:
-    """What a schema asks of an object's fields: a repair, or nested field types, by name."""
+    """By field name: the repair for the declared type, or the types of a nested object."""
 
     fields: Mapping[str, _Repair | FieldTypes]
 
@@ -156,7 +156,7 @@ class Conformer:
     field_types: FieldTypes
     key: Sequence[str]
     closed: bool = False
-    """Whether unknown fields are left out instead of kept: records that the tap makes itself."""
+    """Whether unknown fields are left out: for records that the tap makes itself."""
 
     def conform(self, row: Mapping[str, Any], connection_id: str | None, counts: Repairs) -> Record:
         """The record of a row.
@@ -164,7 +164,7 @@ class Conformer:
         Args:
             row: As decoded, with exact decimals.
             connection_id: Stamped as the first field; None for a stream without it.
-            counts: Counted up for every repair.
+            counts: Every repair is counted here.
         """
         issues: dict[str, Any] = {}
         record: Record = {}
@@ -202,7 +202,7 @@ class Conformer:
             if not self.closed:
                 issues[clean_text(path)] = open_value(value)
                 return None
-            value = str(value)  # where nothing can be set aside, a text is kept
+            value = str(value)  # there is no _rutter_issues, so the text is kept
         if isinstance(repair, FieldTypes):
             if not isinstance(value, dict):
                 issues[path] = open_value(value)
@@ -227,9 +227,9 @@ class Conformer:
     def _complete_key(
         self, record: Record, row: Mapping[str, Any], issues: dict[str, Any], counts: Repairs
     ) -> None:
-        """See that no part of the key is null or empty: a target refuses such rows, or merges them.
+        """Make sure that no part of the key is null or empty: targets refuse or merge such rows.
 
-        Empty is as bad as null: loaders that go through CSV cannot tell the two apart.
+        Empty text is as bad as null, since loaders that use CSV cannot tell the two apart.
         """
         for name in self.key:
             if record.get(name) not in (None, ""):
@@ -237,7 +237,7 @@ class Conformer:
             is_time = self.field_types.fields.get(name) is _date_time
             given = issues.pop(name, None)
             if isinstance(given, int | Decimal) and not (isinstance(given, bool) or is_time):
-                # An id that came as a number is the id that its digits spell.
+                # An id that came as a number is kept as the text of its digits.
                 record[name] = ENCODER.encode(given).decode()
                 continue
             if given is not None:
@@ -250,10 +250,10 @@ class Conformer:
 
 
 def derived_key(stream: str, connection_id: str | None, row: Mapping[str, Any]) -> str:
-    """A key for a row that has none: the same at every run, of what identifies the row best.
+    """A key for a row without an id: the same at every run, from what identifies the row best.
 
-    Over stream, connection and the first of: the platform's id; email and phone; the whole row
-    without its nested lists.
+    It is a hash over stream, connection and the first of these that the row has: the platform's id;
+    email and phone; the whole row without its nested lists.
     """
     if row.get("platform_id") not in (None, ""):
         identity: object = {"platform_id": row["platform_id"]}
@@ -265,11 +265,12 @@ def derived_key(stream: str, connection_id: str | None, row: Mapping[str, Any]) 
 
 
 def derived_time(stream: str, connection_id: str | None, row: Mapping[str, Any], name: str) -> str:
-    """A key for a row whose date, part of the key, cannot be read: a time, as the column needs.
+    """A key column's time for a row whose date cannot be read.
 
-    It lies before 2000, at another moment of its day than midnight, so it is nobody's real month.
-    The same at every run; also of a row that was changed meanwhile, if its period can be told by
-    the end and by the very text that cannot be read. Otherwise as ``derived_key`` goes.
+    The time lies before 2000 and not at midnight, so it is not the start of any real month. It is
+    the same at every run. It is a hash over the unreadable text and the end date, if there are
+    both, so it stays the same when other values of the row change. Otherwise it is a hash as in
+    ``derived_key``.
     """
     given = row.get(name)
     identity: object = derived_key(stream, connection_id, row)

@@ -1,26 +1,25 @@
-"""The fast path: a row that needs nothing done to it leaves as its own text.
+"""The fast path: a row that needs no change leaves as its own text.
 
 **What always holds: the fast path and the full path give equal messages.** The fast path is taken
-only where the full path (``conform.py``) would change nothing. In doubt it is not taken, which
-costs time and nothing else. ``tests/unit/test_fast_path.py`` and ``test_fast_path_pages.py`` hold
-it.
+only where the full path (``conform.py``) would change nothing. In doubt the full path is taken,
+which only costs time. ``tests/unit/test_fast_path.py`` and ``test_fast_path_pages.py`` check this.
 
-A row takes the fast path when all of this is so:
+A row takes the fast path if all of this is true:
 
-* *Its stream has one.* ``RutterStream.fast_path`` is there where no stream map and no flattening
-  changes the records (``is_unmapped``), the tap neither makes nor transforms the rows, and only
-  whole fields of the first level are deselected. The request adds no values of its own to the page
-  (``Page.request_values``).
-* *Its fields are as declared.* The text is checked at C speed against a msgspec Struct made from
-  the schema, without building objects for what is not looked at.
+* *Its stream has a fast path.* ``RutterStream.fast_path`` is not None if no stream map and no
+  flattening changes the records (``is_unmapped``), the tap does not make or transform the rows, and
+  only whole fields of the first level are deselected. The request adds no values of its own to the
+  page (``Page.request_values``).
+* *Its fields are as declared.* The text is checked in C against a msgspec Struct made from the
+  schema, without building objects for fields that are not needed.
 * *Its text is clean* (``is_clean`` in ``api/json_text.py``): nothing in it, at any depth, has to be
   mended or dropped.
 
-``FastPath.passes`` checks one row for the last two. Most pages hold only rows that pass: the list
-decoder checks them all at once (``FastPath.rows_of``, then ``is_clean``) and notes it as
-``Page.all_pass``; their lines leave as one block, unless fields are deselected. Of other pages each
-row is checked by itself (where one with a 29 February takes the full path). A row's text is spliced
-into its RECORD line: digits stay exact, and nothing is decoded twice.
+``FastPath.passes`` checks the last two for one row. On most pages all rows pass. So the list
+decoder checks all rows of a page at once (``FastPath.rows_of``, then ``is_clean``) and sets
+``Page.all_pass``. Their lines leave as one block, unless fields are deselected. On other pages each
+row is checked by itself; a row with a 29 February then takes the full path. A row's text is copied
+into its RECORD line, so digits stay exact, and nothing is decoded twice.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from tap_rutter.api.json_text import ENCODER, UNREADABLE, Raw, is_clean
 from tap_rutter.schema.json_schema import JSONSchema, is_any, type_of
 from tap_rutter.schema.record_schema import EXTRA, ISSUES
 
-# RFC 3339 in UTC with Z, every day but 29 February, which takes the full path.
+# RFC 3339 in UTC with Z. A 29 February does not match, and takes the full path.
 _DATE_TIME = (
     r"^(?!0000)[0-9]{4}-"
     r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
@@ -59,11 +58,11 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class _AnyArray(msgspec.Struct, array_like=True, gc=False):
-    """An array whatever it holds."""
+    """An array with any content."""
 
 
 class _AnyObject(msgspec.Struct, gc=False):
-    """An object whatever it holds."""
+    """An object with any content."""
 
 
 _TYPES: Mapping[str, Any] = {
@@ -97,8 +96,8 @@ def _form(
     """
     Args:
         properties: The fields.
-        key: Those that must be there.
-        time: What points in time are checked as.
+        key: The fields that must be there.
+        time: The type that times are checked as.
         closed: Whether there may be no other fields.
     """
     fields: list[Any] = []
@@ -130,16 +129,17 @@ def _form(
         rename={attribute: field for field, attribute in attributes.items()},
         forbid_unknown_fields=closed,
         kw_only=True,
-        gc=False,  # no cycles: the collector need not look at what lives for one page
+        gc=False,  # no cycles, so the garbage collector can ignore these objects
     )
     return _Form(struct, attributes, times)
 
 
 def _are_normal(texts: Sequence[str]) -> bool:
-    """Whether points in time are all written in the form that they leave in.
+    """Whether all times are written in the form in which they leave.
 
-    As ``_DATE_TIME`` says, but read all at once, which takes a fifth of the time: written as one
-    list, with T and Z at the same distance each, they are left to a reader of dates in C.
+    This is the check of ``_DATE_TIME`` for many times at once, in a fifth of the time: the times
+    are written as one JSON list, with T and Z at fixed places, which a date reader in C then
+    checks.
     """
     length = len(texts[0])
     if not (length == _SHORTEST or _SHORTEST + 1 < length <= _LONGEST):
@@ -148,7 +148,7 @@ def _are_normal(texts: Sequence[str]) -> bool:
     step = length + 3
     count = len(texts)
     if (
-        "\\" in joined  # an escape of an escape
+        "\\" in joined  # it would begin an escape
         or len(joined) != step * count + 1
         or joined[12::step] != "T" * count
         or joined[length + 1 :: step] != "Z" * count
@@ -167,7 +167,7 @@ def _times_at(rows: Sequence[Any], path: Sequence[attrgetter[Any]]) -> Sequence[
 
 
 class FastPath:
-    """Checks raw rows of one stream."""
+    """Checks whether raw rows of one stream can take the fast path."""
 
     def __init__(
         self, schema: JSONSchema, key: Sequence[str], *, without: Collection[str] = ()
@@ -182,7 +182,7 @@ class FastPath:
         properties = {
             name: field
             for name, field in schema["properties"].items()
-            # What the tap adds itself: a row that brings it along is not passed on as it is.
+            # Fields that the tap adds. A row that has one already takes the full path.
             if name not in {EXTRA, ISSUES, "connection_id"}
         }
         self._properties, self._key = properties, key
@@ -194,7 +194,7 @@ class FastPath:
 
     @cached_property
     def _form(self) -> _Form:
-        """The form for whole pages, whose points in time are checked afterwards."""
+        """The form for whole pages, whose times are checked afterwards."""
         return _form(self._properties, self._key, time=str, closed=True)
 
     @property
@@ -206,11 +206,11 @@ class FastPath:
         """Check the rows of a whole page at once.
 
         Args:
-            content: A page; whether its text is clean is not looked at.
-            key: What the rows stand under.
+            content: A page. This does not check whether its text is clean.
+            key: The key that the rows are under.
 
         Returns:
-            The rows, for ``column``; None unless the fields of every single one are as declared.
+            The rows, for ``column``; None if the fields of any row are not as declared.
         """
         try:
             rows: Sequence[Any] = self._page(key)(content).rows
@@ -223,8 +223,8 @@ class FastPath:
         return rows if all(map(_are_normal, times)) else None
 
     def _page(self, key: str) -> Callable[[bytes], Any]:
-        # A Struct's first decoder takes it to pieces: another thread that comes meanwhile would
-        # find half of them, and crash the process.
+        # The first decoder of a Struct changes the Struct. Another thread that uses it at the same
+        # time would find it half changed, and crash the process.
         with self._lock:
             if key not in self._pages:
                 rows: Any = list[self._form.struct]  # type: ignore[name-defined]
@@ -232,12 +232,12 @@ class FastPath:
             return self._pages[key]
 
     def column(self, rows: Sequence[Any], field: str) -> Sequence[Any]:
-        """What the rows of ``rows_of`` have in one field; None for a field that does not exist."""
+        """The values of one field in rows from ``rows_of``; None if there is no such field."""
         attribute = self._form.attributes.get(field)
         return [None] * len(rows) if attribute is None else list(map(attrgetter(attribute), rows))
 
     def passes(self, raw: Raw) -> bool:
-        """Whether a row can be passed on as it is."""
+        """Whether a row needs no change."""
         try:
             self._decode(raw)
         except UNREADABLE:
@@ -245,7 +245,7 @@ class FastPath:
         return is_clean(bytes(raw))
 
     def selected(self, raw: Raw) -> Raw:
-        """The text of a row that has passed, without the fields that are not selected."""
+        """The text of such a row, without the fields that are not selected."""
         if not self._without:
             return raw
         fields = _FIELDS.decode(raw)
