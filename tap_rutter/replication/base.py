@@ -1,4 +1,4 @@
-"""A partition, one stream of one connection: where its reading starts, and its requests.
+"""A partition, which is one stream of one connection: where its reading starts, and its requests.
 
 And the protocol of a replication method, ``Replication``, which reads a partition; what its
 bookmark may be is said by its ``Progress`` (``progress.py``).
@@ -34,9 +34,9 @@ from tap_rutter.replication.run_context import (
 from tap_rutter.replication.scouting import Answer, Place
 
 OVERLAP = times.HOUR
-"""How much earlier a stream on Rutter's own clock starts: a stamp is taken before its row shows."""
+"""How much before its bookmark a synced stream starts: a row is stamped before it can be seen."""
 _TRUSTED_AHEAD = times.HOUR
-_SEVERAL = 2  # parents that must agree before a list is unsupported
+_SEVERAL = 2  # parents that must answer 404 before a list is unsupported
 
 logger = logging.getLogger("tap-rutter")
 
@@ -62,11 +62,11 @@ class Partition:
     """Its place among the partitions of its stream."""
     counts: Counts = field(default_factory=Counts)
     refused: dict[str, frozenset[str]] = field(default_factory=dict)
-    """By list: what the platform refuses to give with its rows, of what ``expand`` asks for."""
+    """By list name: the parts in ``expand`` that the platform refuses."""
     expanded: set[str] = field(default_factory=set)
-    """Lists with whose rows the platform has given any of it."""
+    """Names of the lists for which the platform has accepted a part in ``expand``."""
     absent: dict[str, RequestFailed] = field(default_factory=dict)
-    """Parents, or names, of which Rutter has said that they have nothing."""
+    """Parents, or names, that Rutter answered with 404 or 410."""
     is_served: bool = False
     """Whether the list has shown rows that do not leave by themselves: a probe's."""
     has_answered: bool = False
@@ -95,7 +95,7 @@ class Partition:
 
     @property
     def input_state(self) -> PartitionState | None:
-        """The partition that the run was given."""
+        """The partition's entry in the state that the run was given."""
         return self.run.input_state.input_state(self.endpoint.name, self.connection.id)
 
     @property
@@ -105,7 +105,7 @@ class Partition:
 
     @property
     def history(self) -> History:
-        """How far back the connection's data go; what is not told today as it was told before."""
+        """How far back the connection's data go; what Rutter does not tell today is as before."""
         older = self.run.input_state.history(self.connection.id)
         history = self.sync_status.history
         return history if older is None else history.merged(older)
@@ -114,7 +114,7 @@ class Partition:
     def has_grown(self) -> bool:
         """Whether older rows may have come since the bookmarks of this connection were set.
 
-        Where it is not known what they were set under, they may have.
+        If the history at that time is not known, older rows may have come.
         """
         older = self.run.input_state.history(self.connection.id)
         if older is None:
@@ -137,9 +137,9 @@ class Partition:
     def resumes(self, value: str | None) -> int | None:
         """A bookmark of the partition as Unix milliseconds, or None for a read from its start.
 
-        Not used: one that lies beyond the cutoff by more than an hour (it was not set by rows that
-        exist), one of another field than the stream's own, one of a stream that the catalog asks to
-        read whole, and one that was read from a later start than is asked for now.
+        A bookmark is not used if it lies more than an hour after the cutoff (no existing row set
+        it), is about another field than the replication key, or was read from a later start date
+        than the present one, nor if the catalog asks to read the stream whole.
         """
         state = self.input_state
         if state is None or value is None or self.endpoint.name in self.run.full_table:
@@ -162,7 +162,7 @@ class Partition:
 
     @property
     def distrusts_bookmark(self) -> bool:
-        """Whether the given bookmark, or that of one of several passes, lies in the future."""
+        """Whether the given bookmark, or the bookmark of a pass, lies in the future."""
         before = self.input_state or {}
         given = map(
             times.parse, (before.get(REPLICATION_KEY_VALUE), *(before.get("passes") or {}).values())
@@ -174,7 +174,7 @@ class Partition:
     # ---- its requests
 
     def params(self, path: str | None = None) -> dict[str, str]:
-        """Parameters that every list request of the partition bears."""
+        """Parameters of every list request of the partition."""
         path = path or self.endpoint.path
         known = self.run.document.parameters(path)
         params: dict[str, str] = {}
@@ -205,20 +205,20 @@ class Partition:
         list_name: str = "",
         may_come_later: bool = False,
     ) -> Iterator[Page]:
-        """All pages of one list, each request bearing the same filters and order.
+        """All pages of one list; each request has the same filters and the same sort order.
 
         Args:
-            params: Of every request; the cursor is added.
-            path: The list; the partition's own by default.
-            key: What its rows stand under.
-            replication_key: The field that its rows are judged by.
-            request_values: What the request tells of its rows.
-            list_name: Which of the partition's lists it is.
-            may_come_later: Whether Rutter may answer with a job that is to be followed.
+            params: Parameters of every request; the cursor is added.
+            path: The list's path; by default the endpoint's.
+            key: The key that its rows are under.
+            replication_key: The field with the times of its rows.
+            request_values: Values that the rows get from the request.
+            list_name: The list's name, if the partition has several lists.
+            may_come_later: Whether Rutter may answer with a job.
         """
         path = path or self.endpoint.path
         key = key or self.endpoint.records_key
-        # Rows that get a value from their request cannot leave as they are.
+        # Rows that get a value from their request cannot take the fast path.
         is_own = path == self.endpoint.path and not request_values
         decoder = ListDecoder(
             key,
@@ -246,7 +246,7 @@ class Partition:
         except (Unsupported, Gone) as error:
             if not has_begun:
                 raise
-            # Its first page was there: what is missing now is the rest, and not the list.
+            # The first page came, so the platform has the list: a later 404 is a failure.
             raise PartitionFailed(
                 error.message, reason=error.reason, status=error.status, code=error.code
             ) from None
@@ -259,17 +259,16 @@ class Partition:
         own: bool = True,
         list_name: str = "",
     ) -> _T:
-        """Any request of the partition, sent with less in its ``expand`` where that is refused.
+        """Send a request of the partition; if its ``expand`` is refused, send it with less.
 
-        Platform data are asked for where no description declares them, and a platform may refuse
-        them elsewhere: that costs the platform data, and neither the rows nor what else they come
-        with.
+        A platform may refuse platform data, which are also requested where no document declares
+        them. Then the rows come without them, but with the other parts.
 
         Args:
-            params: The request's parameters.
-            send: Sends it with the parameters that it is given.
-            own: Whether it is for the partition's own rows, and not for their parents.
-            list_name: Of which list. Several are read at once: each learns for itself.
+            params: Parameters of the request.
+            send: Sends the request with given parameters.
+            own: Whether the request is for the partition's rows, and not for their parents.
+            list_name: The list's name. Each list finds out by itself what is refused.
         """
         answer = self._send(params, send, list_name)
         if own and not self.has_answered:
@@ -283,7 +282,7 @@ class Partition:
         try:
             answer = send(expanding(params, parts))
         except PartitionFailed as error:
-            # Where they have been given already, they are not what is refused.
+            # If an earlier request with these parts was answered, they are not the reason.
             if error.status != 400 or not parts or list_name in self.expanded:
                 raise
             answer, given = self._send_with_less(params, parts, send)
@@ -298,7 +297,7 @@ class Partition:
     def _send_with_less(
         self, params: Params, parts: list[str], send: Callable[[Params], _T]
     ) -> tuple[_T, list[str]]:
-        """The answer to each part alone, what is described first; and at last to none of them."""
+        """Try each part alone, declared parts first, and at last no part."""
         alone = sorted(parts, key=lambda part: not self._declares(part)) if len(parts) > 1 else []
         for part in alone:
             try:
@@ -309,7 +308,7 @@ class Partition:
         return send(expanding(params, [])), []
 
     def _tell_of_lost_parts(self, lost: list[str], given: list[str]) -> None:
-        # What no description promises is missed only beside something that came.
+        # Nobody expects a part that is not declared, unless another part came.
         if not given and not any(map(self._declares, lost)):
             return
         missing = f"{self.endpoint.name}: {' and '.join(lost)}"
@@ -328,9 +327,9 @@ class Partition:
         return declares_expand(self.run.document, self.endpoint.path, part)
 
     def unless_absent(self, name: str, fetch: Callable[[], _T]) -> _T | None:
-        """What there is under a parent, or by a name; None where Rutter says there is nothing.
+        """What there is for a parent or a name; None if Rutter says that there is nothing.
 
-        One parent may have been deleted since its list was read, or never have had anything.
+        The parent may have been deleted since its list was read, or have nothing.
         """
         try:
             return fetch()
@@ -339,9 +338,9 @@ class Partition:
             return None
 
     def unserved(self) -> Unsupported | None:
-        """Why a list of which nothing came is unsupported: each of several parents answered 404.
+        """Why a list without rows is unsupported: several parents were asked, and all answered 404.
 
-        One alone proves nothing, and a 410 says that there is such an endpoint.
+        One parent proves nothing, and a 410 means that the endpoint exists.
         """
         errors = [error for error in self.absent.values() if isinstance(error, Unsupported)]
         if len(errors) < _SEVERAL or len(errors) < len(self.absent):
@@ -350,10 +349,10 @@ class Partition:
 
 
 class Replication(Protocol):
-    """How the streams of a replication method are read."""
+    """How streams of one replication are read."""
 
     label: str
-    """The method's name, for people."""
+    """The replication's name, for people."""
 
     @property
     def reads_since(self) -> bool:
@@ -363,4 +362,4 @@ class Replication(Protocol):
         """The partition's items; each step makes at most a few requests."""
 
     def progress(self, partition: Partition) -> Progress:
-        """The bookkeeping of the partition's bookmark."""
+        """A new object that keeps track of the partition's bookmark."""

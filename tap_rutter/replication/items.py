@@ -1,9 +1,9 @@
-"""What flows from the readers of partitions to the emitter: a small class for each thing said.
+"""What flows from the readers of partitions to the emitter: a small class for each kind of item.
 
-A reader of a replication method yields ``Item``; the plan puts ``Begin`` before and ``Done``
-behind, which makes a ``PartitionItem``; the emitter takes a ``DeliveredItem``. All are closed
-unions: whoever consumes them matches every member, and the type checker notices a new one that
-nobody takes.
+The reader of a replication yields an ``Item``. The plan adds ``Begin`` before and ``Done`` behind,
+which makes a ``PartitionItem``. The emitter gets a ``DeliveredItem``. All are closed unions: code
+that consumes them matches every member, so the type checker notices a new member that is not
+handled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Unsorted:
-    """A list does not come in the sort order asked for: what was read so far moves no bookmark."""
+    """A list does not come in the requested sort order: its rows so far move no bookmark."""
 
     list_name: str = ""
 
@@ -47,7 +47,7 @@ class BoundsIgnored:
 
 @dataclass(frozen=True, slots=True)
 class MonthsRead:
-    """The months from ``first`` to ``last`` were asked for, and what there is of them has come."""
+    """The months from ``first`` to ``last`` were requested, and their rows have come."""
 
     first: date
     last: date
@@ -71,7 +71,7 @@ class ParentsRead:
 class Inline:
     """Further lists of the partition, whose items come here, before the reader's own next item.
 
-    They are read several at once, and delivered one after another in this order.
+    Several of them are read at the same time; they are delivered one after another in this order.
     """
 
     readings: tuple[Iterator[Item], ...]
@@ -96,12 +96,12 @@ Item = ListItem | Inline | WaitFor
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The partition's connection answers: what follows are its rows."""
+    """The partition begins: its connection can be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Rutter says that the connection's platform cannot serve this object: it was not asked."""
+    """Rutter says that the connection's platform cannot serve this object, so it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

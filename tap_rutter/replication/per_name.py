@@ -1,4 +1,4 @@
-"""Snapshots of which there is one per name: metrics by metric, custom fields by entity type."""
+"""Snapshots with one request for each name: metrics by metric, custom fields by entity type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tap_rutter.replication.items import End, Inline, Item
 from tap_rutter.replication.snapshot import NoBookmark
 
 Rows = Callable[[str, dict[str, Any]], list[dict[str, Any]] | None]
-"""The rows in an answer for a name, or None where the answer is not of the expected form."""
+"""Takes the rows out of an answer for a name; gives None for an answer of another form."""
 
 
 class PerName:
@@ -22,7 +22,7 @@ class PerName:
 
     Args:
         parameter: The path parameter.
-        rows: Takes the rows out of an answer.
+        rows: Takes the rows out of an answer; see ``Rows``.
         params: Query parameters of each request.
     """
 
@@ -35,7 +35,7 @@ class PerName:
         self._params = params or {}
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """All names: a platform may know some of them and not others."""
+        """The rows of all names. A platform may know only some of the names."""
         names = partition.run.document.choices(partition.endpoint.path, self._parameter)
         yield Inline(tuple([self._one(partition, name) for name in names]))
         yield End()
@@ -73,6 +73,6 @@ class PerName:
 
         return partition.ask({**params, **self._params}, send)
 
-    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
-        """None to keep."""
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the protocol's
+        """There is no bookmark."""
         return NoBookmark()

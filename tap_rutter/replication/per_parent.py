@@ -1,4 +1,4 @@
-"""What is asked for parent by parent and comes whole: attachments, balances of bank accounts."""
+"""Rows that are requested parent by parent and come whole: attachments, bank account balances."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _TIME = "last_synced_at"
 
 
 class Parents:
-    """Reads the list of parents, in Rutter's own order where it can be had.
+    """Reads the list of parents, sorted by ``last_synced_at`` if the endpoint can sort.
 
     Args:
-        path: The list.
-        key: What its rows stand under.
-        passes: Parameters of the lists that make up all parents; by default it is one.
+        path: The list's path.
+        key: The key that its rows are under.
+        passes: Parameters of each list, if the parents come in several lists.
     """
 
     def __init__(self, path: str, key: str, passes: Sequence[Mapping[str, str]] = ({},)) -> None:
@@ -43,13 +43,13 @@ class Parents:
     def pages(self, partition: Partition, start: int | None) -> Iterator[Page]:
         """All parents, or those synced since a time (Unix ms, inclusive).
 
-        In ascending order a parent that changes while the list is read moves to its end, and is
-        not missed.
+        With the oldest first, a parent that changes while the list is read moves to the end of the
+        list, so it is not missed.
         """
         params = {
             name: value
             for name, value in partition.params(self.path).items()
-            if name != "expand"  # what is read of a parent is its id
+            if name != "expand"  # only the parent's id is needed
         }
         if start is not None:
             params[MIN] = str(start)
@@ -65,14 +65,14 @@ class Parents:
 
 
 class PerParent:
-    """Rows under each parent that come whole.
+    """Rows under each parent, which come whole.
 
     Args:
         parents: Their list.
-        path: The child's endpoint, with ``{id}`` for the parent's.
-        context: What a row gets of its parent, from the parent's row.
+        path: The child's endpoint, with ``{id}`` for the parent's id.
+        context: Values that a row gets from its parent's row.
         single: Whether the answer is one object, not a list.
-        incremental: Whether only parents that changed since the bookmark are asked for.
+        incremental: Whether only parents that changed since the bookmark are read.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class PerParent:
         self._incremental = incremental
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """The children of all parents, in the order of the parents' list."""
+        """The rows of all parents, in the order of the parents' list."""
         start = first_time(partition) if self._incremental else None
         seen: set[tuple[str, Any]] = set()
         nameless = 0
@@ -107,8 +107,8 @@ class PerParent:
                 if identity and mark not in seen:
                     seen.add(mark)
                     parents.append({**parent, "id": identity})
-            # All are asked: those that were synced longest ago may well have nothing, such as
-            # accounts that were closed, while others have.
+            # All parents are asked, since the first ones may have nothing though others have:
+            # accounts that were closed, for example.
             if parents:
                 yield Inline(tuple([self._children(partition, parent) for parent in parents]))
             yield ParentsRead(page)
@@ -142,12 +142,12 @@ class PerParent:
         )
 
     def progress(self, partition: Partition) -> NoBookmark | PerParentProgress:
-        """The bookkeeping of the partition's bookmark, where it has one."""
+        """A new object that keeps track of the partition's bookmark, if it has one."""
         return PerParentProgress(partition) if self._incremental else NoBookmark()
 
 
 class PerParentProgress:
-    """A bookmark over the parents' times; it moves once, when everything has arrived."""
+    """A bookmark of the parents' times. It moves once, when everything has arrived."""
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
@@ -157,7 +157,7 @@ class PerParentProgress:
         self.start_ms = first_time(partition)
 
     def see(self, item: ListItem) -> None:
-        """Take an item in, after its rows were delivered."""
+        """Take an item into account, after its rows were delivered."""
         if isinstance(item, ParentsRead):
             self._sort_check.see(item.parents)
 
@@ -178,15 +178,15 @@ class PerParentProgress:
 
 
 def identity_of(parent: Mapping[str, Any]) -> str:
-    """A parent's id as requests and keys have it, digits if it came as a number; "" for none."""
+    """A parent's id as text, for requests and keys; "" if it has none."""
     return key_of(parent.get("id")) or ""
 
 
 def check_named(nameless: int, path: str) -> None:
-    """See that each parent could be asked for.
+    """Check that every parent had a usable id.
 
     Raises:
-        PartitionFailed: where some could not; the children of all others have been read by then.
+        PartitionFailed: if any had none. The rows of all other parents have been read by then.
     """
     if nameless:
         rows = "1 row" if nameless == 1 else f"{nameless} rows"
@@ -197,10 +197,10 @@ def check_named(nameless: int, path: str) -> None:
 
 
 def _segment(identity: str) -> str:
-    """An id as one segment of a path, and not as a way to another place.
+    """An id as one segment of a path. It must not lead to another path.
 
     Raises:
-        PartitionFailed: for what no quoting keeps in its place.
+        PartitionFailed: for an id that would lead to another path even if it is quoted.
     """
     if not identity.strip("."):
         raise PartitionFailed(

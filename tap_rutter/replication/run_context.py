@@ -24,7 +24,7 @@ from tap_rutter.schema.document import Document
 from tap_rutter.settings import Settings
 
 PartitionState = dict[str, Any]
-"""A partition's entry in the state, as ``sync/state.py`` describes it."""
+"""A partition's entry in the state; ``sync/state.py`` describes its form."""
 
 REPLICATION_KEY = "replication_key"
 REPLICATION_KEY_VALUE = "replication_key_value"
@@ -33,13 +33,13 @@ _T = TypeVar("_T")
 
 
 class InputState(Protocol):
-    """The state that the run was given. It never changes, so any thread may ask."""
+    """The state that the run was given. It never changes, so any thread may read it."""
 
     def input_state(self, stream: str, connection_id: str) -> PartitionState | None:
-        """A partition's entry; None where there is none."""
+        """A partition's entry; None if it has none."""
 
     def history(self, connection_id: str) -> History | None:
-        """What a connection's data were read under."""
+        """The history that a connection had when its bookmarks were set."""
 
     def given(self, connection_id: str, choice: str) -> Given:
         """What there is of a connection, and of its last read of a choice of streams."""
@@ -47,7 +47,7 @@ class InputState(Protocol):
 
 @dataclass
 class RunContext:
-    """What all partitions of a run share. Worker threads use it: only its caches change."""
+    """What all partitions of a run share. Worker threads use it; only its caches change."""
 
     settings: Settings
     client: Client
@@ -74,7 +74,7 @@ class RunContext:
         return once.get(lambda: read_standing(self.client, connection.id))
 
     def sync_status(self, connection: Connection) -> SyncStatus:
-        """How a connection stands at Rutter, read once a run by whichever thread comes first."""
+        """How a connection stands at Rutter. The first thread that asks reads it, once a run."""
         with self._lock:
             once = self._sync_statuses.setdefault(connection.id, _Once())
         return once.get(lambda: self._read_sync_status(connection))
@@ -123,11 +123,11 @@ class RunContext:
         return self._idle[connection.id]
 
     def is_forced(self, connection: Connection) -> bool:
-        """Whether a connection is read though its first sync is not over."""
+        """Whether a connection is read although its first sync is not over."""
         return self.settings.force_fetch and not self.is_ready(connection)
 
     def is_ready(self, connection: Connection) -> bool:
-        """Whether a connection's first sync is over; by its status where the list does not say."""
+        """Whether a connection's first sync is over."""
         if connection.status:
             return connection.status != "not_ready"
         sync_status = self.known_sync_status(connection)

@@ -23,13 +23,13 @@ class NoBookmark:
     start_ms: int | None = None
 
     def see(self, item: ListItem) -> None:
-        """Nothing: no bookmark depends on it."""
+        """Does nothing: there is no bookmark."""
 
     def finish(self) -> None:
-        """Nothing: no bookmark depends on it."""
+        """Does nothing: there is no bookmark."""
 
     def partition_state(self) -> Mapping[str, Any] | None:
-        """None: such a partition has no entry in the state."""
+        """Always None: such a partition has no entry in the state."""
         return None
 
 
@@ -42,29 +42,29 @@ class Snapshot:
     def __init__(self, *, single: bool = False, may_come_later: bool = False) -> None:
         """
         Args:
-            single: The answer holds one object (which may be null), not a list.
-            may_come_later: Rutter may answer with a job that is to be followed.
+            single: Whether the answer holds one object, which may be null, instead of a list.
+            may_come_later: Whether Rutter may answer with a job.
         """
         self._single = single
         self._may_come_later = may_come_later
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """All of it."""
+        """The whole list, or the object."""
         if self._single:
             yield single_object(partition)
         else:
             yield from partition.pages(partition.params(), may_come_later=self._may_come_later)
         yield End()
 
-    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
-        """None to keep."""
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the protocol's
+        """There is no bookmark."""
         return NoBookmark()
 
 
 class Status:
-    """The connection's own status: what the run has read of it anyway, without a request more.
+    """The connection's status, which the run has read anyway: this makes no further request.
 
-    Where it could not be read, the row would lack what an earlier one may have told.
+    If it could not be read, the partition fails: a row with nulls would overwrite an earlier one.
     """
 
     label = "snapshot"
@@ -74,11 +74,12 @@ class Status:
         """The one row.
 
         Raises:
-            RequestFailed: why it could not be read.
+            RequestFailed: if it could not be read.
         """
         sync_status = partition.sync_status
         if isinstance(sync_status.trouble, ConnectionUnusable):
-            # Its data are asked for all the same (force_fetch): this is not to end them.
+            # With force_fetch the connection's data are read all the same, so only this partition
+            # fails.
             raise PartitionFailed(sync_status.trouble.message, reason=sync_status.trouble.reason)
         if sync_status.trouble is not None:
             raise sync_status.trouble
@@ -86,8 +87,8 @@ class Status:
         yield Page(raws=[raw], next_cursor=None, received_ms=sync_status.received_ms, size=len(raw))
         yield End()
 
-    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
-        """None to keep."""
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the protocol's
+        """There is no bookmark."""
         return NoBookmark()
 
 
@@ -98,9 +99,9 @@ def single_object(
     declared: str | None = None,
     request_values: Mapping[str, Any] | None = None,
 ) -> Page:
-    """One object under its key as a page of one row, or of none where it is null.
+    """One object under its key, as a page of one row; a page without rows if it is null.
 
-    ``declared``: the path as the API description has it, where ``path`` has an id in it.
+    ``declared``: the path in the API document, if ``path`` has an id in it.
     """
     path, key = path or partition.endpoint.path, partition.endpoint.records_key
     query = {
@@ -131,5 +132,5 @@ def single_object(
 
 
 def utc_day(ms: int) -> str:
-    """The UTC day of a time, as the midnight that it began with."""
+    """The midnight (UTC) at which the day of a time began."""
     return times.to_text(ms - ms % times.DAY)

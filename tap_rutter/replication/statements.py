@@ -1,8 +1,8 @@
-"""Statements: one row per calendar month (UTC), asked for by whole months.
+"""Statements: one row per calendar month (UTC), requested by whole months.
 
-Past months can be restated, so each run reads the last ``statement_months`` again, and whatever no
-complete run has delivered yet. A first read without a start date goes back year by year for as
-long as there is something.
+Past months can be restated, so each run reads the last ``statement_months`` again, and all months
+that no complete run has delivered yet. A first read without a start date goes back year by year as
+long as there are rows.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_
 from tap_rutter.replication.synced import without_context
 
 _MONTHS_A_CALL = 12
-_MOST_YEARS = 10  # how far back a first read goes at most without a start date
-_READ_FROM = "read_from"  # the partition's first month: an earlier start date reads from there
-# That the partition was read back for as long as there was something: states of versions that went
-# back two years do not have it, and what a start date bounded neither.
+_MOST_YEARS = 10  # how far back a first read without a start date goes at most
+_READ_FROM = "read_from"  # the first month that was read: see _resumed
+# True if the partition was read back as long as there were rows. It is not in states of earlier
+# versions, which went back two years, nor after a read that began at a start date.
 _ALL_YEARS = "all_years"
 
 
 class Statements:
-    """Monthly lists with a start and an end date, both always sent."""
+    """Monthly lists. Every request has a start date and an end date."""
 
     label = "statements"
     reads_since = False
 
     def first_month(self, partition: Partition) -> date | None:
-        """The month that a read begins with; None for one that goes back as far as there is any."""
+        """The first month to read; None for a read that goes back as long as there are rows."""
         settings = partition.run.settings
         this_month = times.month_start(partition.run.cutoff)
         resumed = self._resumed(partition)
         if resumed is not None:
             newest = times.month_start(resumed)
-            # The newest month delivered was not over when it was read.
+            # At least the newest month is read again: it was not over when it was read.
             again = max(settings.statement_months, 1)
             return min(shifted(newest, 1 - again), this_month)
         if settings.start_ms is not None:
@@ -50,7 +50,7 @@ class Statements:
 
     @staticmethod
     def _resumed(partition: Partition) -> int | None:
-        """The bookmark that a read goes on from; None for a first read."""
+        """The bookmark that the read continues from; None for a first read."""
         before, start = partition.input_state or {}, partition.run.settings.start_ms
         read_from = times.parse(before.get(_READ_FROM))
         if partition.has_grown:
@@ -60,11 +60,12 @@ class Statements:
         if start is not None and read_from is not None and start < read_from:
             return None
         moment = partition.resumes(before.get(REPLICATION_KEY_VALUE))
-        # Before the first month that was asked for: one odd row set it, and months are missing.
+        # A bookmark before the first month that was requested was set by one odd row: months are
+        # missing.
         return None if moment is not None and moment < (read_from or 0) else moment
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """All months to the current one, at most a year a call."""
+        """All months up to the current one, at most a year in each request."""
         first = self.first_month(partition)
         if first is None:
             yield from self._years_back(partition)
@@ -76,8 +77,8 @@ class Statements:
     def _years_back(self, partition: Partition) -> Iterator[Item]:
         """One year after another, newest first.
 
-        The end is a year without any row, once the oldest date that Rutter tells of the connection
-        is passed: a year in which a business rested is not its beginning.
+        It ends with the first year without rows, but not before the oldest date that Rutter gives
+        for the connection: a business may have rested for a year.
         """
         oldest = partition.history.oldest_ms
         last = times.month_start(partition.run.cutoff)
@@ -101,7 +102,7 @@ class Statements:
         yield MonthsRead(first, last)
 
     def progress(self, partition: Partition) -> StatementsProgress:
-        """The bookkeeping of the partition's bookmark."""
+        """A new object that keeps track of the partition's bookmark."""
         return StatementsProgress(partition, self.first_month(partition), self._resumed(partition))
 
 
@@ -120,14 +121,14 @@ class StatementsProgress:
         self.start_ms = None if first is None else _moment(first)
 
     def see(self, item: ListItem) -> None:
-        """Take an item in, after its rows were delivered."""
+        """Take an item into account, after its rows were delivered."""
         if isinstance(item, Page):
             for raw in item.raws:
                 moment = times.parse(decode_value(raw).get("start_date"))
                 if moment is not None:
                     self._brought.add(times.month_start(moment))
         elif isinstance(item, MonthsRead):
-            # A month that was not asked for is delivered, and says nothing of those between.
+            # A month that was not requested is delivered, but says nothing of the months between.
             self._months |= {month for month in self._brought if item.first <= month <= item.last}
             self._brought.clear()
             self._first = min(self._first or item.first, item.first)
@@ -138,7 +139,7 @@ class StatementsProgress:
         self._complete = True
 
     def partition_state(self) -> Mapping[str, Any] | None:
-        """The partition's content."""
+        """The partition's entry in the state, without its context."""
         given = None if self._partition.has_grown else without_context(self._partition.input_state)
         if not self._complete or not self._months or self._first is None:
             return given
@@ -154,7 +155,7 @@ class StatementsProgress:
         return {**content, **kept}
 
     def _newest(self) -> date:
-        """The month up to which none is missing, from the oldest there is or from the bookmark."""
+        """The last month of the unbroken series from the bookmark, or the oldest month, on."""
         month = min(self._months)
         if self._resumed is not None:
             month = times.month_start(self._resumed)
@@ -167,7 +168,7 @@ _KEPT = {_READ_FROM, _ALL_YEARS}
 
 
 def calls(first: date, last: date) -> Iterator[tuple[date, date]]:
-    """The months from one to another, oldest first, cut into calls of a year at most."""
+    """The months from ``first`` to ``last``, oldest first, in spans of at most a year."""
     while first <= last:
         until = min(shifted(first, _MONTHS_A_CALL - 1), last)
         yield first, until
@@ -177,7 +178,7 @@ def calls(first: date, last: date) -> Iterator[tuple[date, date]]:
 
 
 def shifted(month: date, by: int) -> date:
-    """The first day of the month that lies ``by`` months from another, within the calendar."""
+    """The first day of the month ``by`` months later, kept within the calendar."""
     index = month.year * 12 + month.month - 1 + by
     index = min(max(index, date.min.year * 12), date.max.year * 12 + 11)
     return date(index // 12, index % 12 + 1, 1)

@@ -1,7 +1,7 @@
-"""What Rutter is set to sync for a connection: read at the level that decides, and nothing else.
+"""What Rutter is set to sync for a connection: the configuration that applies to it.
 
-A connection may have a configuration of its own, which wins over its platform's. The organisation's
-defaults, which hold where there is neither, are shown in Rutter's dashboard only.
+A connection may have its own configuration, which wins over its platform's. If there is neither,
+the organisation's defaults apply; these are shown in Rutter's dashboard only.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from tap_rutter.replication.items import End, Item
 from tap_rutter.replication.snapshot import NoBookmark
 
 PLATFORM_PATH = "/configs/sync/platforms/{platform}"
-_DEEPEST = 2  # the parts may stand in an envelope, whose name is not published
+_DEEPEST = 2  # the parts may be inside an envelope whose name is not published
 
 
 class SyncConfig:
-    """The connection's own configuration, else its platform's, else none."""
+    """The connection's own configuration, else its platform's, else no row."""
 
     label = "snapshot"
     reads_since = False
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """At most one row."""
+        """One row, or none."""
         connection = partition.connection
         levels = {
             "connection": partition.endpoint.path.replace("{id}", quote(connection.id, safe="")),
@@ -45,13 +45,13 @@ class SyncConfig:
                 break
         yield End()
 
-    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the kinds' signature
-        """None to keep."""
+    def progress(self, partition: Partition) -> NoBookmark:  # noqa: ARG002 - the protocol's
+        """There is no bookmark."""
         return NoBookmark()
 
 
 def _fetch(partition: Partition, level: str, path: str) -> Page | None:
-    """The row of one level; None where nothing is configured there."""
+    """The row of the connection's or the platform's configuration; None if there is none."""
 
     def decode(answer: Response) -> Page | None:
         body = {name: decode_value(raw) for name, raw in open_body(answer.content).items()}
@@ -64,25 +64,26 @@ def _fetch(partition: Partition, level: str, path: str) -> Page | None:
         return Page(raws=[raw], next_cursor=None, received_ms=answer.received_ms, size=len(raw))
 
     try:
-        # With the organisation's keys alone: the endpoint takes no access token.
+        # Without an access token, which the endpoint does not take.
         return partition.run.client.get(Request(path, {}), decode, partition.counts)
     except Unsupported:
         return None
     except PartitionFailed as error:
-        if error.status == 400:  # not every platform can be configured
+        if error.status == 400:  # some platforms cannot be configured
             return None
         raise
     except ConnectionUnusable as error:
-        # It speaks of this endpoint: the connection's own lists are asked with its token.
+        # The refusal is about this endpoint: the connection's lists are read with its own token.
         raise PartitionFailed(
             error.message, reason="refused", status=error.status, code=error.code
         ) from None
 
 
 def row_of(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The columns in a configuration; None where it has neither of its two parts.
+    """The columns of a configuration; None if it has neither of its two parts.
 
-    How their names are spelt in JSON is not published for all of them: letters decide.
+    The spelling of some names in JSON is not published, so names are compared by their letters
+    only.
     """
     initial, incremental = _part(body, "initial"), _part(body, "incremental")
     if initial is None and incremental is None:

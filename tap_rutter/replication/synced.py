@@ -1,8 +1,8 @@
-"""Synced streams: rows have a ``last_synced_at``, from Rutter's own clock, and come sorted by it.
+"""Synced streams: rows have a ``last_synced_at``, by Rutter's own clock, and come sorted by it.
 
-A sorted list needs no windows: the bookmark is the newest time delivered, page by page. But a
-platform may refuse to sort, or silently not sort, so the rows must show that they are sorted before
-a bookmark moves (docs/state.md).
+A sorted list needs no windows: with each page the bookmark moves to the newest time delivered. But
+a platform may refuse the sort order, or ignore it. So the rows must show that they are sorted
+before the bookmark moves (docs/state.md).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from tap_rutter.replication.told import started_by
 
 MIN = "last_synced_at_min"
 _SORT = "last_synced_at ASC"
-_RISES = 2  # pages that must have shown a rise before a list is taken for sorted
+_RISES = 2  # how many times must have risen from page to page before a list counts as sorted
 
 
 class Synced:
     """Lists on Rutter's own clock.
 
     Args:
-        passes: Lists that make up the stream, as name → parameters, each with a bookmark of its
-            own; by default one without a name.
-        sortable: Whether the endpoint takes an order at all.
-        params: Parameters that every request bears.
+        passes: The lists that make up the stream, as name → parameters. Each has its own bookmark.
+            By default there is one list, without a name.
+        sortable: Whether the endpoint has the parameter ``sort``.
+        params: Parameters of every request.
     """
 
     label = "synced"
@@ -48,7 +48,7 @@ class Synced:
         self._params = dict(params or {})
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """All passes, each from its own bookmark."""
+        """The rows of all passes, each from its own bookmark."""
         if len(self._passes) == 1:
             ((name, extra),) = self._passes.items()
             yield from self._read_pass(partition, name, extra)
@@ -81,12 +81,12 @@ class Synced:
         yield End(name)
 
     def progress(self, partition: Partition) -> SyncedProgress:
-        """The bookkeeping of the partition's bookmark, or bookmarks."""
+        """A new object that keeps track of the partition's bookmarks."""
         return SyncedProgress(partition, tuple(self._passes), is_sorted=self._sortable)
 
 
 def bookmark_of(partition: Partition, name: str = "") -> str | None:
-    """The given bookmark of one pass; older states hold one for all passes."""
+    """The given bookmark of one pass; a state of an older version has one for all passes."""
     state = partition.input_state or {}
     passes = state.get("passes")
     value = passes.get(name) if name and passes is not None else state.get(REPLICATION_KEY_VALUE)
@@ -107,7 +107,7 @@ def _start(partition: Partition, resumed: int | None) -> int | None:
 
 
 class SortCheck:
-    """Whether one list comes in its sort order, and what its bookmark may be."""
+    """Whether one list comes in its sort order, and where its bookmark may stand."""
 
     def __init__(self, cutoff: int, *, is_sorted: bool = True) -> None:
         self._cutoff = cutoff
@@ -118,7 +118,7 @@ class SortCheck:
         self.ended = False
 
     def see(self, page: Page) -> None:
-        """Take in a page whose rows were delivered."""
+        """Take a page into account, after its rows were delivered."""
         span = page.span
         if span.newest is None or span.oldest is None or span.first is None:
             return
@@ -134,26 +134,26 @@ class SortCheck:
         self._read = page.received_ms
 
     def mark_unsorted(self) -> None:
-        """The list is not sorted: what was read of it before moves no bookmark."""
+        """The list is not sorted: the rows read before this do not move the bookmark."""
         self._is_sorted = False
         self._highest = None
 
     @property
     def value(self) -> int | None:
-        """The bookmark that the list allows now, Unix ms; None for none."""
+        """Where the bookmark may stand now, Unix ms; None if the list allows no bookmark yet."""
         if self._highest is None:
             return None
         if not self._is_sorted:
             # Rows that changed while an unsorted list was read have times after the cutoff.
             return min(self._highest, self._cutoff) if self.ended else None
-        # One rise can be one odd row before thousands that were synced in the same second.
+        # One rise may be one odd row before thousands of rows that were synced in the same second.
         proved = self.ended or self._rises >= _RISES
         # A row with a time in the future says nothing about the rows that come until then.
         return min(self._highest, self._read) if proved else None
 
 
 class SyncedProgress:
-    """Bookmarks of a partition's passes; its own is the oldest, absent until all exist."""
+    """The bookmarks of a partition's passes. Its own is the oldest, once all passes have one."""
 
     def __init__(self, partition: Partition, passes: tuple[str, ...], *, is_sorted: bool) -> None:
         self._partition = partition
@@ -170,7 +170,7 @@ class SyncedProgress:
         self.start_ms = None if None in starts else min(start or 0 for start in starts)
 
     def see(self, item: ListItem) -> None:
-        """Take an item in, after its rows were delivered."""
+        """Take an item into account, after its rows were delivered."""
         if isinstance(item, Page):
             self._sort_checks[item.list_name].see(item)
         elif isinstance(item, Unsorted):
@@ -179,7 +179,7 @@ class SyncedProgress:
             self._sort_checks[item.list_name].ended = True
 
     def finish(self) -> None:
-        """Nothing beyond the ends of the lists."""
+        """Does nothing: the ends of the lists have said it all."""
 
     def partition_state(self) -> Mapping[str, Any] | None:
         """The partition's content: moved bookmarks, else those that were given."""
@@ -195,8 +195,9 @@ class SyncedProgress:
             if value is not None and (resumed is None or value > resumed):
                 values[name] = times.to_text(value)
             elif resumed is not None:
-                # What the run was given stays true; a pass that was not resumed from its bookmark
-                # (another start date, a bookmark from the future) has none until its rows set it.
+                # A given bookmark stays, if its pass continued from it. A pass that did not
+                # (another start date, a bookmark in the future) has no bookmark until its rows set
+                # one.
                 values[name] = bookmark_of(self._partition, name) or times.to_text(resumed)
         if all(check.value is None for check in self._sort_checks.values()):
             return without_context(self._partition.input_state)
@@ -215,7 +216,7 @@ class SyncedProgress:
 
 
 def read_from(partition: Partition, *, resumed: bool) -> dict[str, Any]:
-    """The start date that a partition's rows were read from, to be remembered in it."""
+    """The start date that a partition's rows were read from, for its entry in the state."""
     if resumed:
         given = (partition.input_state or {}).get("start_date")
         return {"start_date": given} if given else {}
@@ -224,7 +225,7 @@ def read_from(partition: Partition, *, resumed: bool) -> dict[str, Any]:
 
 
 def without_context(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A partition's content beside its context."""
+    """A partition's entry without its context."""
     if state is None:
         return None
     return {name: value for name, value in state.items() if name != "context"}

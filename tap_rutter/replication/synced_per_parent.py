@@ -1,7 +1,7 @@
-"""Children: lists that must be asked for parent by parent.
+"""Lists that must be requested parent by parent.
 
-A child reads its parents' list itself, with its own bookmark, so the parent need not be selected.
-The bookmark moves once, when every list of the partition is complete.
+Such a stream reads its parents' list itself, with its own bookmark, so the parents' stream need not
+be selected. The bookmark moves once, when every list of the partition is complete.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tap_rutter.replication.synced import (
     without_context,
 )
 
-_MARK = 8  # characters of a parent's mark: 48 bits, so that no two of a connection's are alike
+_MARK = 8  # characters: 48 bits, so that no two parents of a connection have the same mark
 
 
 class SyncedPerParent:
-    """Rows on Rutter's clock under each parent, such as the days of every ad campaign.
+    """Rows by Rutter's clock under each parent, such as the days of every ad campaign.
 
-    The partition remembers the parents by short marks: a parent that was not read before is read
-    from its start, whatever the bookmark of the others.
+    The state keeps short marks of the parents that were read. A parent that was not read before is
+    read from its start, whatever the bookmark is.
     """
 
     label = "synced, per parent"
@@ -43,16 +43,16 @@ class SyncedPerParent:
     def __init__(self, *, parents: Parents, parameter: str, column: str) -> None:
         """
         Args:
-            parents: Their list.
+            parents: The list of the parents.
             parameter: Query parameter that takes a parent's id.
-            column: Field of a child that holds it; filled where a row leaves it null.
+            column: The field of a row that holds the parent's id; filled in if the row has null.
         """
         self._parents = parents
         self._parameter = parameter
         self._column = column
 
     def read(self, partition: Partition) -> Iterator[Item]:
-        """The children of all parents, in the order of the parents' list."""
+        """The rows of all parents, in the order of the parents' list."""
         start, known = first_time(partition), known_parents(partition)
         seen: set[str] = set()
         nameless = 0
@@ -88,12 +88,12 @@ class SyncedPerParent:
             yield ParentRead(parent)
 
     def progress(self, partition: Partition) -> SyncedPerParentProgress:
-        """The bookkeeping of the partition's bookmark."""
+        """A new object that keeps track of the partition's bookmark."""
         return SyncedPerParentProgress(partition)
 
 
 class SyncedPerParentProgress:
-    """A bookmark that moves once, past parents whose children all arrived."""
+    """A bookmark that moves once, when the rows of all parents have arrived."""
 
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
@@ -105,7 +105,7 @@ class SyncedPerParentProgress:
         self.start_ms = first_time(partition)
 
     def see(self, item: ListItem) -> None:
-        """Take an item in, after its rows were delivered."""
+        """Take an item into account, after its rows were delivered."""
         if isinstance(item, Page):
             self._sort_check.see(item)
         elif isinstance(item, ParentRead):
@@ -130,7 +130,7 @@ class SyncedPerParentProgress:
 
 
 def mark_of(parent: str) -> str:
-    """A parent's mark in the state: short, so that a state with many parents stays small."""
+    """A parent's mark in the state. It is short, so that a state with many parents stays small."""
     digest = hashlib.sha256(parent.encode()).digest()
     return urlsafe_b64encode(digest)[:_MARK].decode()
 
