@@ -1,4 +1,4 @@
-"""Updated streams: rows have a time of the platform's clock, and come newest first.
+"""Updated streams: rows have a time by the platform's clock, and come newest first.
 
 They cannot be asked for in another sort order, so long lists are read in time windows, oldest
 first, as ``spread.py`` plans them. No bookmark exceeds the connection's horizon, since a row can
@@ -35,17 +35,19 @@ from tap_rutter.replication.told import started_by
 from tap_rutter.replication.windows import Window
 
 _WHOLE_EVERY = 7 * times.DAY
-_WITHOUT_DATES = 3653 * times.DAY  # ten years: how far back windows begin when nothing tells
+_WITHOUT_DATES = (
+    3653 * times.DAY
+)  # ten years: where windows begin if nothing says how far back the data go
 _TOLERANCE = times.SECOND  # platforms compare whole seconds
-# Up to which moment of the platform's the last complete read knew the rows, where rows change
-# without their time moving: what changed later is still to be read, however long ago that was.
+# For streams whose rows change without a change of their time: up to when (by the platform's clock)
+# the last complete read knew all changes. Later changes are still to be read, however old they are.
 _KNOWN_TO = "known_to"
 _SORTED_BY = "updated_at_min"
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a partition is read: from where, and whether whole, without any bound."""
+    """How a partition is read: from which time on, or whole, without any bound."""
 
     low: int | None
     resumed: int | None
@@ -53,7 +55,7 @@ class Start:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing of the partition is left out."""
+        """Whether the partition is read without a lower bound."""
         return self.whole or self.low is None
 
 
@@ -62,8 +64,8 @@ class Updated:
 
     Args:
         low: Query parameter of the lower bound; ``high`` that of the upper.
-        again: Query parameters by each of which the trailing ``payout_days`` are read again, for a
-            stream whose rows change without their time moving.
+        again: For a stream whose rows change without a change of their time: query parameters. By
+            each of them, the last ``payout_days`` are read again.
     """
 
     label = "updated"
@@ -87,8 +89,8 @@ class Updated:
     def start(self, partition: Partition) -> Start:
         """Where the partition begins.
 
-        Rows without a time are hidden by any bound: a list that may hold them is read whole at
-        first, at every run once it has shown one, and now and then otherwise.
+        Any bound hides rows without a time. So a list that may hold such rows is read whole at
+        first, and from time to time. Once it has shown one, it is read whole at every run.
         """
         resumed = (
             None
@@ -108,14 +110,15 @@ class Updated:
 
     @staticmethod
     def _again_from(partition: Partition) -> int:
-        """From when on rows are read again that change without their time moving.
+        """From which time on rows are read again that change without a change of their time.
 
-        Counted from the last read, not from now: a connection that was disabled meanwhile, not
-        read, or not synced by Rutter, would otherwise keep what changed in that time.
+        It is counted back from the last read, not from now. Otherwise the changes would be lost
+        that were made while the connection was disabled, was not read, or was not synced by Rutter.
         """
         cutoff, known = partition.run.cutoff, known_to(partition)
         if known is None:
-            # States of earlier versions do not tell; a bookmark is never later than its read.
+            # States of earlier versions lack it. The bookmark is never later than the read that set
+            # it.
             known = partition.resumes((partition.input_state or {}).get(REPLICATION_KEY_VALUE))
         return max(
             min(cutoff, cutoff if known is None else known) - partition.run.settings.payout_ms, 0
@@ -130,7 +133,7 @@ class Updated:
         if resumed is None:
             return True
         last = times.parse(state.get("whole_read_at"))
-        # One in the future was set under a wrong clock, and would hold for as long as it was wrong.
+        # A time in the future was set by a wrong clock, and would suppress reads until then.
         return last is None or abs(partition.run.cutoff - last) >= _WHOLE_EVERY
 
     def read(self, partition: Partition) -> Iterator[Item]:
@@ -140,8 +143,8 @@ class Updated:
             yield from partition.pages(partition.params())
             yield End()
             return
-        # Rows that changed without their time moving; a read without a bound has them all. They
-        # come first: what the list itself shows of them after this is newer.
+        # Rows that changed without a change of their time; a read without a bound has them anyway.
+        # They are read first, so that what the list itself shows of them afterwards is newer.
         for parameter in self._again if start.low is not None else ():
             if parameter != self._low:
                 since = {parameter: str(self._again_from(partition))}
@@ -275,7 +278,7 @@ class UpdatedProgress:
     """A bookmark that follows finished windows and never passes the horizon."""
 
     def __init__(self, partition: Partition, start: Start, *, again: bool = False) -> None:
-        """``again``: whether rows may change without their time moving."""
+        """``again``: whether rows may change without a change of their time."""
         self._partition = partition
         self._start = start
         self._again = again
@@ -293,7 +296,7 @@ class UpdatedProgress:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
             if item.list_name:
-                return  # rows read once more say nothing of how far the list itself has been read
+                return  # rows that are read again say nothing about how far the list itself was read
             self._rows += item.span.rows
             self._nulls = self._nulls or item.span.nulls
             if item.span.newest is not None:
@@ -311,19 +314,20 @@ class UpdatedProgress:
         self._value = self._reached(self._partition.run.cutoff)
 
     def _reached(self, end: int) -> int | None:
-        """How far all rows can be taken to be known once those up to ``end`` have been delivered.
+        """Up to when all rows can be taken to be known, once those up to ``end`` were delivered.
 
-        Not beyond the newest of them, unless it is old: the rows that follow may be late. A run
-        that breaks here claims no more than one that completes.
+        Not later than the newest row, unless that row is old: the next rows may be late. So a run
+        that breaks off here claims no more than a run that completes.
         """
         if not self._rows or self._newest is None:
             return None
         return min(end, self._horizon, max(self._newest, self._horizon - LONGEST_LAG))
 
     def _newest_on(self, page: Page) -> int:
-        """The newest time on a page that had come by then; 0 where there is none.
+        """The newest time on a page that was not in the future when the page came; 0 if there is
+        none.
 
-        A row that bears a time to come says nothing of the rows that are late.
+        A row with a time in the future says nothing about rows that are late.
         """
         newest = page.span.newest or 0
         if newest <= page.received_ms:
@@ -346,7 +350,7 @@ class UpdatedProgress:
         return content | read_from(self._partition, resumed=self._start.resumed is not None)
 
     def _known_to(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Up to when rows that change without their time moving are known."""
+        """The entry ``known_to``, for rows that change without a change of their time."""
         if not (self._again and self._complete):
             return {_KNOWN_TO: given[_KNOWN_TO]} if given.get(_KNOWN_TO) else {}
         return {_KNOWN_TO: times.to_text(max(self._horizon, known_to(self._partition) or 0))}
@@ -368,9 +372,9 @@ class UpdatedProgress:
 
 
 def known_to(partition: Partition) -> int | None:
-    """Up to when a partition's changing rows are known, Unix ms; None where its entry has none.
+    """Up to when a partition's changing rows are known, Unix ms; None if its entry does not say.
 
-    One in the future was set under a wrong clock.
+    A time in the future was set by a wrong clock, and does not count.
     """
     known = times.parse((partition.input_state or {}).get(_KNOWN_TO))
     return None if known is None or known > partition.run.cutoff else known
