@@ -37,7 +37,7 @@ from tap_rutter.replication.windows import Window
 _WHOLE_EVERY = 7 * times.DAY
 _WITHOUT_DATES = (
     3653 * times.DAY
-)  # ten years: where windows begin if nothing says how far back the data go
+)  # ten years: where windows begin if nothing says how old the data are
 _TOLERANCE = times.SECOND  # platforms compare whole seconds
 # For streams whose rows change without a change of their time: up to when (by the platform's clock)
 # the last complete read knew all changes. Later changes are still to be read, however old they are.
@@ -296,7 +296,7 @@ class UpdatedProgress:
         """Take an item in, after its rows were delivered."""
         if isinstance(item, Page):
             if item.list_name:
-                return  # rows that are read again say nothing about how far the list itself was read
+                return  # rows that are read again do not say how far the list itself was read
             self._rows += item.span.rows
             self._nulls = self._nulls or item.span.nulls
             if item.span.newest is not None:
@@ -324,8 +324,7 @@ class UpdatedProgress:
         return min(end, self._horizon, max(self._newest, self._horizon - LONGEST_LAG))
 
     def _newest_on(self, page: Page) -> int:
-        """The newest time on a page that was not in the future when the page came; 0 if there is
-        none.
+        """The newest time on a page that was not in the future when it came; 0 if there is none.
 
         A row with a time in the future says nothing about rows that are late.
         """
