@@ -7,6 +7,6 @@ told of a run (``outcomes.py``, ``report.py``, ``progress.py``). ``preview.py`` 
 without a run's bookmarks. ``interfaces.py`` says what a run
 needs of the tap and of its streams, so that neither is imported here.
 
-What comes in concerns the run as a whole. What does not: how a list is asked for, what a value
-means, which streams there are, and what a person sees on a terminal.
+Code belongs here if it is about the run as a whole. How a list is requested, what a value means,
+which streams exist, and what a person sees on a terminal do not belong here.
 """
