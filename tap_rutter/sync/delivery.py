@@ -1,4 +1,4 @@
-"""Records and STATE on their way out: used by the emitter's one thread only."""
+"""Writes records and STATE. Used by the emitter's thread only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tap_rutter.sync.report import PartitionReport
 logger = logging.getLogger("tap-rutter")
 
 _LARGEST_LINE = 50 * 2**20 - 2**16  # Meltano ends a run at a line above 50 MiB
-_LARGEST_PAGE = _LARGEST_LINE // 2  # no row of a smaller one makes a line that is too large
+_LARGEST_PAGE = _LARGEST_LINE // 2  # no row of a smaller page makes a line that is too large
 _LARGE_STATE = 20 * 2**20  # bytes; about 3,000 connections with rows in each of 45 streams
 _STATE_SECONDS = 10.0
 _STATE_ROWS = 5_000  # a backfill at full speed delivers this many in far less time …
@@ -28,7 +28,7 @@ _STATE_SHARE = 20  # … and may write a STATE if that is no more than a twentie
 
 
 class Line:
-    """RECORD lines of one stream and connection, as of one moment."""
+    """Makes the RECORD lines of one stream and connection, with one extraction time."""
 
     def __init__(self, stream: str, connection_id: str, moment: datetime) -> None:
         self._stream = stream
@@ -38,32 +38,33 @@ class Line:
         self._tail = b',"time_extracted":"%b"}' % extracted
 
     def of(self, record: bytes) -> bytes:
-        """The line of a record that is complete."""
+        """The line of a finished record."""
         return checked(self._head + record + self._tail, self._stream)
 
     def of_raw(self, raw: Raw) -> bytes:
-        """The line of a raw row, which gets its ``connection_id``."""
+        """The line of a raw row, with its ``connection_id`` added."""
         text = bytes(raw)
         if b"\n" in text or b"\r" in text:
-            # Between two JSON tokens, since a text has its line breaks escaped.
+            # A line break can only be between two JSON tokens: within texts it is escaped.
             text = text.replace(b"\n", b" ").replace(b"\r", b" ")
-        # Without a field that is selected, there is nothing to set a comma before.
+        # A row without any selected field needs no comma.
         stamped = self._stamped if len(text) > 2 else self._stamped[:-1]
         return checked(stamped + text[1:] + self._tail, self._stream)
 
     def block_of(self, raws: Sequence[Raw]) -> memoryview:
-        """The lines of raw rows that have no line breaks and are not too large, with their ends."""
+        """The lines of raw rows, as one text; none of the rows has line breaks or is too large."""
         end = self._tail + b"\n"
-        # Joined once, with half a message too much on either side, and looked at without them.
+        # Joined only once: the text has half a message too much on either side, which a view leaves
+        # out.
         lines = (end + self._stamped).join([b"", *[memoryview(raw)[1:] for raw in raws], b""])
         return memoryview(lines)[len(end) : -len(self._stamped)]
 
 
 def checked(line: bytes, stream: str) -> bytes:
-    """A line that runners of taps take.
+    """The line, if it is not too long for the programs that run taps.
 
     Raises:
-        PartitionFailed: for a larger one, which would end the whole run downstream.
+        PartitionFailed: for a longer line, which would end the whole run downstream.
     """
     if len(line) > _LARGEST_LINE:
         raise PartitionFailed(
@@ -77,7 +78,7 @@ def checked(line: bytes, stream: str) -> bytes:
 def in_order_of_age(page: Page) -> Sequence[Raw]:
     """The rows of a page; where an id comes more than once, its newest row last.
 
-    A target keeps the row that comes last, and lists that are newest first would leave it with the
+    A target keeps the row that comes last. A list that is newest first would leave it with the
     oldest.
     """
     if len(page.stamps) != len(page.raws):
@@ -105,7 +106,7 @@ class Delivery:
         self._state_size = 0
         self.map_failures = MapFailures()
         self.total = 0
-        """Rows taken from the API so far."""
+        """How many rows the run has read so far."""
 
     def page(
         self,
@@ -116,11 +117,11 @@ class Delivery:
         *,
         write: bool,
     ) -> None:
-        """All rows of a page, counted in the partition's report.
+        """Deliver all rows of a page, and count them in the partition's report.
 
         Raises:
-            MapFailed: where a stream map fails for every single row: to go on would be in vain.
-            PartitionFailed: for a row that cannot leave.
+            MapFailed: if a stream map fails for every row, so that it makes no sense to go on.
+            PartitionFailed: for a row that cannot be delivered.
         """
         entry.pages += 1
         before = entry.rows
@@ -163,10 +164,10 @@ class Delivery:
         entry.unmapped = (entry.unmapped or error).once_more()
 
     def record(self, stream: RunStream, record: dict[str, Any], moment: datetime) -> None:
-        """One record, as it is or by way of the SDK's selection and maps.
+        """Deliver one record, as it is or through the SDK's selection and maps.
 
         Raises:
-            PartitionFailed: for a record larger than runners of taps take.
+            PartitionFailed: for a record that is too large for the programs that run taps.
             MapFailed: where a stream map fails for it.
         """
         stream.declare()
@@ -180,7 +181,7 @@ class Delivery:
             )
 
     def state_if_due(self) -> None:
-        """A STATE every ten seconds; sooner when much was delivered and the STATE is small."""
+        """Write a STATE every ten seconds; sooner if much was delivered and the STATE is small."""
         due = time.monotonic() - self._stated >= _STATE_SECONDS
         much = self._rows >= _STATE_ROWS and self._bytes >= _STATE_SHARE * self._state_size
         if self._tap.bookmarks.changed and (due or much):
