@@ -1,4 +1,4 @@
-"""The emitter: one thread that takes what was read, in plan order, and speaks.
+"""The emitter: the one thread that takes what was read, in plan order, and writes messages.
 
 It alone writes messages and moves bookmarks. No STATE precedes the records that it covers. A
 partition that fails keeps the bookmark that its delivered rows justify, and costs no other
@@ -110,7 +110,7 @@ class Emitter:
             plan.forget(stream)
 
     def _plan_from(self, stream: RunStream) -> Plan:
-        """The plan that this stream comes next in; a new one if the streams come out of turn."""
+        """The plan in which this stream is next; a new plan if streams come out of order."""
         if not (self._plan and self._queue and self._queue[0] is stream):
             streams = [
                 entry
@@ -145,7 +145,7 @@ class Emitter:
         self.stop(timeout=0.0 if is_signalled else _PATIENCE)
 
     def stop(self, timeout: float = _PATIENCE) -> None:
-        """End the workers; what they are doing now is waited for, ``timeout`` seconds at most."""
+        """End the workers; wait at most ``timeout`` seconds for what they are doing now."""
         if self._read_ahead is not None:
             self._read_ahead.stop(timeout=timeout)
 
@@ -185,7 +185,7 @@ class Emitter:
                 break
             try:
                 account.take(item)
-            except (OSError, Stopped):  # of the output, which is everyone's
+            except (OSError, Stopped):  # the output has failed, which ends the run
                 raise
             except Exception as error:
                 # Whatever is odd about a row, a time or a bookmark fails this partition alone.
@@ -231,10 +231,10 @@ class Emitter:
             self._check_credentials()
 
     def _check_credentials(self) -> None:
-        """Find out once whether it is the organisation's credentials that are refused by now.
+        """Find out, once, whether Rutter now refuses the organisation's credentials.
 
         Raises:
-            CredentialsRefused: if so; no other connection needs to be asked.
+            CredentialsRefused: if it does; then no other connection needs to be asked.
         """
         if self._has_checked_credentials:
             return
@@ -247,10 +247,10 @@ class Emitter:
             client.throttle.stop()
             raise
 
-    # ---- what a partition's first item tells of its connection
+    # ---- what a partition's first item says about its connection
 
     def begin(self, partition: Partition, report: PartitionReport, progress: Progress) -> None:
-        """Take in how the partition's connection stands, before its rows."""
+        """Take note of how the partition's connection stands, before its rows."""
         report.full_read = progress.full_read and partition.moves_bookmark
         status = partition.sync_status
         report.source_synced_ms = status.synced_at
@@ -265,10 +265,10 @@ class Emitter:
         self._note_history(partition)
 
     def _note_history(self, partition: Partition) -> None:
-        """Remember what a connection's data are read under, once a run.
+        """Put a connection's history into the state, once a run.
 
-        Where it has grown, older rows may have come: the bookmarks of the connection that are
-        times on its platform's clock go, in the same STATE in which the new history is written.
+        If it has grown, older rows may have come. So the connection's bookmarks that are times of
+        its platform's clock are removed, in the same STATE that has the new history.
         """
         connection = partition.connection
         if connection.id in self._histories or not partition.moves_bookmark:
@@ -296,7 +296,7 @@ class Emitter:
             bookmarks.put_history(connection.id, history)
 
     def move_bookmark(self, partition: Partition, progress: Progress) -> None:
-        """Let the partition's state say what the delivered rows justify."""
+        """Set the partition's bookmark to what the delivered rows justify."""
         if partition.endpoint.replication_key is None or not partition.moves_bookmark:
             return
         self._tap.bookmarks.put(
@@ -305,7 +305,7 @@ class Emitter:
 
 
 class _Account:
-    """What has been taken in of one partition."""
+    """One partition while its items come: its report, its progress and what was delivered."""
 
     def __init__(
         self,
@@ -325,10 +325,10 @@ class _Account:
         self.is_over = False
 
     def take(self, item: DeliveredItem) -> None:
-        """Take in one item, in plan order.
+        """Handle one item, in plan order.
 
         Raises:
-            Exception: whatever is wrong; it fails the partition.
+            Exception: any error; it fails the partition.
         """
         match item:
             case Unavailable():
@@ -361,7 +361,7 @@ class _Account:
         self._see(page)
 
     def _see(self, item: ListItem) -> None:
-        # No bookmark passes a row that a map kept back; what a job left out is all read again.
+        # No bookmark passes a row for which a map failed. After a partial job, all is read again.
         if self._report.unmapped is None and not self._report.partial:
             self._known_progress().see(item)
             self._move()
@@ -373,8 +373,8 @@ class _Account:
         unserved = None if report.pages else partition.unserved()
         if unserved is not None:
             raise unserved
-        # A parent that alone answered 404 is no reason for a first bookmark: with one, a platform
-        # that has no such list would seem to have had rows of it.
+        # If only one parent answered 404, no first bookmark is set: a platform without such a list
+        # would then seem to have had rows of it.
         has_rows = report.pages or partition.input_state or not partition.absent
         if has_rows and not report.partial:
             self._known_progress().finish()
