@@ -1,4 +1,4 @@
-"""What a run needs of the tap and of its streams, so that neither needs to be imported here."""
+"""What a run needs from the tap and from its streams, so that neither is imported here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RunStream(Endpoint, MappedStream, Protocol):
 
     @property
     def selected(self) -> bool:
-        """Whether the catalog and the stream maps let it leave."""
+        """Whether the stream is read: selected, and not removed by a stream map."""
 
     @property
     def forced_replication_method(self) -> str | None:
@@ -29,19 +29,19 @@ class RunStream(Endpoint, MappedStream, Protocol):
 
     @property
     def is_written_by_run(self) -> bool:
-        """Whether its rows are what the run itself knows, and no list of the API."""
+        """Whether its rows come from the run itself, and not from a list of the API."""
 
     @property
     def serving_platforms(self) -> frozenset[str] | None:
-        """Platforms known to fill the list; None where an empty list tells something."""
+        """Platforms known to fill the list; None if an empty list means the same everywhere."""
 
     @property
     def rereads_when_history_grows(self) -> bool:
-        """Whether older rows may come below its bookmark when a connection's history grows."""
+        """Whether rows older than its bookmark may come when a connection's history grows."""
 
     @property
     def conformer(self) -> Conformer:
-        """Brings rows into the form of the schema."""
+        """Turns rows into records."""
 
     @property
     def leaves_whole(self) -> bool:
@@ -88,4 +88,4 @@ class RunTap(Protocol):
 
     @property
     def notices(self) -> Sequence[str]:
-        """What the settings ask for and there is not."""
+        """Hints about settings that have no effect, or name what does not exist."""
