@@ -1,7 +1,7 @@
-"""Stream maps and flattening: checked before any request, and told of once where they fail.
+"""Stream maps and flattening: checked before any request; failures are reported once each.
 
-The maps are the SDK's; what is here sees that none is without effect, that an expression finds
-every declared field, and that one that fails names itself.
+The maps are the SDK's. The code here refuses maps without effect, makes every declared field known
+to expressions, and names an expression that fails.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _NOTHING: tuple[object, ...] = (None, "__NULL__")
 
 @dataclass(frozen=True)
 class Known:
-    """What maps can be about."""
+    """The streams and columns that maps may name."""
 
     streams: Sequence[str]
-    """Every stream that there is, whether or not this run has it."""
+    """All streams, also those that this run does not have."""
     columns: Mapping[str, Sequence[str]]
-    """Columns of the streams that this run has."""
+    """The columns of each stream of this run."""
     keys: Mapping[str, Sequence[str]]
     """Their keys."""
 
 
 def checked(maps: Maps, known: Known) -> tuple[dict[str, Any], list[str]]:
-    """The maps as the SDK takes them, and what people should know of them.
+    """The maps in the form that the SDK takes, and warnings about them.
 
     Raises:
-        ConfigError: for a map that cannot be read, or that is for no stream.
+        ConfigError: for a map that cannot be read, or whose stream does not exist.
     """
     settled: dict[str, Any] = {}
     notices: list[str] = []
@@ -84,10 +84,10 @@ def _unusable(what: str) -> ConfigError:
 
 
 def _sources(name: str, definition: Any, known: Known) -> list[str]:
-    """The streams that a map takes the place of; none for one that makes a copy.
+    """The streams that a map replaces; none for a map that makes a copy.
 
     Raises:
-        ConfigError: where there is no stream to take rows from.
+        ConfigError: if the map's source does not exist.
     """
     if definition not in _NOTHING and not isinstance(definition, dict):
         raise _unusable(f"the map for '{name}' must be an object or null")
@@ -160,7 +160,7 @@ def _is_expression(text: str) -> bool:
 
 
 def _is_never(definition: Mapping[str, Any]) -> bool:
-    """Whether a filter lets nothing through, whatever the row: ``"False"``, ``"0"``."""
+    """Whether a filter never lets a row through: ``"False"``, ``"0"``."""
     rule = definition.get(_FILTER)
     try:
         return isinstance(rule, str) and not ast.literal_eval(rule)
@@ -169,7 +169,7 @@ def _is_never(definition: Mapping[str, Any]) -> bool:
 
 
 def leaves(maps: Sequence[StreamMap]) -> bool:
-    """Whether anything of a stream leaves by way of its maps."""
+    """Whether a stream's maps let anything leave."""
     return any(not isinstance(entry, RemoveRecordTransform) for entry in maps)
 
 
@@ -177,10 +177,10 @@ def leaves(maps: Sequence[StreamMap]) -> bool:
 
 
 def guard(mapper: PluginMapper) -> None:
-    """See that an expression that fails says which one it is.
+    """Make errors name the expression that failed.
 
-    The SDK raises whatever the expression raised, without a word on where; no public hook is
-    nearer to it than the evaluation itself.
+    The SDK raises the expression's own error, which does not say where it comes from. No public
+    hook is closer than the evaluation itself.
     """
     for entries in mapper.stream_maps.values():
         for entry in entries:
@@ -205,7 +205,7 @@ class _Guarded:
 
 
 def _said(error: BaseException, record: Mapping[str, Any]) -> str:
-    """What went wrong, without the expression and without values: both may hold what is private."""
+    """What went wrong, without the expression and its values, which may be private."""
     kind = type(error).__name__
     if kind == "NameNotDefined":
         name = str(getattr(error, "name", ""))
@@ -215,7 +215,7 @@ def _said(error: BaseException, record: Mapping[str, Any]) -> str:
         return f"there is no function '{getattr(error, 'func_name', '')}'"
     if kind == "AttributeDoesNotExist":
         return f"there is no attribute '{getattr(error, 'attr', '')}'"
-    if isinstance(error, TypeError | AttributeError):  # these speak of types and names alone
+    if isinstance(error, TypeError | AttributeError):  # their messages hold only types and names
         return f"{kind}: {error}"
     return kind
 
@@ -228,14 +228,14 @@ class _Failure:
 
     @property
     def who(self) -> str:
-        """How many rows, and whose."""
+        """How many rows, of which connection or how many connections."""
         rows = counted(self.rows, "row")
         whose = counted(len(self.connections), "connection")
         return f"{rows} of {whose}" if self.connections else rows
 
 
 class MapFailures:
-    """The rows that maps failed for, told of once for each expression."""
+    """The rows for which maps failed; logged once for each expression."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], _Failure] = {}
@@ -263,7 +263,7 @@ class MapFailures:
 
 
 class MappedStream(Protocol):
-    """What of a stream its records pass on their way through the SDK."""
+    """The parts of an SDK stream that its records pass through."""
 
     @property
     def is_unmapped(self) -> bool:
@@ -281,18 +281,18 @@ class MappedStream(Protocol):
 
 
 def messages(stream: MappedStream, record: dict[str, Any]) -> list[Any]:
-    """The RECORD messages of a record, by way of the SDK's selection, maps and flattening.
+    """The RECORD messages of a record, after the SDK's selection, maps and flattening.
 
-    A field that is declared and missing is null on the way, so that expressions find it, and so
-    that a row gives the same columns whatever it lacks.
+    A declared field that the record lacks is null here, so that expressions find it, and so that
+    all rows give the same columns.
 
     Raises:
-        MapFailed: for an expression that fails; nothing of the record leaves then.
+        MapFailed: for an expression that fails. Then nothing of the record leaves.
     """
     if stream.is_unmapped:
         return list(stream._generate_record_messages(record))
     _fill(record, stream.schema)
-    # All of them before the first leaves; selection and maps have no public hook.
+    # A list: all messages exist before the first leaves. Selection and maps have no public hook.
     made = list(stream._generate_record_messages(record))
     flat = {entry.stream_alias: entry for entry in stream.stream_maps if entry.flattening_enabled}
     for message in made:
@@ -309,7 +309,7 @@ def _fill(record: dict[str, Any], schema: Mapping[str, Any]) -> None:
 
 
 def _square(record: dict[str, Any], declared: Mapping[str, Any]) -> None:
-    """A null object is as many nulls as it has columns, and no column of its own."""
+    """A null object gives a null for each of its columns, and no column of its own."""
     for name in [name for name, value in record.items() if value is None and name not in declared]:
         del record[name]
     for name in declared:
