@@ -1,7 +1,7 @@
-"""What becomes of each partition: complete, skipped or failed; and the exit code that follows.
+"""The outcome of each partition: complete, skipped or failed; and the exit code.
 
-Judged by the emitter in plan order, so that neither output nor report depends on which worker was
-faster.
+The emitter decides it in plan order, so that neither the output nor the report depends on which
+worker was faster.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOGGED_FAILURES = 100
 
 
 class Outcomes:
-    """Takes in how partitions end, and says which need not be begun."""
+    """Records how partitions end, and says which ones need not be read."""
 
     def __init__(self, report: Report, unserved: Unserved, scouting: Scouting) -> None:
         """
@@ -46,7 +46,7 @@ class Outcomes:
         self._failures = 0
 
     def reason_to_skip(self, partition: Partition) -> str | None:
-        """Why a partition is not read, judged by what ended before it; None where it is."""
+        """Why a partition is not read, given how earlier ones ended; None if it is read."""
         if (
             partition.connection.id in self._unusable
             and not partition.endpoint.is_about_connections
@@ -71,8 +71,8 @@ class Outcomes:
     ) -> None:
         """The partition was read to its end.
 
-        ``serving``: the platforms known to fill such a list; from others an empty one says no more
-        than a refusal would.
+        ``serving``: the platforms known to fill such a list. From others, an empty list means the
+            same as a refusal.
         """
         # Without an answer of its own it tells nothing: it had no parents.
         self._judge(partition, Answer.SERVED if entry.pages else Answer.NOTHING)
@@ -83,9 +83,10 @@ class Outcomes:
     def skip(
         self, entry: PartitionReport, reason: str, now: int, error: RequestFailed | None = None
     ) -> None:
-        """The partition is not read, or not to its end, for a reason that is not a fault."""
+        """The partition is not read, or not to its end, for a reason that is not a failure."""
         entry.skip(reason, now, error)
-        # What was delivered is told of in a row of its own, and so is what users can change.
+        # A partition that delivered rows, or that users can activate, gets its own row in
+        # sync_report.
         if not entry.rows and reason != NOT_ACTIVATED:
             self.report.fold(entry)
 
@@ -127,12 +128,13 @@ class Outcomes:
         self._scouting.note(partition.place, answer)
 
     def fail_rows_of_run(self, entry: PartitionReport, error: Exception, now: int) -> None:
-        """Rows that the tap made itself did not all leave."""
+        """Some rows that come from the run itself did not leave."""
         entry.fail(error, now)
         self._failures += 1
 
     def _log(self, partition: Partition, error: Exception) -> None:
-        # A run over a thousand connections can fail sixty thousand times: sync_report has them all.
+        # In a run over a thousand connections, 60,000 partitions can fail. sync_report names them
+        # all.
         self._failures += 1
         told = self._failures > _LOGGED_FAILURES or isinstance(error, MapFailed)
         level = logging.DEBUG if told else logging.ERROR
@@ -184,17 +186,17 @@ class _Served:
         return bool(self._served[_key(partition)])
 
     def is_not_activated(self, partition: Partition) -> bool:
-        """Whether the organisation has no access to the stream: two were told so, none was served.
+        """Whether the organisation has no access: two partitions were refused, and none was served.
 
-        It is so whatever the platform, and whatever was read before.
+        This does not depend on the platform, nor on what was read before.
         """
         name = partition.endpoint.name
         return self._closed[name] >= ENOUGH and name not in self._anywhere
 
     def rules_out(self, partition: Partition) -> bool:
-        """Whether asking is of no use: two partitions of the platform had none, and none did.
+        """Whether the platform lacks the list: two of its partitions got 404, and none was served.
 
-        A partition with a bookmark is always asked: it once had rows.
+        A partition with a bookmark is always read: it once had rows.
         """
         key = _key(partition)
         return (
