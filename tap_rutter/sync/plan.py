@@ -1,7 +1,7 @@
 """The plan of a run: which partitions are read, in which order.
 
-Stream by stream, in the catalog's order, and within a stream connection by connection. Everything
-that leaves, leaves in this order, whatever the number of workers.
+They are read stream by stream, in the catalog's order, and within a stream connection by
+connection. Everything leaves in this order, whatever the number of workers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Plan:
         self._lock = threading.Lock()
 
     def partitions(self, stream: Endpoint) -> list[Partition]:
-        """The partitions of a stream, the same objects for whoever asks."""
+        """The partitions of a stream: the same objects at every call."""
         with self._lock:
             if stream.name not in self._partitions:
                 chosen = self._all if stream.is_about_connections else self._asked
@@ -67,7 +67,7 @@ class Plan:
             return self._partitions[stream.name]
 
     def chains(self) -> Iterator[Chain[Partition]]:
-        """A chain for each partition that was not dropped, in order; made as they are needed."""
+        """A chain for each partition that was not dropped, in plan order."""
         for stream in self._streams:
             for partition in self.partitions(stream):
                 if not (partition.is_dropped or is_unchanged(partition)):
@@ -95,7 +95,7 @@ def is_unchanged(partition: Partition, *, ask: bool = False) -> bool:
 
 
 def is_asked(connection: Connection, run: RunContext) -> bool:
-    """Whether Rutter answers data calls for a connection in its status."""
+    """Whether a connection's status allows data requests."""
     if connection.status in REFUSING:
         return False
     return connection.status != "not_ready" or run.settings.force_fetch
@@ -125,7 +125,7 @@ def _answer_of(error: Exception) -> Answer:
 
 
 def _read_items(partition: Partition) -> Iterator[PartitionItem]:
-    # Rows that are read ahead of the emitter must not seem older than the read they belong to.
+    # The partition must not seem to have started after its rows were read.
     partition.started_ms = partition.run.client.clock.now()
     if is_unchanged(partition, ask=True):
         partition.run.scouting.note(partition.place, Answer.NOTHING)
@@ -137,7 +137,7 @@ def _read_items(partition: Partition) -> Iterator[PartitionItem]:
         or partition.run.settings.force_fetch
         or partition.run.is_ready(partition.connection)
     ):
-        # The list of connections did not say so, or there was none.
+        # The list of connections did not say so, or was not read.
         raise ConnectionUnusable("Its first sync is not over.", reason="not_ready")
     yield Begin()
     if (
