@@ -1,6 +1,6 @@
-"""Reading a stream here and now: one request after another, nothing ahead, no bookmark moved.
+"""Reads a stream at once: one request after another, without reading ahead, moving no bookmark.
 
-For the SDK's test of a tap (``--test``) and for whoever iterates ``get_records``.
+For the SDK's test of a tap (``--test``), and for code that iterates ``get_records``.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def preview_records(
     """A stream's records.
 
     Args:
-        emitter: Of the run whose connections are read.
-        stream: What to read.
-        context: Which connection to read; all for None.
+        emitter: The emitter of the run whose connections are read.
+        stream: The stream to read.
+        context: The connection to read; None for all.
 
     Raises:
-        RequestFailed: where a connection fails for another reason than being of no use.
+        RequestFailed: if a connection fails, and not only lacks the stream.
     """
     repairs = Repairs()
     if stream.is_written_by_run:
@@ -62,10 +62,10 @@ def preview_records(
 def preview_stream(emitter: Emitter, stream: RunStream, limit: int) -> tuple[int, Exception | None]:
     """A few records of a stream, from as many connections as it takes.
 
-    What a platform lacks is learnt as in a run, and what fails counts for the exit code.
+    Skips and failures are recorded as in a run, and failures count for the exit code.
 
     Returns:
-        How many left, and why there are no more if that is a fault.
+        How many records left; and the error, if one is the reason why there are no more.
     """
     given = 0
     for partition, entry, records in _tries(emitter, stream):
@@ -76,7 +76,7 @@ def preview_stream(emitter: Emitter, stream: RunStream, limit: int) -> tuple[int
                 given += 1
                 if given >= limit:
                     return given, None
-        except (OSError, Stopped):  # of the output, or a signal: everyone's
+        except (OSError, Stopped):  # the output has failed, or a signal came: this ends the run
             raise
         except Exception as error:
             if isinstance(error, MapFailed):
@@ -97,7 +97,7 @@ def preview_stream(emitter: Emitter, stream: RunStream, limit: int) -> tuple[int
 def _tries(
     emitter: Emitter, stream: RunStream
 ) -> Iterator[tuple[Partition | None, PartitionReport, Iterator[dict[str, Any]]]]:
-    """Where to try a stream, one place after another."""
+    """The connections in which to try a stream."""
     if stream.is_written_by_run:
         entry = PartitionReport(ALL, stream.name, emitter.now())
         yield None, entry, preview_records(emitter, stream, None)
@@ -130,7 +130,7 @@ def _records_of(
 
 
 def write_schemas(streams: Sequence[RunStream], writer: BlockWriter) -> None:
-    """A SCHEMA of each selected stream, without any request."""
+    """Write a SCHEMA of each selected stream, without any request."""
     selected = [stream for stream in streams if stream.selected]
     for stream in selected:
         stream.declare()
@@ -139,7 +139,7 @@ def write_schemas(streams: Sequence[RunStream], writer: BlockWriter) -> None:
 
 
 def write_records(emitter: Emitter, streams: Sequence[RunStream], writer: BlockWriter) -> None:
-    """A SCHEMA and one record of each selected stream.
+    """Write a SCHEMA and one record of each selected stream.
 
     A stream that fails does not keep others from being tried.
     """
