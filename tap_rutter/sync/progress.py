@@ -1,4 +1,4 @@
-"""What a run tells about how far it has come, to whoever shows it."""
+"""How a run reports how far it has come."""
 
 from __future__ import annotations
 
