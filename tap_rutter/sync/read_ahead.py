@@ -1,4 +1,4 @@
-"""Reading ahead: threads walk chains, one consumer gets what they brought in plan order.
+"""Reading ahead: threads walk chains, and one consumer gets their items in plan order.
 
 A *chain* is an iterator whose every step is one slow operation: a partition, or one of the lists
 that it is read in. Chains are handed in in plan order; a chain may bring, as one of its items, a
@@ -46,7 +46,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Idle:
-    """Nothing has come for a moment: the consumer may look after other things."""
+    """Nothing has come for a moment: the consumer may do something else."""
 
 
 IDLE = Idle()
@@ -100,17 +100,17 @@ class _Inlined:
 
 
 def size_of(item: Any) -> int:
-    """Bytes that an item holds on to."""
+    """How many bytes of memory an item takes, about."""
     return int(getattr(item, "size", 0)) + 256
 
 
 def is_heavy(item: Any) -> bool:
-    """Whether an item counts as a page: what was read ahead is read again after a crash."""
+    """Whether an item counts as a page: pages are bounded, since a crash loses them."""
     return bool(getattr(item, "is_heavy", False))
 
 
 class ReadAhead(Generic[Owner]):
-    """Walks chains with a number of threads; with none, in the consumer's own thread."""
+    """Walks chains in ``workers`` threads; with 0 workers, in the consumer's thread."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class ReadAhead(Generic[Owner]):
             yield from self._drain(chain)
 
     def cancel(self, owner: Owner) -> None:
-        """Give up all chains of an owner: nothing of them is brought from now on."""
+        """Give up all chains of an owner: none of their items comes from now on."""
         with self._lock:
             for chain in tuple(self._active):
                 if chain.owner is owner:
@@ -152,7 +152,7 @@ class ReadAhead(Generic[Owner]):
             self._work.notify_all()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End all threads; what they are doing now is waited for, at most ``timeout`` seconds."""
+        """End all threads; wait at most ``timeout`` seconds for what they are doing now."""
         with self._lock:
             self._stopped = True
             for chain in tuple(self._active):
@@ -176,7 +176,7 @@ class ReadAhead(Generic[Owner]):
             return self._roots.popleft() if self._roots else None
 
     def _drain(self, chain: Chain[Owner]) -> Iterator[tuple[Chain[Owner], Any]]:
-        """A chain's items, those of its inlined chains at their place."""
+        """A chain's items, with those of its inlined chains at their place."""
         while (item := self._take(chain)) is not None:
             if isinstance(item, _Inlined):
                 for inlined in item.chains:
@@ -190,7 +190,7 @@ class ReadAhead(Generic[Owner]):
                 self._active.remove(chain)
 
     def _take(self, chain: Chain[Owner]) -> Any:
-        """The chain's next item, waited for; None at its end."""
+        """Wait for the chain's next item; None at its end."""
         if not self._workers:
             return self._step_here(chain)
         self._start()
@@ -232,7 +232,7 @@ class ReadAhead(Generic[Owner]):
         for number in range(self._workers):
             thread = threading.Thread(target=self._walk, name=f"reader-{number}", daemon=True)
             thread.start()
-            self._threads.append(thread)  # only now: a signal's thread may stop them meanwhile
+            self._threads.append(thread)  # not before it has started: a signal may join it
 
     def _walk(self) -> None:
         while True:
@@ -329,7 +329,7 @@ class ReadAhead(Generic[Owner]):
         chain.buffered = 0
         inlined = [item for item in chain.items if isinstance(item, _Inlined)]
         chain.items.clear()
-        # Chains that were to come in its place are now never taken: nothing else would end them.
+        # The consumer never comes to the chains of its items now, so they are ended here.
         for lost in (lost for item in inlined for lost in item.chains):
             self._drop(lost)
             if lost in self._active:
