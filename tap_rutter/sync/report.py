@@ -1,4 +1,4 @@
-"""What a run did: rows that one can query (``sync_report``), and a summary for people."""
+"""What a run did: rows to query (``sync_report``), and a summary for people."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tap_rutter.records.conform import Repairs
 
 COMPLETE, SKIPPED, FAILED, INTERRUPTED = "complete", "skipped", "failed", "interrupted"
 ALL = "*"
-"""Stands in a key for all streams of a connection, or for all connections. Never "": loaders that
-go through CSV take that for NULL, and refuse the row and with it the whole load."""
+"""In a key: all streams of a connection, or all connections. It must not be "": loaders that use
+CSV read that as NULL, and refuse the whole load."""
 
 ALL_STREAMS = ALL
 UNSERVED = {"unsupported", "unavailable"}
@@ -28,7 +28,7 @@ FOLDED = UNSERVED | {NOT_SYNCED}
 NOT_ACTIVATED = "not_activated"
 """The organisation has no access to the stream's endpoint."""
 PARTIAL = "PARTIAL_SUCCESS"
-"""Error code of a partition that is complete but for what a job of Rutter's could not give."""
+"""Error code of a partition that is complete, except for rows that a job of Rutter left out."""
 
 _FAMILIES = ("accounting", "commerce", "banking", "hris", "ads")
 _SHOWN = 12  # failures that the summary spells out
@@ -37,7 +37,7 @@ _NO_REPAIRS = Repairs()
 
 @dataclass(slots=True)
 class PartitionReport:
-    """What became of one (connection, stream)."""
+    """The outcome of one partition, with its figures."""
 
     connection_id: str
     stream: str
@@ -56,7 +56,7 @@ class PartitionReport:
     source_synced_ms: int | None = None
     source_count: int | None = None
     unmapped: MapFailed | None = None
-    """Why rows did not leave although they were read: a stream map failed for them."""
+    """The error of the stream map that failed for rows, so that they did not leave."""
     partial: str = ""
     """What Rutter says that it left out; nothing of the partition is bookmarked then."""
     is_folded: bool = False
@@ -92,7 +92,7 @@ class PartitionReport:
             self.error_code, self.error_message = PARTIAL, self.partial
 
     def skip(self, reason: str, now: int, error: RequestFailed | None = None) -> None:
-        """Not read, or not to its end, for a reason that is not a fault."""
+        """Not read, or not to its end, for a reason that is not a failure."""
         self.status, self.reason, self.finished_ms = SKIPPED, reason, now
         if error is not None:
             self.error_code, self.error_message = error.code, error.message
@@ -147,7 +147,7 @@ def _named(streams: Sequence[str]) -> str:
 
 
 def _entity(name: str) -> str:
-    """The bare word for an object: ACCOUNTING_INVOICE, invoices and accounting_invoices are one."""
+    """The common form of an object's names: ACCOUNTING_INVOICE, invoices, accounting_invoices."""
     word = name.lower()
     for family in _FAMILIES:
         word = word.removeprefix(f"{family}_")
@@ -173,7 +173,7 @@ class Report:
         self._folded: dict[str, list[tuple[str, str]]] = {}
         self._untold: deque[PartitionReport] = deque()
         self.configured: dict[str, frozenset[str]] = {}
-        """By connection: the entities that Rutter is set to sync, where the run has read that."""
+        """By connection: the entities that Rutter is set to sync, if the run has read that."""
 
     def partition(self, connection_id: str, stream: str, now: int) -> PartitionReport:
         """Begin the report of a partition."""
@@ -255,7 +255,7 @@ class Report:
     def summary(self, now: int, requests: int) -> list[str]:
         """Lines for people: what was read, what was not and why.
 
-        ``requests``: how many were made, those for no stream of its own included.
+        ``requests``: how many were made, including those that belong to no stream.
         """
         statuses = Counter(entry.status for entry in self._partitions)
         totals = Counter[str]()
@@ -318,7 +318,7 @@ class Report:
                 f"Partial: {entry.stream} of connection {entry.connection_id}: {entry.partial}"
             )
         lines += [f"Hint: {hint}" for hint in self._hints()]
-        # Those of stream maps are told of once for all connections.
+        # Failures of stream maps are named once for all connections.
         failures = [entry for entry in self.failures if entry.reason != MAP_FAILED]
         for entry in failures[:_SHOWN]:
             lines.append(
@@ -330,9 +330,9 @@ class Report:
         return lines
 
     def _is_enabled(self, stream: str, connections: Sequence[str]) -> bool | None:
-        """Whether Rutter is set to sync a stream's objects; None where that is not known of all.
+        """Whether Rutter is set to sync a stream's objects; None if unknown or not alike for all.
 
-        False only where none of the connections has it, True where all of them have it.
+        True if it is so for all of the connections, False if it is so for none of them.
         """
         word = _entity(stream)
         known = [self.configured.get(identity) for identity in connections]
@@ -340,7 +340,7 @@ class Report:
         return says.pop() if len(says) == 1 else None
 
     def _hints(self) -> Iterator[str]:
-        """What experience says about this picture."""
+        """Hints about likely causes of what the run has found."""
         rows: Counter[str] = Counter()
         complete: Counter[str] = Counter()
         served: dict[str, list[str]] = {}
