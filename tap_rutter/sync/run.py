@@ -1,6 +1,6 @@
 """A run: it starts by listing the connections, hands streams to the emitter, and has a result.
 
-What a run knows is made once, in ``start``: nothing else here lists connections or takes the time.
+``start`` lists the connections and takes the cutoff, once; nothing else here does.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Run:
     # ---- start
 
     def start(self) -> Started:
-        """List the connections and take the run's one cutoff; once, whoever asks.
+        """List the connections and take the run's one cutoff. A further call does nothing.
 
         Raises:
             ConfigError: for a ``connections_file`` that cannot be used.
@@ -197,10 +197,10 @@ class Run:
     # ---- end
 
     def end(self, signum: int) -> None:
-        """Ask the run to end: at once for the workers, between two items for the emitter.
+        """Ask the run to end: the workers at once, the emitter between two items.
 
-        Called from another thread than the emitter's. What the emitter has begun it completes, so
-        that no line is split and no bookmark moves halfway.
+        It is called from another thread than the emitter's. The emitter completes the item that it
+        has begun, so that no line is split and no bookmark moves halfway.
         """
         self.ended_by = signum
         self.throttle.stop()
@@ -215,7 +215,7 @@ class Run:
             raise Terminated(self.ended_by)
 
     def finish(self) -> None:
-        """The last STATE; where the run was cut short, its report before that."""
+        """Write the last STATE; before it the report, if the run was cut short."""
         if self._finished:
             return
         self._finished = True
@@ -255,13 +255,13 @@ class Run:
 
     @property
     def report(self) -> Report:
-        """What became of each partition so far; there is one once the run has started."""
+        """The outcomes of the partitions so far. It exists once the run has started."""
         assert self._started is not None, "the run has not started"
         return self._started.outcomes.report
 
     @property
     def notices(self) -> Sequence[str]:
-        """What the settings ask for and there is not: said at the start, and at the end again."""
+        """Hints about settings that have no effect, or name what does not exist."""
         return (*self._tap.notices, *(self._started.selection.notices if self._started else ()))
 
     @property
