@@ -1,6 +1,6 @@
-"""Bookmarks: one partition per connection under each stream, found at once.
+"""Bookmarks: one partition per connection under each stream, with an index to find them.
 
-The form is the SDK's, so that any Singer runner can keep it; extra facts ride in the partition::
+The form is the SDK's, so that any Singer runner can keep it. Additional keys are in the partition::
 
     {"bookmarks": {
         "accounting_invoices": {"partitions": [
@@ -59,10 +59,10 @@ _HINT = (
 
 
 class Bookmarks:
-    """All partitions of a state, by stream and connection."""
+    """The partitions of a state, by stream and connection."""
 
     def __init__(self, tap_state: dict[str, Any]) -> None:
-        """Index a tap's state; the dict itself is kept up to date and is what STATE shows."""
+        """Index a tap's state. The dict itself is kept up to date, and is what STATE shows."""
         self._state = tap_state
         self._index: dict[str, dict[str, PartitionState]] = {}
         self._input: dict[tuple[str, str], PartitionState] = {}
@@ -85,15 +85,15 @@ class Bookmarks:
         )
 
     def input_state(self, stream: str, connection_id: str) -> PartitionState | None:
-        """The partition that the run was given; never changes, so any thread may ask."""
+        """The partition that the run was given. It never changes, so any thread may read it."""
         return self._input.get((stream, connection_id))
 
     def get(self, stream: str, connection_id: str) -> PartitionState | None:
-        """The partition as it stands; none is created by asking."""
+        """The partition as it is now. It is not created if it does not exist."""
         return self._index.get(stream, {}).get(connection_id)
 
     def put(self, stream: str, connection_id: str, content: Mapping[str, Any] | None) -> None:
-        """Set a partition's content beside its context; None removes the partition."""
+        """Set a partition's content, to which its context is added; None removes the partition."""
         partitions = self._index.setdefault(stream, {})
         current = partitions.get(connection_id)
         if content is None:
@@ -117,7 +117,7 @@ class Bookmarks:
         self.changed = True
 
     def history(self, connection_id: str) -> History | None:
-        """What a connection's data were read under, as the run was given it."""
+        """A connection's history in the state that the run was given."""
         partition = self.input_state(CONNECTIONS, connection_id)
         value = partition.get(HISTORY) if partition else None
         return History.from_state(value) if value else None
@@ -205,7 +205,7 @@ class Bookmarks:
 
 
 def check_shape(state: Any) -> None:
-    """Refuse a state that cannot be read, naming the place.
+    """Refuse a state that cannot be read.
 
     Raises:
         ConfigError: with the path of what is wrong.
@@ -318,7 +318,7 @@ def _unreadable(where: str, what: str) -> ConfigError:
 
 
 class PartitionStateManager(StreamStateManager):
-    """The SDK's view of a stream's state: found by id, never moved by the SDK itself.
+    """A stream's state as the SDK sees it: found by id, never moved by the SDK itself.
 
     Only the emitter moves bookmarks, since only it knows what was delivered. The SDK's increments
     and finalisation would move them per record, and create an entry for each partition asked for.
@@ -330,27 +330,27 @@ class PartitionStateManager(StreamStateManager):
 
     @property
     def stream_state(self) -> dict[str, Any]:
-        """What is known of the stream; none is created by asking."""
+        """The stream's state. It is not created if it does not exist."""
         entry: dict[str, Any] = self.tap_state.get("bookmarks", {}).get(self.stream_name, {})
         return entry
 
     def get_context_state(self, context: Mapping[str, Any] | None) -> dict[str, Any]:
-        """A connection's partition; a dict of its own where there is none."""
+        """A connection's partition; a new empty dict if it has none."""
         if not context or "connection_id" not in context:
             return self.stream_state
         return self._bookmarks().get(self.stream_name, context["connection_id"]) or {}
 
     def write_starting_replication_value(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing: where a partition starts is planned, not marked in the state."""
+        """Does nothing: where a partition starts is not kept in the state."""
 
     def write_replication_key_signpost(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing: the run's one cutoff bounds all bookmarks."""
+        """Does nothing: the run's one cutoff bounds all bookmarks."""
 
     def increment_state(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing: the emitter moves bookmarks."""
+        """Does nothing: the emitter moves bookmarks."""
 
     def finalize_state(self, state: dict[str, Any] | None = None) -> None:
-        """Nothing: there are no progress markers."""
+        """Does nothing: there are no progress markers."""
 
     def finalize_progress_markers(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing: there are no progress markers."""
+        """Does nothing: there are no progress markers."""
