@@ -1,8 +1,8 @@
 """Singer messages to standard output, in pipe-sized blocks.
 
-A write and a flush per message costs more than making it. Lines are gathered until a block is full
-and written whole; a STATE is always written out at once, and so is whatever has waited for a
-second, so that a slow source still shows progress downstream.
+To write and flush each message costs more than to make it. So lines are collected until a block is
+full. A STATE is always written at once, and so are lines that have waited for a second, so that a
+slow source still shows progress downstream.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
     def serialize_message(self, message: Message) -> bytes:
         """A message as one line of JSON, without its line feed; decimals keep their digits."""
         if isinstance(message, StateMessage):
-            # As it is: the message's own way to say so copies each of its partitions first.
+            # Directly: the message's own method would first copy every partition.
             return ENCODER.encode({"type": "STATE", "value": message.value})
         content = message.to_dict()
         moment = content.get("time_extracted")
@@ -104,7 +104,7 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
             self.flush()
 
     def write_block(self, lines: memoryview) -> None:
-        """Add whole lines, each with its end; many of them are written out without a copy."""
+        """Add whole lines, with their line feeds; a large block is written without a copy."""
         if len(lines) < _BLOCK:
             self.write_line(bytes(lines[:-1]))
             return
@@ -112,14 +112,14 @@ class BlockWriter(GenericSingerWriter[bytes, Message]):
         write_out(lines)
 
     def flush(self) -> None:
-        """Write out what has been gathered, whole lines only."""
+        """Write out the collected lines, whole lines only."""
         if not self._block:
             return
         content, self._block = self._block, bytearray()
         write_out(content)
 
     def flush_if_due(self) -> None:
-        """Write out what has waited long enough; called while waiting for the source."""
+        """Write out lines that have waited long enough; called while the source is slow."""
         if self._block and time.monotonic() - self._since >= _LONGEST_WAIT:
             self.flush()
 
@@ -151,7 +151,7 @@ def write_out(content: bytes | bytearray | memoryview) -> None:
         BrokenPipeError: when the reader is gone.
     """
     buffer: Any = getattr(sys.stdout, "buffer", None)
-    if buffer is None:  # a text stream that stands in for it, in tests of the SDK
+    if buffer is None:  # tests of the SDK replace it by a text stream
         sys.stdout.write(bytes(content).decode())
         sys.stdout.flush()
         return
