@@ -1,8 +1,8 @@
-"""The pinned description of an API version, and the fields of its rows as JSON Schemas.
+"""The document of an API version, and the fields of its rows as JSON Schemas.
 
 Enums and id formats are not enforced, since Rutter adds values without a new version. Arrays are
-declared without ``items``: targets would make arrays of a column type of them, and refuse a later
-change. What is recursive or free-form is an open object.
+declared without ``items``: with them, targets would create array columns, and refuse a later change
+of the type. Recursive and free-form values are open objects.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Document:
         return ()
 
     def properties(self, component: str) -> dict[str, JSONSchema]:
-        """A component's fields as JSON Schemas, without those whose name says secret."""
+        """A component's fields as JSON Schemas, without secret fields."""
         return self._properties(self.components[component], (component,))
 
     def _properties(self, node: Mapping[str, Any], seen: tuple[str, ...]) -> dict[str, JSONSchema]:
@@ -61,7 +61,7 @@ class Document:
         }
 
     def _normal(self, node: Mapping[str, Any], seen: tuple[str, ...]) -> JSONSchema:
-        """One field as it is declared to targets."""
+        """The schema of one field, in the form that is declared to targets."""
         if "$ref" in node:
             name = node["$ref"].removeprefix(_REF)
             if name in seen:
@@ -75,7 +75,7 @@ class Document:
         if is_any(node):
             return dict(ANY)
         if len(kinds) > 1:
-            # No column holds several types: JSON text does.
+            # A column cannot have several types; a JSON column holds any value.
             return dict(STRING)
         kind = kinds[0]
         if kind == "string" and node.get("format") == "date-time":
@@ -92,13 +92,13 @@ class Document:
         kinds = [self._normal(node, seen) for node in nodes if node.get("type") != "null"]
         if all(kind == kinds[0] for kind in kinds):
             return kinds[0]
-        # Fields of one kind of object may be of another type in the other.
+        # A field may have another type in another branch of the union.
         are_objects = all(kind["type"] == OBJECT["type"] for kind in kinds)
         return dict(OBJECT if are_objects else STRING)
 
 
 @cache
 def document(version: str) -> Document:
-    """The pinned description of an API version."""
+    """The document of an API version."""
     source = resources.files("tap_rutter.openapi").joinpath(f"{version}.json")
     return Document(json.loads(source.read_text(encoding="utf-8")))

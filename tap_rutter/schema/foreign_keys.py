@@ -1,8 +1,8 @@
 """Which stream a field's ids point into: the foreign keys between streams.
 
-A key is always of the connection that the row belongs to: join on ``connection_id`` as well. Paths
-are dotted, with ``[]`` behind what is an array: ``line_items[].account_id``. A reference may lead
-to a row that is not there, where its object is not enabled at Rutter or has been deleted.
+An id always belongs to the row's own connection, so join on ``connection_id`` too. Paths are
+dotted, with ``[]`` behind an array: ``line_items[].account_id``. The row that an id points to may
+be missing, if its object is not enabled at Rutter or was deleted.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _ANY: Mapping[str, Mapping[str, str]] = {
         "parent_department_id": "hris_departments",
     },
 }
-"""By family: the end of a path (a field's name, with the one around it where that matters)."""
+"""By family: the end of a path, which is a field's name and, where needed, the one around it."""
 
 _ONE: Mapping[tuple[str, str], str] = {
     ("accounting_bills", "linked_payments[].id"): "accounting_bill_payments",
@@ -70,11 +70,11 @@ _ONE: Mapping[tuple[str, str], str] = {
     ("accounting_invoice_attachments", "parent_id"): "accounting_invoices",
     ("accounting_journal_entry_attachments", "parent_id"): "accounting_journal_entries",
 }
-"""By stream and path, where the family's rule says nothing or something else."""
+"""By stream and path: fields for which the family has no rule, or another rule."""
 
 _NONE = frozenset(
     {
-        # The lines of statements name accounts as the ledger does, not as Rutter does.
+        # The lines of statements have the ledger's own ids of accounts, not Rutter's.
         "accounting_balance_sheets",
         "accounting_cash_flow_statements",
         "accounting_income_statements",
@@ -87,7 +87,7 @@ KINDS: Mapping[tuple[str, str], str] = {
     ("accounting_sales_receipts", "linked_transactions[].id"): "type",
     ("accounting_transactions", "rutter_transaction_id"): "rutter_transaction_type",
 }
-"""References into one of several streams: the field beside it that says which."""
+"""References into one of several streams: by path, the field that says which stream."""
 
 _STREAM_OF_KIND: Mapping[str, str] = {
     "bill": "accounting_bills",
@@ -114,10 +114,10 @@ def target_of(stream: str, path: str) -> str | None:
     family = _ANY.get(stream.partition("_")[0], {})
     *around, field = path.split(".")
     nested = f"{around[-1]}.{field}" if around else field
-    # What has an id of its own inside a row, such as a line, is not a reference.
+    # The id of something inside the row, such as a line, is not a reference.
     return family.get(nested) or family.get(field)
 
 
 def target_of_kind(kind: object) -> str | None:
-    """The stream that a kind names, such as ``INVOICE_PAYMENT``; None for one that is not known."""
+    """The stream for a kind of object, such as ``INVOICE_PAYMENT``; None for an unknown kind."""
     return _STREAM_OF_KIND.get(kind.lower()) if isinstance(kind, str) else None

@@ -12,8 +12,8 @@ BOOLEAN: JSONSchema = {"type": ["boolean", "null"]}
 DATE_TIME: JSONSchema = {"type": ["string", "null"], "format": "date-time"}
 OBJECT: JSONSchema = {"type": ["object", "null"], "additionalProperties": True}
 ARRAY: JSONSchema = {"type": ["array", "null"]}
-# All named, object first: targets make the same JSON column of it as of an object, where {} would
-# become text.
+# All types by name, object first: targets then create a JSON column, as for an object. With {} they
+# would create a text column.
 ANY: JSONSchema = {"type": ["object", "array", "string", "number", "boolean", "null"]}
 
 
@@ -23,5 +23,5 @@ def is_any(schema: Mapping[str, Any]) -> bool:
 
 
 def type_of(schema: Mapping[str, Any]) -> str:
-    """The type of a field beside null; of one that may hold anything, the first."""
+    """The type of a field, without null; ``object`` for a field that may hold anything."""
     return str(next(name for name in schema["type"] if name != "null"))

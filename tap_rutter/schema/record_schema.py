@@ -26,12 +26,12 @@ def record_schema(
     Args:
         properties: Fields beside ``connection_id``.
         key: The primary key, ``connection_id`` included where the stream has it.
-        made: Whether the tap makes the records itself; then there are no unknown fields to keep.
-        stream: Whose records they are, for what their fields mean.
+        made: Whether the tap makes the records itself, so that there are no unknown fields.
+        stream: The stream's name, for the descriptions of fields.
     """
     fields: dict[str, JSONSchema] = {}
     if "connection_id" in key:
-        # First, since targets take the order of a key's columns from the order of properties.
+        # It comes first: targets take the sequence of a key's columns from that of the properties.
         fields["connection_id"] = {"type": ["string"]}
     for name in key:
         if name not in fields:
@@ -51,10 +51,10 @@ def record_schema(
 
 
 def opened(schema: JSONSchema) -> JSONSchema:
-    """The schema with nested objects left open, as SCHEMA messages declare it.
+    """The schema with open nested objects, as it is in SCHEMA messages.
 
-    A target conforms and validates each record along the nested properties, to no one's gain: the
-    column is JSON either way.
+    Otherwise a target checks every nested property of every record. That gains nothing, since the
+    column is JSON anyway.
     """
     fields = {
         name: {part: value for part, value in field.items() if part != "properties"}
