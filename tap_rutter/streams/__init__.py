@@ -1,10 +1,10 @@
-"""The streams: a class for each endpoint, holding its facts; this file is their list.
+"""The streams: a class for each endpoint, with its facts. This file lists them.
 
 Here live the leaves, by family, and the base class of each replication method (``base.py``). A leaf
-says what is so about its endpoint: name, path, row type, keys. What does not come in: requests,
-pages, bookmarks; what an endpoint needs beyond facts is an attribute that a base class reads, or a
-replication method of its own. This room imports ``replication``, ``records``, ``schema`` and the
-run's interfaces from ``sync``.
+has the facts of its endpoint: name, path, row type, keys. Requests, pages and bookmarks do not
+belong here. If an endpoint needs more than facts, that is an attribute that a base class reads, or
+a replication of its own. This room imports ``replication``, ``records``, ``schema`` and, from
+``sync``, the run, previews and stream maps.
 """
 
 from __future__ import annotations
@@ -60,4 +60,4 @@ STREAMS: tuple[type[RutterStream], ...] = _leaves()
 """All streams, by name."""
 
 OPTIONAL: tuple[str, ...] = tuple(name_of(stream) for stream in STREAMS if stream.is_optional)
-"""Streams that are there only when ``optional_streams`` names them."""
+"""Streams that exist only if the setting ``optional_streams`` names them."""

@@ -1,4 +1,4 @@
-"""Accounting: the ledgers of the merchants, on Rutter's own clock."""
+"""Accounting: the merchants' ledgers, by Rutter's own clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tap_rutter.streams.base import SnapshotStream, SyncedStream
 
 
 class Accounts(SyncedStream):
-    """The chart of accounts: what every amount in the ledger is booked to."""
+    """The chart of accounts: the accounts that all amounts of the ledger are booked to."""
 
     name = "accounting_accounts"
     path = "/accounting/accounts"
@@ -38,7 +38,7 @@ class BankTransfers(SyncedStream):
 
 
 class BillCreditMemos(SyncedStream):
-    """What vendors credited to the business, to be set against bills."""
+    """Credits from vendors to the business, which can be applied to bills."""
 
     name = "accounting_bill_credit_memos"
     path = "/accounting/bill_credit_memos"
@@ -68,7 +68,7 @@ class Bills(SyncedStream):
 
 
 class Classes(SyncedStream):
-    """Classes by which a ledger's lines are told apart."""
+    """Classes that lines of the ledger can be assigned to."""
 
     name = "accounting_classes"
     path = "/accounting/classes"
@@ -98,7 +98,7 @@ class CustomerRefunds(SyncedStream):
 
 
 class Customers(SyncedStream):
-    """Customers as the ledger knows them: whom invoices go to."""
+    """Customers in the ledger, to whom invoices are sent."""
 
     name = "accounting_customers"
     path = "/accounting/customers"
@@ -108,7 +108,7 @@ class Customers(SyncedStream):
 
 
 class Departments(SyncedStream):
-    """Departments to which a ledger's lines belong."""
+    """Departments that lines of the ledger can be assigned to."""
 
     name = "accounting_departments"
     path = "/accounting/departments"
@@ -132,7 +132,7 @@ class Expenses(SyncedStream):
 
 
 class InvoiceCreditMemos(SyncedStream):
-    """What the business credited to its customers, to be set against invoices."""
+    """Credits from the business to its customers, which can be applied to invoices."""
 
     name = "accounting_invoice_credit_memos"
     path = "/accounting/invoice_credit_memos"
@@ -182,7 +182,7 @@ class JournalEntries(SyncedStream):
 
 
 class Locations(SyncedStream):
-    """Places of business to which a ledger's lines belong."""
+    """Places of business that lines of the ledger can be assigned to."""
 
     name = "accounting_locations"
     path = "/accounting/locations"
@@ -212,7 +212,7 @@ class PaymentTerms(SyncedStream):
 
 
 class Projects(SyncedStream):
-    """Projects to which a ledger's lines belong."""
+    """Projects that lines of the ledger can be assigned to."""
 
     name = "accounting_projects"
     path = "/accounting/projects"
@@ -272,7 +272,7 @@ class Tasks(SyncedStream):
 
 
 class TaxAgencies(SyncedStream):
-    """Authorities that taxes are owed to."""
+    """Authorities that collect taxes."""
 
     name = "accounting_tax_agencies"
     path = "/accounting/tax_agencies"
@@ -312,7 +312,7 @@ class Transactions(SyncedStream):
 
 
 class Vendors(SyncedStream):
-    """Whom the business buys from."""
+    """Vendors: those from whom the business buys."""
 
     name = "accounting_vendors"
     path = "/accounting/vendors"
@@ -355,7 +355,7 @@ class CompanyInfo(SnapshotStream):
 
 
 class AgingSummaries(SnapshotStream):
-    """What is owed, by how long it has been due."""
+    """Open amounts, by how long they have been due."""
 
     replication = Snapshot(single=True)
 

@@ -1,4 +1,4 @@
-"""Ads: what a business spends on advertising, on Rutter's own clock."""
+"""Ads: what a business spends on advertising, by Rutter's own clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Campaigns(SyncedStream):
 
 
 class CampaignDailies(SyncedStream):
-    """What each campaign cost and brought, day by day."""
+    """Costs and results of each campaign, day by day."""
 
     name = "ads_campaign_dailies"
     path = "/ads/campaigns/dailies"

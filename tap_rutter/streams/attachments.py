@@ -1,4 +1,4 @@
-"""Files that were attached to objects of a ledger; what they are, not their content."""
+"""Files that are attached to objects of a ledger: their names and types, not their content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AttachmentStream(RutterStream):
 
     @classmethod
     def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:
-        """The attachment's own fields and its parent; the link to the file only if asked for."""
+        """The attachment's own fields and its parent; the link to the file only on request."""
         own = dict(super().fields(tap))
         if not tap.settings.attachment_urls:
             own.pop("file_url", None)
@@ -36,7 +36,7 @@ class AttachmentStream(RutterStream):
     def transform_row(
         self, row: dict[str, Any], page: Page, partition: Partition | None
     ) -> Iterable[dict[str, Any]]:
-        """The row without the link to the file, unless asked for: it opens the file to anyone."""
+        """The row; without the link to the file, which anyone can open, unless on request."""
         if not self.tap.settings.attachment_urls:
             row.pop("file_url", None)
         return super().transform_row(row, page, partition)

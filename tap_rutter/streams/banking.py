@@ -31,19 +31,19 @@ class BankTransactions(SyncedStream):
 
 
 class OfBankAccount(SnapshotStream):
-    """What there is once per bank account: one request for each."""
+    """Objects of which each bank account has one: one request for each account."""
 
     primary_keys = ("connection_id", "bank_account_id")
     changes = Changes.AT_ANY_TIME  # whether it is what the last sync has brought is not documented
 
     @classmethod
     def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:
-        """The object's own fields, and the account that it was asked for."""
+        """The object's own fields, and the id of its account."""
         return {**text_columns(["bank_account_id"]), **super().fields(tap)}
 
 
 def _of_account(what: str) -> Replication:
-    """How an account's one object is read."""
+    """How the objects of all accounts are read."""
     return PerParent(
         parents=_ACCOUNTS,
         path=f"/banking/bank_accounts/{{id}}/{what}",
@@ -53,7 +53,7 @@ def _of_account(what: str) -> Replication:
 
 
 class BankAccountBalances(OfBankAccount):
-    """What is on each bank account."""
+    """The balance of each bank account."""
 
     name = "banking_bank_account_balances"
     path = "/banking/bank_accounts/{id}/balance"

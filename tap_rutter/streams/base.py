@@ -1,7 +1,7 @@
-"""What all streams share, and a base class for each replication kind.
+"""What all streams share, and a base class for each replication.
 
-A leaf is facts: name, path, and what is odd about its endpoint. How rows are read is in
-``kinds/``, how they leave in ``run.py``.
+A leaf has facts: name, path, and what is odd about its endpoint. How rows are read is in
+``replication/``, how they leave in ``sync/delivery.py``.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from tap_rutter.sync.state import Bookmarks, PartitionStateManager
 
 
 class RutterTap(Tap):
-    """What the streams need of their tap; ``tap.py`` makes it."""
+    """What the streams need from their tap; ``tap.py`` has the tap itself."""
 
     settings: Settings
     bookmarks: Bookmarks
 
     @property
     def run(self) -> Run:
-        """The run that the tap is for."""
+        """The tap's one run."""
         raise NotImplementedError
 
     @property
     def streams_by_resource(self) -> Mapping[str, str]:
-        """Names of streams by what deletion events call their rows."""
+        """Stream names, by the names that deletion events use for their rows."""
         raise NotImplementedError
 
 
@@ -53,10 +53,10 @@ class RutterStream(Stream):
     """A stream of the Rutter API, one list endpoint for all merchant connections."""
 
     path: ClassVar[str]
-    """The endpoint, relative to the base address; a version that lacks it lacks the stream."""
+    """The endpoint, relative to the base address. API versions without it lack the stream."""
 
     records_key: ClassVar[str]
-    """What the rows stand under in an answer: the path's last segment unless a leaf says else."""
+    """The key that the rows are under in an answer; by default the path's last segment."""
 
     component: ClassVar[str] = ""
     """Name of the rows' type in the API description."""
@@ -66,44 +66,44 @@ class RutterStream(Stream):
     replication: ClassVar[Replication]
 
     replication_key: str | None = None
-    """The field that bookmarks are about."""
+    """The field whose values are bookmarks."""
 
     is_optional: ClassVar[bool] = False
-    """Whether the stream is only there when ``optional_streams`` names it."""
+    """Whether the stream exists only if the setting ``optional_streams`` names it."""
 
     is_commerce: ClassVar[bool] = False
-    """Commerce lists give platform data in practice, though it is not declared for them all."""
+    """Commerce lists give platform data in practice, though not all of them declare it."""
 
     is_about_connections: ClassVar[bool] = False
-    """Whether the rows are about connections in any status, and no merchant's data."""
+    """Whether the rows describe connections, and so are read whatever a connection's status."""
 
     rutter_object: ClassVar[str | None] = None
-    """What ``unavailable_objects`` calls the rows; None where no name is certain."""
+    """The name of the rows in ``unavailable_objects``; None if the name is not certain."""
 
     event_resource: ClassVar[str | None] = None
-    """What deletion events call the rows."""
+    """The name of the rows in deletion events."""
 
     changes: ClassVar[Changes] = Changes.WITH_SYNCS
     """When its rows can change."""
 
     serving_platforms: ClassVar[frozenset[str] | None] = None
-    """Platforms known to fill the list; from others an empty one tells nothing."""
+    """Platforms known to fill the list. From other platforms, an empty list means nothing."""
 
     rereads_when_history_grows: ClassVar[bool] = False
-    """Whether older rows may still come below its bookmark when a connection's history grows."""
+    """Whether rows older than its bookmark may come when a connection's history grows."""
 
     is_allow_list: ClassVar[bool] = False
-    """Whether records hold the declared columns and nothing else: no unknown field gets through."""
+    """Whether records have the declared columns only: unknown fields are left out."""
 
     is_written_by_run: ClassVar[bool] = False
-    """Whether the rows are what the run itself knows, and no list of the API."""
+    """Whether the rows come from the run itself, and not from a list of the API."""
 
     TYPE_CONFORMANCE_LEVEL = (
         TypeConformanceLevel.NONE
     )  # records conform already (records/conform.py)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Derive what follows from the path."""
+        """Set ``records_key`` from the path."""
         super().__init_subclass__(**kwargs)
         if "path" in vars(cls) and "records_key" not in vars(cls):
             cls.records_key = cls.path.rsplit("/", 1)[-1]
@@ -131,7 +131,7 @@ class RutterStream(Stream):
 
     @cached_property
     def replication_key_may_be_null(self) -> bool:
-        """Whether rows may lack the time that a bookmark is about."""
+        """Whether the replication key of a row may be null."""
         if self.replication_key is None:
             return False
         node = document(self.tap.settings.api_version).components[self.component]
@@ -139,14 +139,14 @@ class RutterStream(Stream):
 
     @cached_property
     def conformer(self) -> Conformer:
-        """Brings rows into the form of the schema."""
+        """Turns rows into records."""
         return Conformer(
             self.name, FieldTypes.of(self.schema), self.primary_keys, closed=self.is_allow_list
         )
 
     @cached_property
     def fast_path(self) -> FastPath | None:
-        """The check of rows that may be passed on as they are; None where none may."""
+        """Checks which rows may take the fast path; None if the stream has no fast path."""
         if self.is_allow_list or type(self).transform_row is not RutterStream.transform_row:
             return None
         dropped = {part for part, selected in self.mask.items() if not selected}
@@ -160,10 +160,10 @@ class RutterStream(Stream):
         page: Page,
         partition: Partition | None,  # noqa: ARG002 - for the streams that need it
     ) -> Iterable[dict[str, Any]]:
-        """The rows that leave for a row of the API: the row itself, with what its request tells."""
+        """The rows that leave for a row of the API: the row itself, with values of its request."""
         for name, value in page.request_values.items():
             given = row.get(name)
-            # What came as a number where text is declared is the text that its digits spell.
+            # A number where text is declared becomes the text of its digits.
             if given is None or (not isinstance(given, str) and key_of(given) == value):
                 row[name] = value
         return (row,)
@@ -171,10 +171,10 @@ class RutterStream(Stream):
     # ---- the SDK's side
 
     def apply_catalog(self, catalog: Any) -> None:
-        """Take selection and replication method from a catalog; types and keys stay ours.
+        """Take selection and replication method from a catalog; types and keys stay as they are.
 
-        They are what makes the rows of many connections fit one table, so a catalog cannot change
-        them.
+        The rows of many connections fit one table only with these types and keys, so a catalog
+        cannot change them.
         """
         super().apply_catalog(catalog)
         self.primary_keys = type(self).primary_keys
@@ -183,7 +183,7 @@ class RutterStream(Stream):
 
     @cached_property
     def state_manager(self) -> PartitionStateManager:
-        """Partitions by connection, found at once, moved by the emitter only."""
+        """Finds partitions by connection; only the emitter moves their bookmarks."""
         return PartitionStateManager(
             lambda: self.tap.bookmarks,
             self.name,
@@ -198,7 +198,7 @@ class RutterStream(Stream):
         return [{"connection_id": entry.id} for entry in self.tap.run.start().selection.connections]
 
     def get_records(self, context: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-        """The records of one connection, or of all: read here and now, moving no bookmark."""
+        """The records of one connection, or of all, read at once. No bookmark moves."""
         yield from preview.preview_records(self.tap.run.start().emitter, self, context)
 
     def _sync_records(
@@ -207,8 +207,8 @@ class RutterStream(Stream):
         *,
         write_messages: bool = True,
     ) -> Generator[dict[str, Any], None, None]:
-        # The SDK's own loop reads one connection after another, ends the run at the first error
-        # and moves bookmarks per record. No public hook replaces it.
+        # The SDK's own loop reads one connection after another, ends the run at the first error,
+        # and moves a bookmark for each record. No public hook replaces it.
         # tests/project/test_sdk_contract.py notices when the SDK calls something else.
         self.tap.run.emit(self, write=write_messages)
         yield from ()
@@ -226,7 +226,7 @@ class RutterStream(Stream):
             super()._write_schema_message()
 
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
-        # No public hook leads between a stream's schema and its message.
+        # The message's schema differs from the stream's. No public hook allows that.
         for message in super()._generate_schema_messages():
             if self.is_unmapped:
                 message.schema = opened(message.schema)
@@ -234,26 +234,26 @@ class RutterStream(Stream):
 
     @property
     def selected(self) -> bool:
-        """Whether the stream is read: selected, and something of it leaves.
+        """Whether the stream is read: it is selected, and its stream maps let something leave.
 
-        One that the stream maps remove is not read: it would be reported complete and bookmarked
-        though none of its rows has arrived anywhere.
+        A stream that the maps remove is not read. It would be reported as complete, and its
+        bookmarks would move, though no row of it arrives anywhere.
         """
         return bool(super().selected) and self.leaves
 
     @selected.setter
     def selected(self, value: bool | None) -> None:
-        # The SDK's own: a property's setter is not inherited on its own.
+        # As in the SDK: a property that is overridden does not inherit its setter.
         Stream.selected.fset(self, value)  # type: ignore[attr-defined]
 
     @cached_property
     def leaves(self) -> bool:
-        """Whether anything of the stream leaves by way of the stream maps."""
+        """Whether the stream maps let anything of the stream leave."""
         return maps.leaves(self.stream_maps)
 
     @cached_property
     def is_unmapped(self) -> bool:
-        """Whether rows leave with their nested objects as they are: no flattening, no map."""
+        """Whether nested objects leave as they are: no flattening, no stream map."""
         maps = self.stream_maps
         return (
             len(maps) == 1
@@ -263,19 +263,19 @@ class RutterStream(Stream):
 
     @cached_property
     def leaves_whole(self) -> bool:
-        """Whether rows leave as they are: every field selected, no flattening, no map."""
+        """Whether records leave as they are: all fields selected, no flattening, no stream map."""
         return self.is_unmapped and all(self.mask.values())
 
 
 class SyncedStream(RutterStream):
-    """Rows on Rutter's own clock, in its order."""
+    """Rows by Rutter's own clock, sorted by it."""
 
     replication: ClassVar[Replication] = Synced()
     replication_key = "last_synced_at"
 
 
 class UpdatedStream(RutterStream):
-    """Rows on the platform's clock, read in time windows."""
+    """Rows by the platform's clock, read in time windows."""
 
     replication: ClassVar[Replication] = Updated()
     replication_key = "updated_at"
@@ -289,7 +289,7 @@ class SnapshotStream(RutterStream):
 
 
 class MadeStream(SnapshotStream):
-    """Rows that the tap makes of what it knows, field by field: nothing else gets through."""
+    """Rows that the tap makes itself, with declared columns only."""
 
     is_allow_list = True
     columns: ClassVar[Mapping[str, JSONSchema]]
@@ -306,7 +306,7 @@ def text_columns(names: Sequence[str]) -> dict[str, JSONSchema]:
 
 
 def time_columns(names: Sequence[str]) -> dict[str, JSONSchema]:
-    """Columns of points in time."""
+    """Columns of times."""
     return {name: dict(DATE_TIME) for name in names}
 
 

@@ -23,7 +23,7 @@ from tap_rutter.streams.base import (
 
 
 class CommerceStream(UpdatedStream):
-    """A commerce list: newest first, in no order one could ask for."""
+    """A commerce list: newest first; another sort order cannot be requested."""
 
     is_commerce = True
 
@@ -47,7 +47,7 @@ class Products(CommerceStream):
 
 
 class Customers(CommerceStream):
-    """Customers of a shop; some platforms know them without an id or a time."""
+    """Customers of a shop; on some platforms they have no id or no time."""
 
     name = "commerce_customers"
     path = "/customers"
@@ -90,7 +90,7 @@ class Payouts(CommerceStream):
     component = "Payout"
     rutter_object = "payout"
     replication_key = "created_at"
-    # A payout's status changes, and no filter asks for changes: recent ones are read again.
+    # A payout's status changes, and the API has no filter for changes: recent ones are read again.
     replication = Updated(
         low="created_at_min",
         high="created_at_max",
@@ -110,7 +110,7 @@ class Store(SnapshotStream):
 
 
 class Balance(SnapshotStream):
-    """What a payment provider holds for the merchant, one row per currency and day of a run."""
+    """What a payment provider holds for the merchant, a row for each currency and day of a run."""
 
     name = "commerce_balance"
     path = "/balance"
@@ -132,7 +132,7 @@ class Balance(SnapshotStream):
         page: Page,
         partition: Partition | None,  # noqa: ARG002 - the base's signature
     ) -> Iterable[dict[str, Any]]:
-        """The row with the UTC day of the run, so that a history builds up."""
+        """The row with the UTC day of the run, so that the table keeps one row a day."""
         return ({**row, "date": utc_day(page.received_ms)},)
 
 
@@ -154,7 +154,7 @@ class ProductCategories(MadeStream):
         page: Page,
         partition: Partition | None,
     ) -> Iterable[dict[str, Any]]:
-        """A category of the first level and all below it, each with its way from the root."""
+        """A category of the first level and all below it, each with its path from the root."""
         connection_id = partition.connection.id if partition else None
         position = page.ids.index(row.get("id"))
         rest: list[tuple[dict[str, Any], str | None, tuple[str, ...], int]]
@@ -167,7 +167,7 @@ class ProductCategories(MadeStream):
                 "parent_id": parent,
                 "position": place,
             }
-            # Without an id it gets the one that its row will have, so that children can name it.
+            # A category without an id gets the id that its row will have, for its children.
             identity = _identity(category) or derived_key(self.name, connection_id, flat)
             way = (*path, identity)
             yield {**flat, "path": list(way)}

@@ -1,8 +1,8 @@
-"""Whether the API description has what a leaf says of it: the endpoint, and the type of its rows.
+"""Checks that the API document has a leaf's endpoint, and the type of its rows.
 
-A version that lacks an endpoint lacks the stream, and says nothing. That is right for an endpoint
-that came later or has gone, and wrong for one that no version has: a misspelt path, or an endpoint
-that was not brought into the description. Whoever adds a stream is told so at once.
+If a version lacks an endpoint, it lacks the stream, without a message. That is right for endpoints
+that were added later or removed. It is wrong for an endpoint that no version has: then the path is
+misspelt, or the endpoint is not in the document yet. An error says so at once.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _REF = "#/components/schemas/"
 
 
 class UndescribedStream(ConfigError):
-    """A leaf says of the API what its description does not say: no stream can be made of it.
+    """A leaf names an endpoint or type that the API document lacks, so its stream cannot be made.
 
-    Told like a setting that cannot be used, before any request.
+    It is reported like a bad setting, before any request.
     """
 
 
 class _Endpoints(msgspec.Struct):
-    """A document of which only the names of the endpoints are read: it is large."""
+    """A document of which only the names of the endpoints are read, since it is large."""
 
     paths: dict[str, msgspec.Raw]
 
@@ -47,8 +47,8 @@ def check_described(leaves: Iterable[type[RutterStream]], pinned: Document) -> N
     """Compare leaves with the description of an API version.
 
     Raises:
-        UndescribedStream: where no supported version has a leaf's endpoint, or this version has no
-            type of the name that the leaf gives for its rows.
+        UndescribedStream: if no supported version has a leaf's endpoint, or if this version lacks
+            the type that the leaf names for its rows.
     """
     for leaf in leaves:
         if not leaf.path:
@@ -61,7 +61,7 @@ def check_described(leaves: Iterable[type[RutterStream]], pinned: Document) -> N
 
 
 def _has_type(leaf: type[RutterStream]) -> bool:
-    """Whether the leaf's fields are those of a type in the description."""
+    """Whether the document has the type that the leaf names."""
     teller = next(part for part in leaf.__mro__ if "fields" in vars(part))
     return bool(leaf.component) or teller is RutterStream
 
@@ -99,7 +99,7 @@ def _named(leaf: type[RutterStream]) -> str:
 
 
 def _row_type(leaf: type[RutterStream], pinned: Document) -> str | None:
-    """The type that the rows have in the answer that is described."""
+    """The type of the rows in the answer, as the document has it."""
     content = pinned.paths[leaf.path]["get"]["responses"]["200"]["content"]
     answer = content["application/json"]["schema"]
     for variant in answer.get("anyOf", (answer,)):

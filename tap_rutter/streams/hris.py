@@ -1,4 +1,4 @@
-"""HR: the people of a business, on Rutter's own clock."""
+"""HR: the people of a business, by Rutter's own clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that Rutter computes, and what platforms call their custom fields."""
+"""Figures that Rutter computes, and the definitions of custom fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tap_rutter.streams.base import MadeStream, text_columns, time_columns
 _LINE_ITEMS = "line_items"
 
 NO_CURRENCY = "*"
-"""For a ratio, which has none: the column is part of the key, where "" is no value (report.ALL)."""
+"""The currency of a ratio, which has none. The column is part of the key, so it is not ""."""
 
 
 def _metric_rows(metric: str, body: dict[str, Any]) -> list[dict[str, Any]] | None:
@@ -71,7 +71,7 @@ def _custom_field_rows(entity_type: str, body: dict[str, Any]) -> list[dict[str,
         return None
     rows = []
     for name, fields in sections.items():
-        # On the wire the entity's own name may stand where the description says "entity".
+        # In answers, the entity's own name may stand where the API document says "entity".
         section = _LINE_ITEMS if name.endswith(_LINE_ITEMS) else "entity"
         for field in fields if isinstance(fields, list) else ():
             default = field.get("default")
@@ -87,7 +87,7 @@ def _custom_field_rows(entity_type: str, body: dict[str, Any]) -> list[dict[str,
 
 
 class CustomFields(MadeStream):
-    """Which custom fields a ledger has for its objects; their values are in platform_data."""
+    """The custom fields that a ledger has for its objects; their values are in platform_data."""
 
     name = "accounting_custom_fields"
     path = "/accounting/{entityType}/custom_fields"

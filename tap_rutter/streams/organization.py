@@ -1,4 +1,4 @@
-"""The organisation's account at Rutter: its connections, deletions, and the tap's own report."""
+"""Streams about the organisation: its connections, deletions, and the tap's own report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tap_rutter.streams.base import (
 
 
 class Connections(MadeStream):
-    """The merchant connections of the organisation; without their tokens and links."""
+    """The merchant connections of the organisation, without their tokens and links."""
 
     name = "connections"
     is_written_by_run = True
@@ -90,8 +90,8 @@ class ConnectionStatuses(MadeStream):
 class ConnectionSyncConfigs(MadeStream):
     """What Rutter is set to sync for a connection: which objects, how far back, how often.
 
-    It tells an object that is not enabled from one without data: Rutter answers an empty list for
-    both.
+    It shows whether an object is not enabled or has no data: Rutter answers with an empty list in
+    both cases.
     """
 
     name = "connection_sync_configs"
@@ -114,7 +114,7 @@ class ConnectionSyncConfigs(MadeStream):
         page: Page,  # noqa: ARG002 - the base's signature
         partition: Partition | None,
     ) -> Iterable[dict[str, Any]]:
-        """The row itself; what it says of lists that are empty is kept for the summary."""
+        """The row itself. Its entities are kept, for hints about empty lists in the summary."""
         if partition is not None:
             named = [*row["initial_entities"], *row["incremental_entities"]]
             self.tap.run.report.configured[partition.connection.id] = frozenset(named)
@@ -122,23 +122,23 @@ class ConnectionSyncConfigs(MadeStream):
 
 
 class DeletedObjects(SyncedStream):
-    """Objects that were deleted on their platform, as far as Rutter tells.
+    """Objects that were deleted on their platform, as far as Rutter reports it.
 
-    Live rows are left as they are: a tombstone would empty their other columns in an upserting
-    target. ``rutterctl sql apply-deletions`` marks or removes them.
+    The rows themselves stay as they are: a record that marks a deletion would set their other
+    columns to null in an upserting target. ``rutterctl sql apply-deletions`` marks or removes them.
     """
 
     name = "deleted_objects"
     path = "/events"
-    # The API lets these be asked by time, but in no order.
+    # The API can filter events by time, but not sort them.
     replication = Synced(sortable=False, params={"type": "object_deleted"})
-    # Elsewhere the list is empty whatever was deleted.
+    # From other platforms the list is empty, whatever was deleted.
     serving_platforms = frozenset({"QUICKBOOKS", "QUICKBOOKS_DESKTOP", "NETSUITE", "XERO"})
     is_allow_list = True
 
     @classmethod
     def fields(cls, tap: RutterTap) -> Mapping[str, JSONSchema]:  # noqa: ARG003 - the base's signature
-        """The columns: an event's own, and what the tap makes of them."""
+        """The columns: fields of the event, and fields that the tap derives from them."""
         return {
             **text_columns(["id", "resource", "stream", "object_id"]),
             **time_columns(["deleted_at", "last_synced_at"]),
