@@ -1,10 +1,10 @@
-"""SQL for the tables that a Singer target loads from the tap into PostgreSQL.
+"""SQL for the PostgreSQL tables that a Singer target loads from the tap.
 
-The scripts in ``sql/`` say what each does. ``scripts.py`` fills in the schema and the other
-values, ``database.py`` runs a script and gives back what it counted, ``command.py`` is
-``rutterctl sql``. Every script is safe to run again, after each sync if one likes.
+Each script in ``sql/`` begins with a comment that says what it does. ``scripts.py`` fills in the
+schema and the other values, ``database.py`` runs a script and returns its counts, ``command.py`` is
+``rutterctl sql``. Every script can safely be run again, even after each sync.
 
-SQL for the loaded tables belongs here. It does not import the tap, and the tap does not import it.
+SQL for the loaded tables belongs here. This room does not import the tap, nor the tap this room.
 """
 
 from tap_rutter.warehouse.scripts import SCRIPTS, render

@@ -23,7 +23,7 @@ def sql() -> None:
 
 
 def _script(name: str) -> Callable[[_Command], click.Command]:
-    """Makes the function the subcommand of that name, with the options that all of them share."""
+    """Makes a function the subcommand of a script, with the options that all scripts share."""
 
     def make(function: _Command) -> click.Command:
         for option in (
@@ -76,7 +76,7 @@ def apply_deletions(
 @click.option(
     "--ignore-empty-reads",
     is_flag=True,
-    help="A full read without a single row proves nothing: Rutter answers so, too, for an object "
+    help="A full read without any row proves nothing: Rutter answers the same for an object "
     "that was switched off.",
 )
 @_one_connection
@@ -136,7 +136,7 @@ def _deliver(script: str, execute: bool, dsn: str | None) -> None:
 
 
 def _table(outcome: Outcome) -> str:
-    """The outcome in columns, numbers to the right."""
+    """The outcome as a table with aligned columns, numbers to the right."""
     if not outcome.rows:
         return "nothing to do"
     cells = [outcome.columns, *(["" if v is None else str(v) for v in r] for r in outcome.rows)]

@@ -9,27 +9,27 @@ from typing import Any
 
 
 class DatabaseError(Exception):
-    """The script could not be run; the message is safe to show and holds no password."""
+    """The script could not be run. The message holds no password."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a script counted: the names of its columns, and a row per table, stream or view."""
+    """What a script counted: names of columns, and a row for each table, stream or view."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
 
 
 def run(script: str, dsn: str) -> Outcome:
-    """Run a rendered script in the database; it takes effect as a whole or not at all.
+    """Run a rendered script in the database, as one transaction.
 
     Args:
-        script: what ``render`` gave.
-        dsn: a libpq URI or connection string; the driver part of an SQLAlchemy URL is dropped,
-            so that the target's ``sqlalchemy_url`` serves as it is.
+        script: the result of ``render``.
+        dsn: a libpq URI or connection string. The driver part of an SQLAlchemy URL is removed, so
+            the target's ``sqlalchemy_url`` can be used.
 
     Raises:
-        DatabaseError: psycopg is missing, the database cannot be reached, or it refused.
+        DatabaseError: if psycopg is missing, the database cannot be reached, or the script fails.
     """
     try:
         import psycopg
@@ -46,11 +46,12 @@ def run(script: str, dsn: str) -> Outcome:
             fallback_application_name="rutterctl",
         )
     if target is None:
-        # libpq's own message quotes the string, and with it the password: not even as a context.
+        # libpq's own message quotes the string with the password, so it is not kept as a cause
+        # either.
         message = "the dsn is not a PostgreSQL URI or connection string"
         raise DatabaseError(message)
     try:
-        # The script holds its own transaction.
+        # The script begins and ends its own transaction.
         with psycopg.connect(target, autocommit=True) as connection:
             cursor = connection.execute(script.encode())
             outcome = Outcome((), ())
@@ -65,6 +66,6 @@ def run(script: str, dsn: str) -> Outcome:
 
 
 def _plainly(error: Any) -> str:
-    """The server's message with its hint; without the statement, which holds the whole script."""
+    """The server's message and hint, without the statement, which would be the whole script."""
     lines = [error.diag.message_primary or str(error).strip(), error.diag.message_hint]
     return "\n".join(line for line in lines if line)

@@ -1,4 +1,4 @@
-"""The warehouse scripts, made ready to run: each a whole transaction in plain SQL."""
+"""The warehouse scripts, ready to run: each is one transaction in plain SQL."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from importlib.resources import files
 
 DEFAULT_SCHEMA = "rutter"
 
-# psql's own form of a variable quoted as a literal, so that the files read as what they are.
+# psql's own form of a variable that is quoted as a literal, so that the files look like SQL.
 _PLACEHOLDER = re.compile(r":'([a-z_]+)'")
 
 
 @dataclass(frozen=True)
 class Script:
-    """One job in the warehouse: its summary, and its values with their defaults.
+    """One warehouse script: its summary, and its values with their defaults.
 
     A value whose default is ``None`` must be given.
     """
@@ -50,7 +50,7 @@ def literal(text: str) -> str:
     """The text as an SQL string literal, under any setting of standard_conforming_strings.
 
     Raises:
-        ValueError: if the text holds a NUL, which PostgreSQL has no way to store.
+        ValueError: if the text holds a NUL character, which PostgreSQL cannot store.
     """
     if "\0" in text:
         message = "a PostgreSQL text cannot hold a NUL character"
@@ -60,16 +60,16 @@ def literal(text: str) -> str:
 
 
 def render(name: str, schema: str = DEFAULT_SCHEMA, /, **values: str) -> str:
-    """The script of that name for one schema, as SQL text that psql or any driver can run.
+    """A script for one schema, as SQL text that psql or any driver can run.
 
     Args:
         name: one of ``SCRIPTS``.
-        schema: the schema that the target loads into, as it is, unquoted.
-        values: the script's values, as text; what is left out takes its default.
+        schema: the schema that the target loads into, unquoted.
+        values: the script's values, as text; others have their defaults.
 
     Raises:
-        KeyError: there is no script of that name.
-        ValueError: a value is unknown, missing, or cannot be written in SQL.
+        KeyError: if there is no script of that name.
+        ValueError: if a value is unknown or missing, or cannot be written in SQL.
     """
     script = SCRIPTS[name]
     if unknown := values.keys() - script.values.keys():

@@ -1,7 +1,7 @@
--- What every script starts with: the schema's tables as the database itself knows them.
+-- Every script starts with this: the tables of the schema, from the database's own catalogue.
 
--- Refuses a schema that is not there, and lets one script at a time work on it: two sessions that
--- add the same column or replace the same view would fail each other.
+-- Fails if the schema does not exist. Only one script at a time works on a schema: two sessions
+-- that -- add the same column or replace the same view would make each other fail.
 create or replace function pg_temp.open_warehouse(in_schema text) returns void
 language plpgsql as $$
 begin
@@ -16,8 +16,9 @@ $$;
 -- The loaded tables with their primary keys and columns.
 --
 -- `markable` tables hold objects, which can be deleted at the source. Statements, metrics, balances
--- and aging reports are facts about a day, a month or a request: a later read does not bring the
--- old ones again, and they are not gone. Tables without a key hold every version ever delivered.
+-- -- and aging reports are about a day, a month or a request: a later read does not deliver the old
+-- -- rows again, though they are not deleted. Tables without a key hold every version ever
+-- delivered.
 create or replace function pg_temp.loaded_tables(in_schema text)
 returns table (table_name text, key_columns text[], column_names text[], markable boolean)
 language sql stable as $$

@@ -1,6 +1,6 @@
 -- Creates the indexes that incremental models and the other scripts search by, beside the primary
--- keys that the target made. A table that has an index on these columns, whatever its name, gets
--- no second one.
+-- keys that the target made. A table that already has an index on these columns, under any name,
+-- gets -- no second one.
 create or replace function pg_temp.create_indexes(in_schema text)
 returns table (table_name text, created text)
 language plpgsql as $$

@@ -1,15 +1,15 @@
 -- Creates a view <table>_line_items for each table with a jsonb column line_items: one row per line.
---
--- All these views have the same columns, so that they can be put together with UNION ALL; a field
--- that an object's lines do not have is null, and line_item holds the line whole. A column's name
--- is the field's own name in the API. A single object in place of an array is one line; null and
--- anything else is none.
+-- All these views have the same columns, so that UNION ALL can combine them. A field that an --
+-- object's lines do not have is null, and line_item holds the whole line. A column's name is the --
+-- field's name in the API. A single object instead of an array is one line. Null, and any other --
+-- value, gives no line.
 create or replace function pg_temp.line_fields() returns text
 language sql immutable as $$
     select string_agg(
         case
             when f.numeric then format(
-                -- Some objects hold their amounts as strings; what is no number must not fail the view.
+                -- Some objects have amounts as text. Text that is not a number must not make the
+                -- view fail.
                 'case when %1$s ~ ''^[+-]?[0-9]+([.][0-9]+)?$'' then (%1$s)::numeric end as %2$I',
                 f.expression, f.name
             )
@@ -26,7 +26,7 @@ language sql immutable as $$
                 when n.name = 'line_id' then 'l.line ->> ''id'''
                 when n.name = 'item_id' then
                     'coalesce(l.line ->> ''item_id'', l.line #>> ''{item,id}'')'
-                -- Newer API versions keep these two inside the line's item.
+                -- In newer API versions these two are inside the line's item.
                 when n.name in ('quantity', 'unit_amount') then
                     format('coalesce(l.line ->> %1$L, l.line -> ''item'' ->> %1$L)', n.name)
                 else format('l.line ->> %L', n.name)
@@ -73,7 +73,7 @@ begin
             continue;
         end if;
 
-        -- The view shows whether the line's parent is marked; the columns must be there for that.
+        -- The view shows whether the line's parent is marked, so the table needs these columns.
         perform pg_temp.add_mark_columns(in_schema, loaded.table_name);
         execute format(
             $query$

@@ -1,4 +1,4 @@
--- Marks rows that the API shows no longer, for platforms that report no deletions.
+-- Marks rows that the API no longer shows, for platforms that do not report deletions.
 --
 -- The evidence is per connection and stream: two complete full reads in a row that did not deliver
 -- the row. One is not enough, since a row can be missing from one answer and be back in the next.
@@ -23,10 +23,9 @@ begin
     end if;
 
     -- The two newest complete full reads of each connection, for the stream $1.
-    --
-    -- started_at and _sdc_extracted_at are both the tap's clock; whole seconds make the comparison
-    -- safe whatever fractions either was written with. A start in the future comes from a clock
-    -- that was wrong, and would make every row look old.
+    -- started_at and _sdc_extracted_at are both by the tap's clock. They are compared by whole --
+    -- seconds, since their fractions may be written differently. A start in the future comes from a
+    -- -- wrong clock, and would make every row look old.
     reads := format(
         $query$
         select
@@ -69,7 +68,8 @@ begin
             t.table_name,
             'deleted_by' = any (t.column_names) as marks,
             '_sdc_extracted_at' = any (t.column_names) as timed,
-            -- The column whose lower bound window_start is; payouts are bounded by their creation.
+            -- The column of which window_start is the lower bound; for payouts it is their
+            -- creation.
             (
                 select c.name
                 from unnest(array['parent_last_synced_at', 'last_synced_at', 'updated_at', 'created_at'])
@@ -112,9 +112,9 @@ begin
             into connections using stream, only_connection, ignore_empty;
         continue when connections = 0 and restored = 0;
 
-        -- Rows below the lower bound of either read were not asked for, so they prove nothing.
-        -- Nor does a read that the target never finished loading: most of what it delivered would
-        -- have to be in the table (most, not all: a row that stands on two pages counts twice).
+        -- Rows below the lower bound of either read were not requested, so they are not marked. --
+        -- A read that the target never finished loading proves nothing: most of its rows must be in
+        -- -- the table. (Not all of them, since a row that came on two pages counts twice.)
         perform pg_temp.add_mark_columns(in_schema, stream);
         execute format(
             $query$

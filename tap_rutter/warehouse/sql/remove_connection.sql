@@ -1,6 +1,7 @@
 -- Removes one connection's rows from every table of the schema that has a connection_id, and its
 -- row in connections. Reports about the whole organisation (connection_id '*', in earlier versions
--- of the tap '') stay. Where no table has a row of it, the last line says so: the id may be mistyped.
+-- of the tap '') stay. If no table has a row of the connection, the last line says so: the id may
+-- be mistyped.
 create or replace function pg_temp.remove_connection(in_schema text, in_connection text)
 returns table (table_name text, removed bigint, note text)
 language plpgsql as $$

@@ -1,5 +1,5 @@
--- Creates the views sync_freshness and sync_completeness over what the tap reported and what landed.
--- The tables counted are those that exist now: run it again when a new stream has landed.
+-- Creates the views sync_freshness and sync_completeness, from the tap's reports and the tables. --
+-- They count the tables that exist now: run this again when a new stream has landed.
 
 create or replace function pg_temp.create_freshness_view(in_schema text) returns void
 language plpgsql as $$
@@ -34,9 +34,9 @@ begin
             where status = 'complete' and full_read
             group by connection_id, stream
         ),
-        -- A connection left out whole has one row, "*", which speaks for every stream of it. A list
-        -- of streams that the platform does not serve stands under "*" too, and says nothing of
-        -- the others.
+        -- A connection that was skipped as a whole has one row, "*", which counts for all its
+        -- streams. -- A row "*" may also name streams that the platform does not serve; then it
+        -- says nothing -- about the other streams.
         left_out as (
             select distinct on (connection_id) *
             from reports
@@ -71,7 +71,8 @@ begin
             end as last_complete_at,
             f.started_at as last_full_read_at,
             coalesce(o.source_synced_at, a.source_synced_at, c.source_synced_at) as source_synced_at,
-            -- The age of the data: no younger than the read, nor than Rutter's own copy at the time.
+            -- The age of the data: that of the read, or of Rutter's copy at that time if it is
+            -- older.
             (now() at time zone 'utc') - least(c.started_at, c.source_synced_at) as lag
         from attempts as a
         left join completed as c using (connection_id, stream)
@@ -98,7 +99,7 @@ begin
 end
 $$;
 
--- The SQL for a name in the singular: whether Rutter names entities so is not documented.
+-- The SQL for a name in the singular, since it is not documented how Rutter spells entities.
 create or replace function pg_temp.singular(expression text) returns text
 language sql as $$
     select format(
@@ -108,8 +109,8 @@ language sql as $$
     )
 $$;
 
--- Rutter's own counts, one row for each connection and entity that it names; none while the table
--- is not there. Counts above a million are Rutter's estimates.
+-- Rutter's own counts, one row for each connection and entity that it names; no rows while the --
+-- table does not exist. Counts above a million are Rutter's estimates.
 create or replace function pg_temp.entity_counts_query(in_schema text) returns text
 language plpgsql as $$
 begin
@@ -134,7 +135,7 @@ begin
                 c.expected_count,
                 c.synced_count
             from (
-                -- As JSON, since a column that the catalog deselects never reaches the table.
+                -- As JSON, since the table lacks columns that the catalog deselects.
                 select connection_id, to_jsonb(r) as facts from %I.connection_statuses as r
             ) as s
             cross join lateral (
@@ -190,7 +191,7 @@ begin
             and ('connection_id' = any (t.key_columns) or t.table_name = 'connections')
     loop
         if loaded.markable then
-            -- Else marks set later would be counted only after this script had run again.
+            -- Otherwise marks that are set later would count only after this script has run again.
             perform pg_temp.add_mark_columns(in_schema, loaded.table_name);
         end if;
         counts := counts || format(
