@@ -1,7 +1,7 @@
-"""A Rutter API on this machine: stateful, seeded, with a clock of its own.
+"""A simulated Rutter API on this machine: stateful, seeded, with its own clock.
 
 Rutter's sandbox does no incremental sync, so updates, late rows, deletions and faults cannot be
-tried there. Here they can::
+tried there. With the simulator they can::
 
     from tap_rutter.simulator import Simulator, standard_world
 
@@ -12,8 +12,8 @@ tried there. Here they can::
         world.update(connection_id, "/orders", orders[0]["id"], status="archived")
         world.advance(3600)
 
-It is written from the facts about the API alone, not from the tap, and needs nothing but the
-standard library. ``python -m tap_rutter.simulator`` starts one.
+It is written from what is known about the API, not from the tap, and needs only the standard
+library. ``python -m tap_rutter.simulator`` starts one.
 """
 
 from tap_rutter.simulator.bulk import bulk_world

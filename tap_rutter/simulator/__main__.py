@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
     """Serve a simulated Rutter until interrupted; returns the exit code.
 
     Args:
-        argv: The arguments; those of the process, if none are given.
-        command: What was typed before them, for the help.
+        argv: The arguments; by default those of the process.
+        command: The command in front of the arguments, for the help.
     """
     arguments = _parser(command or "python -m tap_rutter.simulator").parse_args(argv)
     try:
@@ -62,24 +62,22 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=command,
-        description="A simulated Rutter API on this machine: no data of it is real.",
+        description="A simulated Rutter API on this machine. None of its data are real.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0: any free one")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same world")
     parser.add_argument("--version", default=DEFAULT_VERSION, help="API version that it speaks")
     parser.add_argument(
-        "--orders", type=int, default=0, help="a world for benchmarks, with so many orders"
+        "--orders", type=int, default=0, help="a world for benchmarks, with this many orders"
     )
     parser.add_argument(
         "--connections", type=int, default=1, help="connections of the world for benchmarks"
     )
-    parser.add_argument("--latency", type=float, default=0, help="milliseconds that answers wait")
+    parser.add_argument("--latency", type=float, default=0, help="milliseconds before each answer")
     parser.add_argument("--no-gzip", action="store_true", help="never compress answers")
     parser.add_argument("--start", type=_moment, help="the world's first moment, ISO 8601")
-    parser.add_argument(
-        "--real-time", action="store_true", help="start at the present time and let time pass"
-    )
+    parser.add_argument("--real-time", action="store_true", help="start now, and let time pass")
     parser.add_argument(
         "--poll",
         action="store_true",

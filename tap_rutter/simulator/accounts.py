@@ -1,4 +1,4 @@
-"""What the API tells about connections: the listing, the facts of one, its sync status."""
+"""What the API tells about connections: their list, the details and sync status of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tap_rutter.simulator.syncing import sync_times
 from tap_rutter.simulator.text import iso
 from tap_rutter.simulator.world import World
 
-# Statuses that the listing shows unless asked for others.
+# Statuses that the list shows by default.
 _SHOWN = frozenset({"active", "unhealthy", "not_ready"})
 
 
@@ -105,7 +105,7 @@ def describe_status(world: World, connection: Connection) -> dict[str, Any]:
 
 
 def prune(document: Document, schema: Schema, value: Any) -> Any:
-    """The value without the properties that this API version does not know."""
+    """The value without the properties that this API version does not have."""
     schema = document.resolve(schema)
     known: dict[str, Schema] = schema.get("properties", {})
     if isinstance(value, dict) and known:

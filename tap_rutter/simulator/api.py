@@ -42,7 +42,7 @@ _EXPAND = frozenset({"expand"})
 
 
 class Api:
-    """Answers requests from one world."""
+    """Answers requests about one world."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -50,7 +50,7 @@ class Api:
         self._places: dict[str, Place | None] = {}
 
     def answer(self, request: Request) -> Answer:
-        """The answer to a request, refusals included. Takes the world's lock."""
+        """The answer to a request, which may be a refusal. Takes the world's lock."""
         with self._world.lock:
             if self._world.clock.runs:
                 self._world.tick()
@@ -244,7 +244,7 @@ class Api:
         params: dict[str, str],
         switch: Switch,
     ) -> bytes:
-        """Answers that are no pages: one object, or everything at once."""
+        """Answers without pages: one object, or everything at once."""
         storage = place.storage
         if storage.endswith("/pdf"):
             return to_bytes(encode({"invoice": {"pdf_link": _file_link(request.path)}}))
@@ -313,9 +313,9 @@ class Api:
 
 
 def _names_all_parents(place: Place) -> bool:
-    """Whether the path is one of the world's own, for rows under parents.
+    """Whether the path is the world's own path for the rows of all parents.
 
-    To the API the last part of such a path is an id, and none that exists.
+    The API takes the last part of such a path for an id, which does not exist.
     """
     under_parents = place.parent is None and place.key is None and "{id}" in place.endpoint.path
     return under_parents and not place.storage.endswith(("}/pdf", "}/file"))
@@ -330,7 +330,8 @@ def _check_path(place: Place) -> None:
 
 
 def _tolerated(place: Place, switch: Switch) -> frozenset[str]:
-    # The docs say that platform_data can be had anywhere; the description has it on few lists.
+    # Rutter's guide says that any list can give platform_data; the API document has it on few
+    # lists.
     commerce_list = place.endpoint.family == "commerce" and place.endpoint.paged
     return _EXPAND if commerce_list and switch("undeclared_expand") == "honour" else frozenset()
 

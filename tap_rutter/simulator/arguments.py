@@ -1,4 +1,4 @@
-"""What control routes take: checked before anything is changed, and told of in words."""
+"""The arguments of control routes. They are checked before anything is changed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Body = dict[str, Any]
 
 
 class Refused(ValueError):
-    """A control request that cannot be done; its text is for people."""
+    """A control request that cannot be done. The message is for people."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What an argument is."""
+    """A type of argument."""
 
     name: str
     fits: Callable[[Any], bool]
@@ -58,7 +58,7 @@ ANYTHING = Kind("any value", lambda _: True)
 
 
 def or_null(kind: Kind) -> Kind:
-    """The same, or null."""
+    """The same type, or null."""
     return Kind(
         f"{kind.name}, or null",
         lambda value: value is None or kind.fits(value),
@@ -67,7 +67,7 @@ def or_null(kind: Kind) -> Kind:
 
 
 def one_of(names: Iterable[str]) -> Kind:
-    """One of some words."""
+    """One of some texts."""
     known = tuple(names)
     return Kind(
         "one of " + ", ".join(known), lambda value: isinstance(value, str) and value in known
@@ -76,26 +76,26 @@ def one_of(names: Iterable[str]) -> Kind:
 
 @dataclass(frozen=True)
 class Route:
-    """What a control route does, and with what."""
+    """A control route: what it does, and its arguments."""
 
     answer: Callable[[Body], Any]
     needs: Mapping[str, Kind] = field(default_factory=dict)
     may: Mapping[str, Kind] = field(default_factory=dict)
     takes_any: bool = False
-    """Whether arguments are of no account, and none is refused."""
+    """Whether arguments are ignored, so that any argument is accepted."""
 
     def checked(self, given: Body) -> Body:
-        """The arguments, each of its kind.
+        """The arguments, with their types checked.
 
         Raises:
-            Refused: naming what is missing, not known, or of another kind.
+            Refused: naming the argument that is missing, unknown, or of another type.
         """
         if self.takes_any:
             return given
         kinds = {**self.needs, **self.may}
         for name in given:
             if name not in kinds:
-                known = f"; it takes {', '.join(kinds)}" if kinds else "; it takes none"
+                known = f"; it takes {', '.join(kinds)}" if kinds else "; it takes no arguments"
                 raise Refused(f"this route has no argument {name!r}{known}{meant(name, kinds)}")
         for name in self.needs:
             if name not in given:
@@ -114,6 +114,6 @@ class Route:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that names the nearest known name; empty where none is near."""
+    """The end of a sentence, with the most similar known name; empty if none is similar."""
     found = get_close_matches(name, list(known), n=1)
     return f"; did you mean {found[0]!r}?" if found else ""

@@ -1,4 +1,4 @@
-"""Worlds for benchmarks: millions of rows that are computed when they are asked for."""
+"""Worlds for benchmarks: millions of rows, computed when they are requested."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tap_rutter.simulator.text import DAY, HOUR, encode, iso, to_bytes, to_milli
 from tap_rutter.simulator.world import DEFAULT_START, DEFAULT_VERSION, World
 
 _PLACEHOLDER = re.compile(r"@@(id|created_at|updated_at|last_synced_at)@@")
-# How far these lie from a row's `updated_at`.
+# How far other times lie from a row's `updated_at`.
 _OFFSETS = {"created_at": -HOUR, "updated_at": 0, "last_synced_at": HOUR}
-# Lists whose answer depends on more than times: too much for computed rows.
+# Lists whose answers depend on more than times, which computed rows cannot do.
 _NOT_IN_BULK = frozenset({"/accounting/expenses", "/ads/campaigns/dailies", "/events"})
 
 
 class Template:
-    """The text of a row with gaps for its id and its times."""
+    """The text of a row, with gaps for its id and its times."""
 
     def __init__(self, text: str) -> None:
         names = _PLACEHOLDER.findall(text)
@@ -79,13 +79,13 @@ class BulkRows:
         return (self.body(index) for index in range(self._count - 1, -1, -1))
 
     def body(self, index: int) -> bytes:
-        # The pool's length and this step have no common divisor: neighbours differ.
+        # The pool's length and this step have no common divisor, so neighbours differ.
         template = self._templates[index * 7 % len(self._templates)]
         return template.fill(self._key(index), self._updated(index))
 
     def page(self, query: Query) -> Page:
         if query.equals or query.where is not None or query.parent is not None:
-            raise bad_request("INVALID_PARAMETER", "synthesised rows are selected by time only")
+            raise bad_request("INVALID_PARAMETER", "computed rows can be filtered by time only")
         low, high = 0, self._count
         for column, (least, most) in query.bounds.items():
             offset = _OFFSETS.get(column, 0)
@@ -136,7 +136,7 @@ def bulk_world(
     version: str = DEFAULT_VERSION,
     start: datetime = DEFAULT_START,
 ) -> World:
-    """A world of `connections` alike, each with so many orders (and rows in other `tables`).
+    """A world of equal `connections`, each with the same number of orders, and of rows in `tables`.
 
     Bodies come from a pool of so many texts per list; an order is about `body_size` bytes long.
     The rows spread evenly over `days`, or come in bursts of `burst` rows within an hour, also at
@@ -190,10 +190,10 @@ def bulk_world(
 def _templates(
     world: World, factory: Factory, place: Place, pool: int, body_size: int
 ) -> list[Template]:
-    """Texts of rows of one list; rows with line items get as many as fill them up."""
+    """Texts of rows of one list. Rows with line items get as many lines as fit the size."""
     connection = next(iter(world.connections.values()))
     made: list[Template] = []
-    # Prime to the step with which rows go through the pool.
+    # It has no common divisor with the step in which rows go through the pool.
     size = pool if pool % 7 else pool + 1
     for number in range(size):
         key = row_id(world.seed, "pool", place.storage, number)
@@ -214,7 +214,7 @@ def _hour_text(hour: int) -> bytes:
 
 
 def time_text(milliseconds: int) -> bytes:
-    """The same as `text.iso`, in bytes and fast."""
+    """The same as `text.iso`, but in bytes, and fast."""
     hour, rest = divmod(milliseconds, HOUR)
     minute, rest = divmod(rest, 60_000)
     return b"%b%02d:%02d.%03dZ" % (_hour_text(hour), minute, *divmod(rest, 1000))

@@ -1,4 +1,4 @@
-"""The strictness of the API: what a request must bring, and what it must not."""
+"""Checks of requests: what a request must have, and what it must not have."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_version(request: Request, served: str, known: list[str]) -> None:
 def check_parameters(
     request: Request, endpoint: Endpoint, tolerated: frozenset[str] = frozenset()
 ) -> dict[str, str]:
-    """The parameters by name; `tolerated` ones are taken though the document has them not."""
+    """The parameters by name. `tolerated` ones are accepted though the document lacks them."""
     given: dict[str, str] = {}
     for name, value in request.pairs:
         if name in given:
@@ -79,7 +79,7 @@ def _invalid(name: str, value: str, expected: str) -> ApiError:
 
 
 def limit_of(params: dict[str, str], default: int, maximum: int, *, clamp: bool) -> int:
-    """Rows per page; above the maximum it is refused or cut, as the switch says."""
+    """Rows per page. A switch says whether more than the maximum is refused or reduced."""
     text = params.get("limit")
     if text is None:
         return default
@@ -92,7 +92,7 @@ def limit_of(params: dict[str, str], default: int, maximum: int, *, clamp: bool)
 
 
 def milliseconds(name: str, text: str) -> int:
-    """A time parameter: Unix milliseconds, also where the document types it as a string."""
+    """A time parameter: Unix milliseconds, even if the document declares a string."""
     if not _NUMBER.fullmatch(text):
         raise _invalid(name, text, "a time in Unix milliseconds")
     return int(float(text)) if "." in text else int(text)

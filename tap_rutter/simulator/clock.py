@@ -1,4 +1,4 @@
-"""The world's clock: it stands still until it is told to go, or follows real time."""
+"""The world's clock: it stands still until it is advanced, or it follows real time."""
 
 from __future__ import annotations
 

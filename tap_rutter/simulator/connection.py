@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from tap_rutter.simulator.tables import RowSource, Table
 
 STATUSES = ("active", "unhealthy", "not_ready", "needs_reauth", "disabled")
-# Rutter polls the platforms of these only.
+# Rutter polls only connections in these statuses.
 SYNCING = frozenset({"active", "unhealthy"})
 
 
 @dataclass
 class Batch:
-    """A stretch of history that was fetched after the first sync."""
+    """A part of the history that was fetched after the first sync."""
 
     number: int
     months: int
@@ -23,7 +23,7 @@ class Batch:
 
 @dataclass
 class Connection:
-    """One connection; all of its attributes may be changed while the simulator serves it.
+    """One connection. All of its attributes may be changed while the simulator serves it.
 
     Times are Unix milliseconds.
     """
@@ -34,19 +34,19 @@ class Connection:
     org_id: str
     created_at: int
     history_start: int
-    """Rows that the connection is made with are not older than this."""
+    """The rows that the connection begins with are not older than this."""
     status: str = "active"
     name: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    """List -> how many rows it is made with."""
+    """List -> how many rows it begins with."""
     disabled_reason: str | None = None
     unavailable_objects: list[str] | None = None
     not_enabled: set[str] = field(default_factory=set)
-    """Lists that the organisation did not enable: they answer with an empty page."""
+    """Lists that the organisation has not enabled. They answer with an empty page."""
     unready_entities: set[str] = field(default_factory=set)
-    """Object names whose first sync is not done, as /connections/status tells it."""
+    """Names of objects that /connections/status reports as not ready."""
     expected_counts: bool = False
-    """Whether /connections/status tells expected counts."""
+    """Whether /connections/status reports expected counts."""
     paused: bool = False
     sync_period: int = 3_600_000
     sync_duration: int = 60_000
@@ -57,7 +57,7 @@ class Connection:
     historical_sync_completed: bool = True
     batches: list[Batch] = field(default_factory=list)
     synthetic: dict[str, RowSource] = field(default_factory=dict, repr=False)
-    """Lists whose rows are computed, not kept."""
+    """Lists whose rows are computed, not stored."""
     tables: dict[str, Table] = field(default_factory=dict, repr=False)
 
     @property

@@ -1,4 +1,4 @@
-"""Routes under ``/_control/``: to look at the world and to change it from outside."""
+"""Routes under ``/_control/``, to look at the world and to change it from outside."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tap_rutter.simulator.text import decode, encode, iso, to_bytes
 from tap_rutter.simulator.webhooks import Webhooks
 from tap_rutter.simulator.world import World
 
-# What may be set on a connection.
+# The attributes of a connection that can be set.
 _SETTABLE: Mapping[str, Kind] = {
     "status": one_of(STATUSES),
     "name": or_null(TEXT),
@@ -72,7 +72,7 @@ _WEBHOOKS: Mapping[str, Kind] = {
 
 
 class Controlled(Protocol):
-    """What can be controlled of a running simulator."""
+    """A running simulator, as far as it can be controlled."""
 
     faults: Faults
     requests: RequestLog
@@ -84,17 +84,17 @@ class Controlled(Protocol):
 
     @property
     def world(self) -> World:
-        """The organisation that it serves."""
+        """The world that it serves."""
 
     def replace_world(self, world: World) -> None:
-        """Serve another organisation from now on."""
+        """Serve another world from now on."""
 
 
 class Control:
     """Answers control requests; bodies and answers are JSON objects.
 
-    A route's arguments come in the query of a GET or in the JSON body of a POST. What cannot be
-    done is answered with 400 and ``{"error": …}`` in words, and changes nothing.
+    A route's arguments come in the query of a GET or in the JSON body of a POST. A request that
+    cannot be done gets a 400 with ``{"error": …}``, and changes nothing.
     """
 
     def __init__(self, simulator: Controlled) -> None:
@@ -301,7 +301,7 @@ class Control:
     def _reset(self, body: Body) -> Any:
         recipe = self._simulator.world.recipe
         if recipe is None:
-            raise Refused("this world was made by hand and cannot be made again")
+            raise Refused("this world was made by a program, so it cannot be reset")
         self._simulator.replace_world(recipe())
         return self._health(body)
 
@@ -340,7 +340,7 @@ def _options(body: Body) -> tuple[Body, Body]:
     fields = dict(body.get("fields", {}))
     for name in ("late", "immediate"):
         if name in fields:
-            raise Refused(f"{name!r} stands beside 'fields', not in them")
+            raise Refused(f"{name!r} belongs beside 'fields', not inside")
     return options, fields
 
 

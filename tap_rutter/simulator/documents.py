@@ -1,7 +1,7 @@
-"""The API of one version, read from its reduced OpenAPI document.
+"""The API of one version, read from its API document.
 
-The simulator learns from here which endpoints exist, which parameters each takes and what its
-answers look like. Nothing of the tap is used: server and client must not share a misreading.
+It says which endpoints exist, which parameters each takes and what its answers look like. This
+module uses no code of the tap, so that server and client do not share a mistake.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 
 DOCUMENTS = Path(__file__).resolve().parent.parent / "openapi"
 
-# Properties of an answer that stand beside the data in most envelopes.
+# Properties beside the data in most answers.
 ENVELOPE = frozenset({"next_cursor", "connection"})
 
 
@@ -40,16 +40,16 @@ class Endpoint:
     parameters: dict[str, Parameter]
     response: Schema
     key: str
-    """Property of the answer that holds the data; empty where there is no such property."""
+    """The property of the answer that holds the data; empty if there is none."""
     row: Schema = field(repr=False)
-    """Schema of one row, or of the object where the answer holds just one."""
+    """The schema of one row, or of the object if the answer holds only one."""
     paged: bool
     is_list: bool
     cursor_required: bool
-    """Whether the last page must say ``next_cursor`` (then null) or may leave it out."""
+    """Whether the last page must have ``next_cursor`` (then null), or may lack it."""
     has_connection: bool
     path_values: dict[str, tuple[str, ...]]
-    """Allowed values of those parameters in the path that have a list of them."""
+    """The allowed values of parameters in the path, if they are listed."""
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class Endpoint:
 
 
 class UnknownVersion(ValueError):
-    """No document of this API version is at hand."""
+    """There is no document of this API version."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Document:
     version: str
     endpoints: dict[str, Endpoint]
     shared: dict[str, Schema] = field(repr=False)
-    """Every component under the reference that points at it."""
+    """The components, by the reference that points at each."""
 
     def match(self, path: str) -> tuple[Endpoint, dict[str, str]] | None:
         """The endpoint that serves this path, with the values in the path; None if unknown."""
@@ -95,14 +95,14 @@ class Document:
             for endpoint in self.endpoints.values()
             if (values := _values(endpoint.segments, asked)) is not None
         ]
-        # The fewest variable parts win: /accounting/{type}/custom_fields over
-        # /accounting/bills/{id}, since the last part of the path tells more than any other.
+        # The endpoint with the fewest variable parts wins. If two are alike, a fixed last part
+        # wins: /accounting/{type}/custom_fields before /accounting/bills/{id}.
         return min(
             fitting, key=lambda pair: (len(pair[1]), pair[0].path.endswith("}")), default=None
         )
 
     def lists(self) -> Iterator[Endpoint]:
-        """The endpoints that answer with rows, page by page, and need no id in their path."""
+        """The endpoints with pages of rows and without an id in their path."""
         return (
             endpoint
             for endpoint in self.endpoints.values()
@@ -110,7 +110,7 @@ class Document:
         )
 
     def resolve(self, schema: Schema) -> Schema:
-        """The schema itself, or the component that it refers to."""
+        """The schema, or the component that it refers to."""
         return _resolve(schema, self.shared)
 
 
@@ -120,7 +120,7 @@ def available_versions() -> list[str]:
 
 @cache
 def load_document(version: str) -> Document:
-    """Read the document of one API version; UnknownVersion if there is none."""
+    """Read the document of one API version; raises UnknownVersion if it does not exist."""
     file = DOCUMENTS / f"{version}.json"
     if version not in available_versions():
         known = ", ".join(available_versions()) or "none"
@@ -175,7 +175,7 @@ def _endpoint(path: str, operation: Schema, shared: dict[str, Schema]) -> Endpoi
     in_path = [_parameter(raw) for raw in declared if raw["in"] == "path"]
     content = operation.get("responses", {}).get("200", {}).get("content", {})
     response = _resolve(content.get("application/json", {}).get("schema", {}), shared)
-    # Statements may answer with a job instead of data: the data's branch is the one described.
+    # A statement may answer with a job instead of data: this takes the branch with the data.
     for branch in _branches(response):
         resolved = _resolve(branch, shared)
         if "async_response" not in resolved.get("properties", {}):
@@ -185,7 +185,7 @@ def _endpoint(path: str, operation: Schema, shared: dict[str, Schema]) -> Endpoi
     arrays = [n for n in data if _resolve(properties[n], shared).get("type") == "array"]
     key = (arrays or data or [""])[0]
     value = _resolve(properties[key], shared) if key else {}
-    # The balance is an object or an array of them.
+    # The balance is an object, or an array of objects.
     value = next((_resolve(branch, shared) for branch in _branches(value)), value)
     is_list = bool(key) and value.get("type") == "array"
     return Endpoint(

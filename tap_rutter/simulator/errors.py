@@ -1,4 +1,4 @@
-"""Refusals in the shape of Rutter's error bodies."""
+"""Refusals in the form of Rutter's error bodies."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ApiError(Exception):
 
 
 def connection_error(status: int, code: str, message: str) -> ApiError:
-    # The codes of this kind are the documented ones; their statuses are not.
+    # The codes of connection errors are documented, but not their statuses.
     return ApiError(status, "CONNECTION_ERROR", code, message)
 
 
 def bad_request(code: str, message: str) -> ApiError:
-    # Kind and codes are ours: the documented list breaks off before them.
+    # The type and the codes are made up: the documented list does not reach that far.
     return ApiError(400, "INVALID_REQUEST", code, message)
 
 

@@ -1,4 +1,4 @@
-"""The rows that a list of a connection is made with, before anybody changes anything."""
+"""Makes the rows that a connection's lists begin with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tap_rutter.simulator.text import (
     to_milliseconds,
 )
 
-# The first sync writes many rows at once: rows of one insert carry the same stamp.
+# The first sync writes many rows at once. The rows of one insert have the same stamp.
 _ROWS_PER_INSERT = 7
 _ATTACHED_PARENTS = 6
 _DAILIES_PER_CAMPAIGN = 20
@@ -36,7 +36,7 @@ class Factory:
     """Makes rows for the lists of one world."""
 
     def __init__(self, document: Document, seed: int, start: int, lag: int) -> None:
-        """`start`: the world's first moment (Unix ms); `lag`: how long a stamp precedes it."""
+        """`start`: the world's first moment, Unix ms; `lag`: ms from a stamp to its visibility."""
         self._document = document
         self._seed = seed
         self._start = start
@@ -78,7 +78,7 @@ class Factory:
         return draft
 
     def older(self, connection: Connection, place: Place, key: str, before: int) -> Draft:
-        """A row from before the history that is known so far."""
+        """A row that is older than the history known so far."""
         rng = self._random(connection, place.storage, f"older|{key}")
         created = before - rng.randint(DAY, 180 * DAY)
         return self._make(
@@ -93,7 +93,7 @@ class Factory:
         created = rng.randint(connection.history_start, latest)
         updated = min(created + int(rng.expovariate(1 / (5 * DAY))), latest)
         if rng.random() < 0.15:
-            # The platform changed many rows in one go: they share the second.
+            # The platform changed many rows at once, in the same second.
             updated = max(updated - updated % (DAY // 2), created)
         draft = self._make(connection, place, key, str(index), created, updated)
         draft.times["last_synced_at"] = stamp = self._stamp(connection, updated, index)
@@ -121,7 +121,7 @@ class Factory:
         *,
         timed: bool = False,
     ) -> Draft:
-        """A row with all that its schema says; `timed`: its own times are never null."""
+        """A row with all fields of its schema; `timed`: whether its own times are never null."""
         rng = self._random(connection, place.storage, salt)
         maker = Maker(
             self._document,
@@ -156,7 +156,7 @@ class Factory:
         }
         if place.storage != "/events":
             parts["platform_data"] = to_bytes(encode(maker.free_form()))
-        # The first version's expenses do not say what they are, but can be asked for by it.
+        # Expenses of the oldest version lack expense_type, but can be filtered by it.
         is_silent = place.storage == "/accounting/expenses" and "expense_type" not in columns
         unseen = {"expense_type": "expense"} if is_silent else {}
         return Draft(key, data, times, parts=parts, unseen=unseen)
@@ -178,10 +178,10 @@ class Factory:
         index: int,
         rng: random.Random,
     ) -> None:
-        """What a schema alone does not say about the rows of some lists."""
+        """Changes rows of some lists in ways that their schema alone does not say."""
         data, storage = draft.data, place.storage
         if storage == "/customers":
-            # Both may be null here, and are, now and then.
+            # Both may be null here, and sometimes are.
             if index % 19 == 7:
                 data["id"] = None
             if index % 17 == 5:
@@ -256,7 +256,7 @@ class Factory:
 
 
 def deletion_event(key: str, resource: str, data: Any, stamp: int) -> Draft:
-    """An event as /events shows it; `data` is what is left of the object that was deleted."""
+    """An event as in /events; `data` is what is known of the deleted object."""
     event = {
         "id": key,
         "type": "object_deleted",
@@ -268,7 +268,7 @@ def deletion_event(key: str, resource: str, data: Any, stamp: int) -> Draft:
 
 
 def months(start: int, end: int) -> list[int]:
-    """First moments of the calendar months (UTC) from the one of `start` to that of `end`."""
+    """The first moments of the calendar months (UTC) from that of `start` to that of `end`."""
     first = from_milliseconds(start)
     year, month = first.year, first.month
     found: list[int] = []
@@ -279,12 +279,12 @@ def months(start: int, end: int) -> list[int]:
 
 
 def children_count(storage: str, counts: dict[str, int]) -> int:
-    """How many rows a list under parents is made with, in all."""
+    """How many rows a list under parents begins with, in all."""
     if storage == "/ads/campaigns/dailies":
         return counts.get("/ads/campaigns", 0) * _DAILIES_PER_CAMPAIGN
     return counts.get("/banking/bank_accounts", 0)
 
 
 def _expanded(storage: str, name: str) -> bool:
-    # Payouts carry their transactions always, orders only when asked.
+    # Payouts always have their transactions, orders only on request.
     return name != "transactions" or storage == "/orders"

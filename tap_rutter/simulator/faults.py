@@ -1,4 +1,4 @@
-"""Scripted trouble: what goes wrong, with which requests, how often."""
+"""Faults on purpose: what goes wrong, with which requests, how often."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ ACTIONS = (
     "respond",  # the given status, body, headers
     "redirect",  # 302 to the `location` header, or to another host
     "html",  # 200 and a page of HTML
-    "broken_json",  # 200 and half of the JSON, with a fitting Content-Length
+    "broken_json",  # 200 and half of the JSON, with a correct Content-Length
     "no_list",  # 200 and a JSON object without its data
     "reset",  # the TCP connection is reset without an answer
     "close",  # the TCP connection is closed without an answer
     "cut",  # the answer breaks off before its Content-Length
-    "bad_gzip",  # Content-Encoding: gzip over bytes that are none
+    "bad_gzip",  # Content-Encoding: gzip, but the bytes are not gzip
     "delay",  # the answer comes `seconds` late
     "drip",  # the answer comes in small pieces over `seconds`
     "repeat_cursor",  # next_cursor is the cursor that was sent (from the second page on)
-    "endless",  # the first page again and again, each time with a new cursor
-    "none",  # only `call` is called
+    "endless",  # the first page at every request, each time with a new cursor
+    "none",  # nothing but `call`
 )
 
 
@@ -34,25 +34,25 @@ _IN_PYTHON = {"call", "raw"}
 
 @dataclass
 class Fault:
-    """A rule; the first one that fits a request is applied to it."""
+    """A rule. The first rule that matches a request is applied to it."""
 
     action: str
     path: str = "*"
-    """Shell pattern on the path without the base path: ``/orders``, ``/accounting/*``."""
+    """A shell pattern for the path without the base path: ``/orders``, ``/accounting/*``."""
     connection_id: str | None = None
     params: dict[str, str] = field(default_factory=dict)
-    """Parameters that the request must have; ``"*"`` takes any value."""
+    """Parameters that the request must have; ``"*"`` means any value."""
     nth: int | None = None
-    """Only the n-th fitting request, from 1."""
+    """Only the n-th matching request, counted from 1."""
     after: int = 0
-    """Not the first so many fitting requests."""
+    """How many matching requests to leave alone first."""
     times: int | None = 1
-    """At most so often; None: always."""
+    """How often the fault is applied at most; None: always."""
     probability: float = 1.0
     status: int = 500
     body: str = ""
     raw: bytes = b""
-    """A body that is no text, in its place: only for those who add faults in Python."""
+    """The body as bytes instead of text. Only for faults that are added in Python."""
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     call: Callable[[Request], None] | None = None
@@ -87,7 +87,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, action: str, **conditions: Any) -> Fault:
-        """Add a fault; the conditions are the fields of `Fault`. By default it strikes once."""
+        """Add a fault; the conditions are the fields of `Fault`. By default it is applied once."""
         fault = Fault(action, **conditions)
         with self._lock:
             self._faults.append(fault)
@@ -102,7 +102,7 @@ class Faults:
             return [fault.as_json() for fault in self._faults]
 
     def strike(self, request: Request) -> Fault | None:
-        """The fault for this request, counted as applied; None if all goes well."""
+        """The fault for this request, which then counts as applied; None if there is none."""
         with self._lock:
             for fault in self._faults:
                 if not fault.fits(request):

@@ -1,4 +1,4 @@
-"""The language of the `filter` parameter: comparisons, AND, OR, parentheses."""
+"""The language of the parameter `filter`: comparisons, AND, OR, parentheses."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class BadFilter(ValueError):
-    """The text is no filter, or names a field that cannot be filtered by."""
+    """The text is not a filter, or names a field that cannot be filtered by."""
 
 
 def parse_filter(text: str, columns: set[str]) -> Test:
-    """A test for rows; BadFilter where the text cannot be understood."""
+    """A test for rows; raises BadFilter for a text that cannot be read."""
     parser = _Parser(_tokens(text), columns)
     test = parser.alternatives()
     parser.end()
@@ -83,7 +83,7 @@ class _Parser:
             raise BadFilter(f"filter: {text!r} cannot be filtered by")
         operation = self._next()
         if operation[0] != "compare":
-            raise BadFilter(f"filter: {operation[1]!r} is no comparison")
+            raise BadFilter(f"filter: {operation[1]!r} is not a comparison")
         return _comparison(text, operation[1], *self._next())
 
     def _word(self, word: str) -> bool:
@@ -107,14 +107,14 @@ def _comparison(column: str, symbol: str, kind: str, text: str) -> Test:
             _is_number(row.scalars.get(column)) and compare(row.scalars[column], wanted)
         )
     if kind != "text":
-        raise BadFilter(f"filter: {text!r} is no value; texts and times stand in double quotes")
+        raise BadFilter(f"filter: {text!r} is not a value; texts and times need double quotes")
     if is_time(column):
         wanted = parse_iso(text.strip('"'))
         if wanted is None:
-            raise BadFilter(f"filter: {text} is no ISO 8601 time")
+            raise BadFilter(f"filter: {text} is not an ISO 8601 time")
         return lambda row: (found := row.times.get(column)) is not None and compare(found, wanted)
     if symbol != "=":
-        raise BadFilter(f"filter: texts are compared by = only, not by {symbol}")
+        raise BadFilter(f"filter: texts can be compared by = only, not by {symbol}")
     return lambda row: row.scalars.get(column) == text.strip('"')
 
 

@@ -26,7 +26,7 @@ _LAST = _split("Abbott Brûlé Chen D'Arcy Eze Fischer García Haddad Ito Mülle
 _CURRENCIES = _split("USD EUR GBP CAD AUD JPY CHF SEK PLN BRL")
 _COUNTRIES = _split("US GB DE FR CA AU SE PL")
 _CITIES = _split("Austin Bergen Córdoba Dakar Essen Fargo Göteborg Hobart")
-# Numbers on which careless clients lose digits, or take an integer for a float.
+# Numbers whose digits a careless client loses, or that it takes for another type.
 _AWKWARD = [
     Decimal(text)
     for text in ("0.1", "10", "1234567890.123456789", "0.30", "-19.99", "99999999999.99", "0")
@@ -44,7 +44,7 @@ def row_id(seed: int, connection_id: str, path: str, index: int) -> str:
 
 
 class Maker:
-    """Makes values for one row; what refers to other rows of the connection finds them."""
+    """Makes values for one row. Ids of other objects lead to rows of the connection."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Maker:
         earliest: int,
         latest: int,
     ) -> None:
-        """`pick` gives the id of some row of a list; times lie in [earliest, latest] (ms)."""
+        """`pick` gives the id of some row of a list. Times lie in [earliest, latest], Unix ms."""
         self._document = document
         self._rng = rng
         self._family = family
@@ -117,7 +117,7 @@ class Maker:
         return made
 
     def free_form(self) -> dict[str, Any]:
-        """What a platform might send under a field that no schema describes."""
+        """A value that a platform might send in a field without a schema."""
         rng = self._rng
         return {
             "Id": str(rng.randrange(10_000)),

@@ -1,4 +1,4 @@
-"""Lists: from a request's parameters to a page of rows and the cursor of the next."""
+"""Lists: from a request's parameters to a page of rows and the next cursor."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tap_rutter.simulator.text import decode, encode, to_bytes
 
 MAX_LIMIT = 500
 _DEFAULT_LIMIT = 50
-# Everything in one page, for lists that take no limit.
+# Everything in one page, for lists without the parameter limit.
 _UNPAGED = 1_000_000_000
-# Marks a cursor whose page is the one after an empty page.
+# Marks a cursor that an empty page gave.
 _AFTER_EMPTY = "~"
 
-# Always understood by a list, or handled elsewhere: all others are exact matches.
+# Parameters that every list has, or that are handled elsewhere. Others compare for equality.
 _NOT_A_MATCH = frozenset(
     {"access_token", "cursor", "limit", "filter", "sort", "expand", "force_fetch", "resources"}
     | {"type", "id", "attached_to_id", "properties", "start_date", "end_date", "response_mode"}
 )
 _SORTABLE = ("updated_at", "last_synced_at")
 _FILTERABLE_ALWAYS = ("created_at", "updated_at", "last_synced_at")
-# Tagged as filterable, and so sortable, besides the times.
+# Fields that are marked as filterable, and so can be sorted by, besides the times.
 _FILTERABLE = {
     "/accounting/accounts": "account_type status balance name nominal_code",
     "/accounting/transactions": "transaction_date",
@@ -57,7 +57,7 @@ Switch = Callable[[str], Any]
 def build_query(
     place: Place, connection: Connection, params: dict[str, str], switch: Switch
 ) -> Query:
-    """What the parameters ask for; ApiError (400) where they cannot be understood."""
+    """The query that the parameters describe; raises ApiError (400) if they cannot be read."""
     endpoint = place.endpoint
     column, descending = _order(place, connection, params, switch)
     cursor = _read_cursor(params["cursor"]) if "cursor" in params else None
@@ -68,7 +68,7 @@ def build_query(
     }
     where = _filter(place, connection, params, switch)
     if place.storage == "/accounting/expenses":
-        # Refunds are left out unless they are asked for.
+        # Refunds are left out unless they are requested.
         equals.setdefault("expense_type", "expense")
     if place.storage == "/orders" and "phone" in equals:
         where = _customer_phone(equals.pop("phone"))
@@ -92,7 +92,7 @@ def build_query(
 def render_page(
     place: Place, connection: Connection, params: dict[str, str], page: Page, switch: Switch
 ) -> bytes:
-    """The answer's body: the rows under their key, the next cursor, the connection."""
+    """The body of the answer: the rows under their key, the next cursor, the connection."""
     endpoint = place.endpoint
     bodies = page.bodies
     if "properties" in params:
@@ -131,9 +131,9 @@ def write_cursor(cursor: Cursor, family: str) -> str:
 
 
 def interleave_empty(params: dict[str, str], query: Query, page: Page) -> Page | None:
-    """The empty page that comes before each page, where the world is set so; else None.
+    """The empty page before each page, if the world is set so; else None.
 
-    An empty page points at the very row that the page after it starts with.
+    The cursor of an empty page points at the first row of the page after it.
     """
     if query.cursor is not None and query.cursor.token.startswith(_AFTER_EMPTY):
         return None
@@ -146,7 +146,7 @@ def interleave_empty(params: dict[str, str], query: Query, page: Page) -> Page |
 
 
 def without_mark(cursor: Cursor | None) -> Cursor | None:
-    """The place that a cursor points at; None for the start of the list."""
+    """The cursor without its mark; None for the start of the list."""
     if cursor is None or not cursor.token.startswith(_AFTER_EMPTY):
         return cursor
     token = cursor.token.removeprefix(_AFTER_EMPTY)
@@ -250,7 +250,7 @@ def _bounds(params: dict[str, str], switch: Switch) -> dict[str, Bounds]:
 
 
 def _end(endpoint: Endpoint, connection: Connection, switch: Switch) -> bytes | None:
-    """What the last page says for its cursor; None: nothing at all."""
+    """The text of the last page's cursor; None to leave the cursor out."""
     mode = switch("cursor_end")
     if mode == "auto":
         forms = ("null",) if endpoint.cursor_required else ("absent", "null", "empty")

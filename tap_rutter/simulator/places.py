@@ -1,4 +1,4 @@
-"""Where the rows live that a path shows: several paths may look at the same rows."""
+"""Where the rows of a path are kept. Several paths may show the same rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATEMENTS = frozenset(
         "/accounting/income_statements",
     }
 )
-# Endpoints that answer with one object of the connection, not with rows.
+# Endpoints that answer with one object of the connection, without rows.
 SINGLETONS = frozenset(
     {
         "/accounting/ap_aging_report_summaries",
@@ -29,22 +29,22 @@ _CHILDREN_OF_ACCOUNTS = ("balance", "details")
 
 @dataclass(frozen=True)
 class Place:
-    """What a path asks for."""
+    """What a path stands for."""
 
     endpoint: Endpoint
     """The endpoint that serves the path."""
     storage: str
-    """The list that holds the rows, as a path without ids."""
+    """The list that has the rows, as a path without ids."""
     rows: Endpoint
-    """An endpoint that describes such a row."""
+    """An endpoint that has the schema of such a row."""
     parent: str | None = None
-    """Only rows under this one, where the path names a parent."""
+    """The parent's id, if the path names a parent: only its rows are shown."""
     key: str | None = None
-    """Only this row, where the path names it."""
+    """The row's id, if the path names one: only this row is shown."""
 
 
 def place_of(document: Document, path: str) -> Place | None:
-    """The place behind a path; None where the API has no such path."""
+    """The place of a path; None if the API has no such path."""
     segments = path.strip("/").split("/")
     if len(segments) == 3 and segments[-1] == "attachments" and path not in document.endpoints:
         described = document.endpoints.get(f"/accounting/{segments[1]}/{{id}}/attachments")

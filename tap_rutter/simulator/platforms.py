@@ -1,7 +1,7 @@
-"""Which platform serves which endpoint, and what each platform can do.
+"""Which platform serves which endpoint, and what else each platform can do.
 
-The only published matrix is that of December 2023 (API version 2023-03-14). It is kept as the
-least that holds; endpoints that came later are given to the platforms that fit them best.
+The only published table is that of December 2023 (API version 2023-03-14). It is taken to be still
+true. Endpoints that came later are given to the platforms that seem most likely.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BANKS = "PLAID TELLER MX"
 _HRIS = "GUSTO BAMBOO_HR QUICKBOOKS_HRIS"
 _ADS = "GOOGLE FACEBOOK TIKTOK"
 
-# Sage Intacct's second connector is taken to be what the first is.
+# Sage Intacct's second connector is taken to be like the first.
 _SAME_AS = {"SAGE_INTACCT_V2": _INT}
 
 _MATRIX: dict[str, str] = {
@@ -88,22 +88,22 @@ _MATRIX: dict[str, str] = {
     "/store": f"{_SHOPS} STRIPE",
     "/subscriptions": _BILLING,
     "/transactions": f"{_SHOPS} {_BILLING} PAYPAL CLOVER MOLLIE",
-    # Served by Rutter itself, whatever the platform.
+    # Served by Rutter itself, on any platform.
     "/events": "*",
     "/connections": "*",
     "/supplier_enablement": "*",
     "/jobs": "*",
-    # Accounting objects that no table tells about.
+    # Accounting objects that are in no published table.
     "/accounting": _LARGE,
 }
 _PLATFORMS = {prefix: frozenset(names.split()) for prefix, names in _MATRIX.items()}
 
-# `filter`, and `id_type=platform`, do not work there.
+# Platforms on which `filter` and `id_type=platform` do not work.
 _NO_FILTER = frozenset({_INT, "SAGE_INTACCT_V2", _SBC})
-# Deletions reach /events from these only; the others answer with an empty list.
+# Only these platforms report deletions; for others /events is an empty list.
 _REPORTS_DELETIONS = frozenset({_QBO, _QBD, _NS, _XERO})
 
-# Resource names of deletion events -> the list from which such an object vanished.
+# Resource name in deletion events -> the list in which the object was.
 RESOURCES: dict[str, str] = {
     "ACCOUNT": "/accounting/accounts",
     "ACCOUNTING_CUSTOMER": "/accounting/customers",
@@ -144,10 +144,10 @@ RESOURCES: dict[str, str] = {
     "VENDOR": "/accounting/vendors",
 }
 _RESOURCE_OF = {path: resource for resource, path in RESOURCES.items()}
-# Known as a filter of /events; no list shows such objects.
+# Can be a filter of /events, but no list shows such objects.
 RESOURCE_NAMES = frozenset(RESOURCES) | {"UPDATED_TRANSACTION"}
 
-# Names that /connections/status and `unavailable_objects` use for what a list holds.
+# The names of a list's objects in /connections/status and `unavailable_objects`.
 _ENTITY_EXCEPTIONS = {
     "/accounting/customers": "accounting_customer",
     "/accounting/customer_refunds": "accounting_customer_refund",
@@ -196,7 +196,7 @@ def reports_deletions(platform: str) -> bool:
 
 
 def resource_of(path: str) -> str | None:
-    """The name under which /events reports a deletion from this list; None: it does not."""
+    """The name under which /events reports a deletion from this list; None if it does not."""
     return _RESOURCE_OF.get(path)
 
 

@@ -1,4 +1,4 @@
-"""Which list a field that holds another object's id points into."""
+"""Which list the id in a field points into."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ _TABLE: dict[str, dict[str, str]] = {
     "accounting": {field: f"/accounting/{name}" for field, name in _ACCOUNTING.items()},
     **_OTHERS,
 }
-# What a link leads to, where it says so itself.
+# Links that name the type of their object.
 _KINDS = {
     "invoice_payment": "/accounting/invoice_payments",
     "invoice_credit_memo": "/accounting/invoice_credit_memos",
     "journal_entry": "/accounting/journal_entries",
 }
-# What paid a document depends on the document.
+# What the payments of a document are depends on the document.
 _PAYMENTS = {
     "/accounting/bills": "/accounting/bill_payments",
     "/accounting/invoices": "/accounting/invoice_payments",
@@ -70,9 +70,9 @@ _PAYMENTS = {
 
 
 def target_of(family: str, path: str, field: str, parent_field: str = "") -> str | None:
-    """The list that this field's ids come from; None where the field is no reference.
+    """The list that this field's ids come from; None if the field is not a reference.
 
-    `parent_field` is the name of the object or array around the field, if there is one.
+    `parent_field` is the name of the object or array around the field, if any.
     """
     if field == "parent_id" and not parent_field:
         return path
@@ -83,12 +83,12 @@ def target_of(family: str, path: str, field: str, parent_field: str = "") -> str
         nested = table.get(f"{parent_field}.{field}")
         if nested is not None:
             return nested
-    # An order's own line items and fulfillments carry ids of their own.
+    # An order's line items and fulfillments have their own ids.
     return None if field == "id" else table.get(field)
 
 
 def target_of_kind(parent_field: str, kind: object) -> str | None:
-    """The list that a link of this kind leads into; None where it does not say."""
+    """The list that a link of this type leads into; None if it does not say."""
     if not parent_field.startswith("linked_") or not isinstance(kind, str):
         return None
     return _KINDS.get(kind.lower())

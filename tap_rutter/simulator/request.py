@@ -1,4 +1,4 @@
-"""A request as the simulator sees it, the answer to it, and the record kept of both."""
+"""A request, its answer, and the log of both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is sent back, before compression."""
+    """The answer, before compression."""
 
     status: int
     body: bytes
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """What is remembered of a request; the access token is left out, the connection named."""
+    """A request in the log: without the access token, but with its connection."""
 
     number: int
     method: str
@@ -56,7 +56,7 @@ class LoggedRequest:
     """The world's time."""
     started: float
     finished: float
-    """Seconds of the monotonic clock."""
+    """Seconds, by the monotonic clock."""
     fault: str | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The simulator: a world behind an address on this machine."""
+"""The simulator: serves a world at an address on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tap_rutter.simulator.world import World
 
 BASE_PATH = "/versioned"
 CONTROL_PATH = "/_control"
-# Never remembered: the first is a secret, the second holds one.
+# Not kept in the log: the first is a secret, and the second holds one.
 _NOT_LOGGED = ("access_token", "authorization")
 
 
@@ -75,7 +75,7 @@ class Simulator:
     @property
     def root_url(self) -> str:
         if self._listener is None:
-            raise RuntimeError("the simulator does not run")
+            raise RuntimeError("the simulator is not running")
         host, port = self._listener.getsockname()[:2]
         return f"http://{host}:{port}"
 
@@ -151,7 +151,7 @@ class Simulator:
             wire.close()
 
     def _respond(self, wire: Wire, received: Received) -> bool:
-        """Answer one request; False when the connection is to be closed."""
+        """Answer one request; returns False if the connection is to be closed."""
         if received.path.startswith(CONTROL_PATH + "/"):
             answer = self._control.answer(
                 received.method,
@@ -195,7 +195,8 @@ class Simulator:
             if fault is not None and fault.action == "reset":
                 wire.reset()
             return False
-        # Logged before it is sent: whoever has read the answer finds the request in the log.
+        # Logged before it is sent, so that a client that has the answer finds the request in the
+        # log.
         size = len(answer.body)
         self._log(request, answer.status, size, started, fault)
         self._send(wire, received, answer, request_id, fault)
@@ -230,7 +231,7 @@ class Simulator:
     ) -> None:
         headers = {k: v for k, v in request.headers.items() if k not in _NOT_LOGGED}
         if headers != self._headers:
-            # A client sends the same ones again and again: a long log keeps them once.
+            # A client sends the same headers with every request: the log keeps them once.
             self._headers = headers
         self.requests.add(
             LoggedRequest(

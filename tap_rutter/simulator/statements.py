@@ -1,4 +1,4 @@
-"""Monthly statements, and the jobs through which slow answers come."""
+"""Monthly statements, and jobs for slow answers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _MONTH = 31 * 86_400_000
 
 @dataclass
 class Job:
-    """An answer that is being prepared; `body` is JSON text."""
+    """An answer that is not ready yet; `body` is JSON text."""
 
     id: str
     url: str
     body: bytes
     polls_left: int
     result: str
-    """The status that it ends with."""
+    """The status with which it ends."""
     connection_id: str
 
     def poll(self) -> str:
-        """The status at this asking; each asking brings the job nearer to its end."""
+        """The status now. Each call brings the job nearer to its end."""
         if self.polls_left > 0:
             self.polls_left -= 1
             return "prequeued" if self.polls_left else "pending"
         return self.result
 
     def response(self) -> tuple[bytes, bytes]:
-        """Status and body of the answer that it has made, as JSON texts."""
+        """Status and body of the job's answer, as JSON texts."""
         if self.result == "failure":
             return b"500", to_bytes(encode(failed_body()))
         if self.result == "partial_success":
@@ -42,12 +42,12 @@ class Job:
 
 
 def _halved(body: dict[str, Any]) -> dict[str, Any]:
-    """An answer without every other row of its lists."""
+    """An answer with only every other row of its lists."""
     return {name: value[::2] if isinstance(value, list) else value for name, value in body.items()}
 
 
 def month_bounds(params: dict[str, str], now: int, default_months: int) -> Bounds:
-    """Bounds on `start_date` that take in the months of both dates, whole."""
+    """Bounds on `start_date` that include the whole months of both dates."""
     last = _date("end_date", params) or now
     first = _date("start_date", params)
     if first is None:
@@ -67,7 +67,7 @@ def _date(name: str, params: dict[str, str]) -> int | None:
 
 
 def describe_job(job: Job, status: str, shape: str) -> dict[str, Any]:
-    """A job as /jobs/{id} shows it; the answer's body is added by the caller."""
+    """A job as in /jobs/{id}. The caller adds the body of its answer."""
     told: dict[str, Any] = {
         "id": job.id,
         "status": status,
@@ -83,5 +83,5 @@ def failed_body() -> dict[str, Any]:
 
 
 def job_url(base: str, job_id: str, shape: str) -> str:
-    # One published sample has its address under another root, which the API does not serve here.
+    # One published example has an address under another root, which the simulator does not serve.
     return f"{base}/v2/jobs/{job_id}" if shape == "wrapped" else f"{base}/jobs/{job_id}"

@@ -1,4 +1,4 @@
-"""The rows of all connections: the visible ones, and the changes that wait for a sync."""
+"""The rows of all connections: visible rows, and changes that wait for a sync."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tap_rutter.simulator.tidings import Tidings
 
 
 class RowStore:
-    """Keeps the lists of a world's connections; the world's lock is held by the caller."""
+    """Keeps the lists of a world's connections. The caller holds the world's lock."""
 
     def __init__(
         self, document: Document, seed: int, clock: Clock, switches: Switches, lag: int
     ) -> None:
-        """`lag`: milliseconds by which a row's stamp precedes its visibility."""
+        """`lag`: milliseconds from a row's stamp to its visibility."""
         self._document = document
         self._seed = seed
         self._clock = clock
@@ -39,7 +39,7 @@ class RowStore:
 
     @property
     def stamp(self) -> int:
-        """What a row that becomes visible now is stamped with."""
+        """The stamp of a row that becomes visible now."""
         return self._clock.now - self._lag
 
     def place(self, path: str) -> Place:
@@ -49,19 +49,19 @@ class RowStore:
         return place
 
     def new_id(self, connection_id: str, purpose: str) -> str:
-        """An id that this world has not given yet."""
+        """An id that this world has not used yet."""
         self._made += 1
         return row_id(self._seed, connection_id, purpose, self._made)
 
     def source(self, connection: Connection, place: Place) -> RowSource:
-        """The rows behind a place, made when first asked for."""
+        """The rows of a place. They are made at the first call."""
         synthetic = connection.synthetic.get(place.storage)
         return synthetic if synthetic is not None else self.table(connection, place)
 
     def table(self, connection: Connection, place: Place) -> Table:
-        """The rows behind a place that can be changed; ValueError where they cannot."""
+        """The rows of a place, to change them; raises ValueError if they are computed."""
         if place.storage in connection.synthetic:
-            raise ValueError(f"the rows of {place.storage} are synthesised and cannot be changed")
+            raise ValueError(f"the rows of {place.storage} are computed, so they cannot be changed")
         table = connection.tables.get(place.storage)
         if table is None:
             table = connection.tables[place.storage] = Table(_default_column(place.storage))
@@ -88,7 +88,7 @@ class RowStore:
         return self._factory.fresh(connection, place, key, moment)
 
     def older(self, connection: Connection, place: Place, count: int, before: int) -> list[Draft]:
-        """Rows that lie before a moment; of statements, the months before it."""
+        """Rows older than a moment; for statements, the months before it."""
         if place.storage in STATEMENTS:
             rows = self.table(connection, place).rows.values()
             before = min([before, *(row.times.get("start_date") or before for row in rows)])
@@ -101,7 +101,7 @@ class RowStore:
         return drafts
 
     def latest(self, connection: Connection, place: Place, key: str) -> Draft:
-        """The row as the platform holds it, free to be changed."""
+        """A copy of the row as the platform has it, to be changed."""
         table = self.table(connection, place)
         pending = table.pending.get(key)
         if pending is not None and pending.draft is not None:
@@ -121,7 +121,7 @@ class RowStore:
 
     @staticmethod
     def apply(draft: Draft, fields: Mapping[str, Any]) -> None:
-        """Set fields of a row; a time that is set no longer follows the change."""
+        """Set fields of a row. A time that is set is kept as it is."""
         for name, value in fields.items():
             if name == "platform_data":
                 draft.parts = {**draft.parts, name: to_bytes(encode(value))}
@@ -196,7 +196,7 @@ class RowStore:
         draft: Draft | None,
         stamp: int,
     ) -> None:
-        """Make a row visible, or take it away, with the stamp of a sync."""
+        """Make a row visible, or remove it, with the stamp of a sync."""
         if draft is not None:
             shown = iso if "last_synced_at" in place.rows.columns else None
             table.put(draft.land(stamp, shown))

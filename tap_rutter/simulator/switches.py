@@ -1,9 +1,9 @@
-"""What is not established about the API, to be turned either way.
+"""Switches for behaviour of the API that is not known.
 
-The published facts leave some behaviour open: which status a connection that is not ready
-answers with, whether a platform refuses or ignores a sort. A client must do without knowing.
-Each switch has a default and may be set for the whole world, or only for a platform, a path
-or one connection; the setting with the most conditions holds, of equals the latest.
+What is published leaves some questions open: which status a connection that is not ready answers
+with, or whether a platform refuses or ignores a sort order. A client must work in each case. Each
+switch has a default, and can be set for the whole world, or only for a platform, a path or a
+connection. The setting with the most conditions counts; of several such settings, the latest.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     "last_synced_at_bounds": ("honour", _MODES),
     "transaction_date_bounds": ("honour", _MODES),
     "start_date_bounds": ("honour", ("honour", "ignore")),  # of the statements
-    # platform_data on lists that do not declare `expand`: practice shows it, no document does.
+    # platform_data on lists that do not declare `expand`: in practice they give it.
     "undeclared_expand": ("honour", _MODES),
     "limit_above_max": ("refuse", ("refuse", "clamp")),
     "most_rows": (0, None),  # of a page, whatever limit asks for; 0: as many as it asks for
     # Pages.
     "cursor_end": ("auto", ("auto", "absent", "null", "empty")),
-    # "second": the cursor finds the second only, so rows of that second come again;
-    # "exact": it finds the row, unless the row has moved.
+    # "second": the cursor knows only the second, so rows of that second come again; "exact": it
+    # knows the row, unless the row has moved.
     "cursor_seek": ("second", ("second", "exact")),
     "nulls": ("last", ("first", "last")),
     "empty_pages": (False, (False, True)),
@@ -44,14 +44,14 @@ SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     "gone_status": (410, None),
     # Whether the organisation may use an endpoint at all.
     "activated": (True, (False, True)),
-    # Shapes.
+    # Forms of answers.
     "event_data": ("object", ("object", "id", "null", "text")),
     "balance": ("object", ("object", "array")),
-    "statement_months": (12, None),  # months served when no dates are given
+    "statement_months": (12, None),  # months that are served without dates
     "async_response": (False, (False, True)),
-    "job_polls": (2, None),  # answers "pending" before the job succeeds
+    "job_polls": (2, None),  # polls before the job ends
     "job_shape": ("flat", ("flat", "wrapped")),
-    # "partial_success": every other row is missing; "expired": a status that nobody documented.
+    # "partial_success": every other row is missing; "expired": a status that is not documented.
     "job_result": ("success", ("success", "partial_success", "failure", "expired")),
     "custom_field_keys": ("literal", ("literal", "named")),
     "sync_config": ("camel", ("camel", "snake", "wrapped")),
@@ -96,7 +96,7 @@ class Switches:
         path: str | None = None,
         connection_id: str | None = None,
     ) -> None:
-        """Turn a switch; `path` is an endpoint of the document, as ``/accounting/bills``."""
+        """Set a switch; `path` is an endpoint of the document, such as ``/accounting/bills``."""
         default, allowed = _known(name)
         if allowed is not None and value not in allowed:
             raise ValueError(f"switch {name} takes one of {list(allowed)}, not {value!r}")
@@ -124,7 +124,7 @@ class Switches:
         return value
 
     def clear(self, name: str | None = None) -> None:
-        """Back to the defaults, for one switch or for all."""
+        """Set one switch, or all, back to the default."""
         self._settings = [s for s in self._settings if name is not None and s.name != name]
 
     def as_json(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The sync configuration: which objects Rutter is set to sync, for a connection or its platform."""
+"""Sync configurations: which objects Rutter is set to sync, for a connection or a platform."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tap_rutter.simulator.platforms import entity_of, serves
 CONNECTIONS = "/configs/sync/connections"
 PLATFORMS = "/configs/sync/platforms/{platform}"
 
-# Of the others the platform's address is refused.
+# The paths of other platforms are refused.
 CONFIGURABLE = frozenset(
     {
         "DYNAMICS365",
@@ -35,14 +35,14 @@ CONFIGURABLE = frozenset(
 
 @dataclass(frozen=True)
 class SyncConfig:
-    """What was configured at one level."""
+    """The configuration of one connection or one platform."""
 
     entities: tuple[str, ...]
     months: int = 24
     period_minutes: int = 60
 
     def body(self, spelling: str) -> dict[str, Any]:
-        """The answer; how it spells the names of the two parts is not published."""
+        """The answer. The spelling of its two parts is not published."""
         entities = list(self.entities)
         parts = {
             "initialSync": {"batches": [{"entities": entities, "timeFrameInMonths": self.months}]},
@@ -57,7 +57,7 @@ class SyncConfig:
 
 
 def entities_of(document: Document, platform: str, without: Iterable[str] = ()) -> tuple[str, ...]:
-    """What the lists of a platform hold, in the words of a configuration."""
+    """The objects of a platform's lists, as a configuration names them."""
     left_out = set(without)
     found = []
     for endpoint in document.lists():
@@ -75,10 +75,10 @@ def config_at(
     of_connections: dict[str, SyncConfig],
     of_platforms: dict[str, SyncConfig],
 ) -> SyncConfig:
-    """The configuration that a path asks for.
+    """The configuration that a path stands for.
 
     Raises:
-        ApiError: where there is none, or the platform has no configuration.
+        ApiError: if it does not exist, or the platform cannot be configured.
     """
     key = path.rsplit("/", 1)[-1]
     if place.storage == CONNECTIONS:

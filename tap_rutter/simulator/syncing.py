@@ -1,4 +1,4 @@
-"""How Rutter learns of changes: it polls each connection's platform and stamps what it finds.
+"""How Rutter learns of changes: it polls each connection's platform, and stamps the rows it finds.
 
 A sync is seen from its end: it started `sync_duration` earlier and brings every change that was
 made at the platform before it started. The changes become visible one after another while it runs,
@@ -34,11 +34,11 @@ def show_some(connection: Connection, now: int, lag: int, land: Land) -> None:
 
 
 def run_due(connection: Connection, now: int, lag: int, land: Land) -> None:
-    """All syncs of a connection that completed up to `now`."""
+    """Do all syncs of a connection that end up to `now`."""
     while due(connection, now):
         completed = connection.next_sync_at
         if not any(table.pending for table in connection.tables.values()):
-            # Nothing is left to bring: of all syncs that have passed, the last one tells all.
+            # Nothing waits any more: of the remaining syncs, only the last one matters.
             missed = (now - completed) // connection.sync_period
             completed += missed * connection.sync_period
         sync(connection, completed, lag, land, everything=False)
@@ -46,7 +46,7 @@ def run_due(connection: Connection, now: int, lag: int, land: Land) -> None:
 
 
 def sync(connection: Connection, completed: int, lag: int, land: Land, *, everything: bool) -> None:
-    """One sync that completes now; `everything`: changes made during it, too."""
+    """A sync that ends now; `everything`: whether it brings changes made during it too."""
     started = completed - connection.sync_duration
     land(connection, completed if everything else started, completed - lag, 1.0)
     connection.last_sync_started_at = started
@@ -55,7 +55,7 @@ def sync(connection: Connection, completed: int, lag: int, land: Land, *, everyt
 
 
 def sync_times(connection: Connection, now: int) -> tuple[int | None, int | None]:
-    """When the latest sync started and when the latest complete one ended, as told at `now`."""
+    """When the latest sync started, and when the latest complete sync ended, as seen at `now`."""
     started, completed = connection.last_sync_started_at, connection.last_sync_completed_at
     if is_running(connection, now):
         started = connection.next_sync_at - connection.sync_duration

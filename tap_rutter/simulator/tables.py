@@ -1,4 +1,4 @@
-"""The rows that one list of one connection shows, and how a page of them is found."""
+"""The rows of one list of one connection, and how a page of them is found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tap_rutter.simulator.text import encode, parse_iso, to_bytes
 
-# Parts of a row that a list shows only when asked for with `expand`.
+# Parts of a row that a list shows only if `expand` asks for them.
 EXPANDABLE = ("platform_data", "transactions")
 TIME_COLUMNS = ("created_at", "updated_at", "last_synced_at")
 
@@ -18,7 +18,7 @@ Bounds = tuple[int | None, int | None]
 
 
 class Row:
-    """One visible row: its text as served, and what lists sort and filter it by."""
+    """One visible row: its text, and the values that lists sort and filter by."""
 
     __slots__ = ("body", "key", "parent", "parts", "scalars", "times")
 
@@ -49,23 +49,23 @@ class Row:
 
 @dataclass
 class Draft:
-    """A row as the platform holds it, not yet stamped by a sync."""
+    """A row as the platform has it, without the stamp of a sync."""
 
     key: str
     data: dict[str, Any]
     times: dict[str, int | None]
-    """Times beside those in the data; a time found here wins."""
+    """Times in addition to those in the data. A time here wins."""
     parts: dict[str, bytes] = field(default_factory=dict)
     parent: str | None = None
     raw: str | None = None
-    """Text to serve instead of the data, whatever it is."""
+    """Any text to serve instead of the data."""
     stamped: bool = False
-    """Whether `last_synced_at` was given, and so is not the sync's to set."""
+    """Whether `last_synced_at` was given, so that a sync does not set it."""
     unseen: dict[str, Any] = field(default_factory=dict)
-    """What lists tell the row by though no row of the API version shows it."""
+    """Values for sorting and filtering that rows of this API version do not show."""
 
     def land(self, stamp: int, show_stamp: Callable[[int], str] | None) -> Row:
-        """The visible row; `show_stamp` writes the stamp into the data where lists show it."""
+        """The visible row; `show_stamp`: whether its data show the stamp."""
         data = self.data
         if not self.stamped:
             if self.raw is None and show_stamp is not None:
@@ -75,7 +75,7 @@ class Draft:
         for name, value in data.items():
             if isinstance(value, str) and is_time(name):
                 times[name] = parse_iso(value)
-        # A column that the row shows as null, or as something that is no time, sorts as null.
+        # A time that the row shows as null, or as something that is not a time, sorts as null.
         times |= {name: None for name in TIME_COLUMNS if name in data and name not in times}
         times |= self.times
         text = self.raw if self.raw is not None else encode(data)
@@ -95,13 +95,13 @@ class Pending:
     """A change at the platform that waits for a sync."""
 
     draft: Draft | None
-    """None: the row is gone."""
+    """None if the row was deleted."""
     changed_at: int
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Points at the next row: its sort value (whole seconds, where it is a time) and its key."""
+    """Points at the next row, by its sort value (a time in whole seconds) and its key."""
 
     token: str
     key: str
@@ -109,14 +109,14 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Query:
-    """What a request asks of a list."""
+    """What a request asks a list for."""
 
     column: str
     descending: bool
     limit: int
     cursor: Cursor | None = None
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
-    """Inclusive bounds in Unix ms; a row that has null in a bounded column is not shown."""
+    """Inclusive bounds, Unix ms. A row with null in a bounded column is not shown."""
     equals: Mapping[str, str] = field(default_factory=dict)
     where: Callable[[Row], bool] | None = None
     parent: str | None = None
@@ -132,7 +132,7 @@ class Page:
 
 
 class RowSource(Protocol):
-    """A list of one connection: made of rows, or synthesised."""
+    """A list of one connection, with stored or computed rows."""
 
     def page(self, query: Query) -> Page: ...
 
@@ -141,17 +141,17 @@ class RowSource(Protocol):
     def bodies(self) -> Iterator[bytes]: ...
 
     def span(self) -> tuple[int, int] | None:
-        """Oldest and newest `created_at` (or the nearest to it) of the rows."""
+        """The oldest and newest `created_at` of the rows, or a similar time if they have none."""
         ...
 
 
 class Table:
-    """Rows that come and go."""
+    """Stored rows, which can be changed."""
 
     def __init__(self, default_column: str = "updated_at") -> None:
         self.rows: dict[str, Row] = {}
         self.pending: dict[str, Pending] = {}
-        """Changes at the platform that no sync has brought yet."""
+        """Changes at the platform that wait for a sync."""
         self._default_column = default_column
         self._orders: dict[tuple[str, bool, bool], _Order] = {}
         self._span: tuple[int, int] | None = None
@@ -212,7 +212,7 @@ def is_time(column: str) -> bool:
 
 
 def sort_value(row: Row, column: str) -> Any:
-    """What a row sorts by in this column: Unix ms for a time, the value itself otherwise."""
+    """A row's value of this column for sorting: Unix ms for a time, else the value itself."""
     return row.times.get(column) if is_time(column) else row.scalars.get(column)
 
 
@@ -241,7 +241,7 @@ def _shown(row: Row, query: Query) -> bool:
 
 
 class _Order:
-    """The rows of a list in one order: by value, then by key; nulls at one end."""
+    """The rows of a list in one sort order: by value, then by key; nulls at one end."""
 
     def __init__(
         self, rows: Iterable[Row], column: str, descending: bool, nulls_first: bool
@@ -269,13 +269,13 @@ class _Order:
         self._values = [value for value, _, _ in known]
         self._sign = -1 if descending else 1
         if self._is_time:
-            # Ascending whatever the direction, so that a bisection serves both.
+            # Always ascending, so that a bisection works for both directions.
             self._seconds = [self._sign * (value // 1000) for value in self._values]
             self._signed = [self._sign * value for value in self._values]
         self._position = {row.key: index for index, row in enumerate(self.rows)}
 
     def within(self, bounds: Bounds | None) -> tuple[int, int]:
-        """The stretch of rows that bounds on the sort column leave."""
+        """The range of rows within the bounds on the sort column."""
         if bounds is None or not self._is_time:
             return 0, len(self.rows)
         low, high = bounds if self._sign == 1 else (bounds[1], bounds[0])
@@ -293,11 +293,11 @@ class _Order:
         return str(value // 1000) if self._is_time else str(value).encode("utf-8").hex()
 
     def seek(self, cursor: Cursor, *, exact: bool, limit: int) -> int:
-        """Where the page of a cursor starts: never after the row that it points at.
+        """Where the page of a cursor starts: at the row that it points at, or before it.
 
-        The cursor knows whole seconds only. So unless `exact`, rows of that second which an
-        earlier page brought come again, at most half a page of them; and where the row has moved
-        or vanished meanwhile, the page starts with its second.
+        The cursor knows whole seconds only. So, unless `exact`, some rows of that second come
+        again, at most half a page. If the row has moved or was deleted meanwhile, the page starts
+        with the first row of its second.
         """
         begin = self._begin(cursor.token)
         position = self._position.get(cursor.key)

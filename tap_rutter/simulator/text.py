@@ -15,7 +15,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def encode(value: Any) -> str:
-    """JSON text without spaces; a Decimal keeps its digits, NaN and infinities are refused."""
+    """JSON text without spaces. A Decimal keeps its digits; NaN and infinities are refused."""
     if isinstance(value, str):
         return encode_basestring(value)
     if value is None:
@@ -38,12 +38,12 @@ def encode(value: Any) -> str:
 
 
 def to_bytes(text: str) -> bytes:
-    # Lone surrogates are part of odd data: they travel as they would from a careless server.
+    # Lone surrogates are sent too, as a careless server would do.
     return text.encode("utf-8", "surrogatepass")
 
 
 def decode(text: bytes | str) -> Any:
-    """JSON text to values; numbers with a fraction or an exponent become Decimal."""
+    """Values from JSON text; numbers with a fraction or an exponent become Decimal."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogatepass")
     return json.loads(text, parse_float=Decimal)
@@ -66,7 +66,7 @@ def from_milliseconds(milliseconds: int) -> datetime:
 
 
 def parse_iso(text: Any) -> int | None:
-    """Unix milliseconds of an ISO 8601 text; None where it is none (date only: midnight UTC)."""
+    """Unix milliseconds of an ISO 8601 text (a date is its midnight UTC); None for other text."""
     if not isinstance(text, str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a fault makes of a request and of its answer."""
+"""What a fault does to a request and its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEXT = re.compile(rb'"next_cursor":(?:null|"[^"]*")')
 
 
 def replaced(fault: Fault | None) -> Answer | None:
-    """The answer that a fault gives in place of the API's; None if it gives none."""
+    """The answer of a fault that replaces the API's answer; None if it does not replace it."""
     if fault is None:
         return None
     match fault.action:
@@ -35,14 +35,14 @@ def replaced(fault: Fault | None) -> Answer | None:
 
 
 def asked(request: Request, fault: Fault | None) -> Request:
-    """The request that the API is to answer."""
+    """The request that the API answers under a fault."""
     if fault is None or fault.action != "endless":
         return request
     return replace(request, pairs=[pair for pair in request.pairs if pair[0] != "cursor"])
 
 
 def spoiled(answer: Answer, request: Request, fault: Fault | None) -> Answer:
-    """The API's answer after the fault."""
+    """The API's answer, changed by the fault."""
     if fault is None or answer.status != 200:
         return answer
     match fault.action:

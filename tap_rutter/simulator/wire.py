@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a socket: as little as a fast simulator needs, and as broken as a fault wants."""
+"""HTTP/1.1 on a socket: only what the simulator needs, and broken answers for faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tap_rutter.simulator.faults import Fault
 from tap_rutter.simulator.request import Answer
 
 _MAX_HEAD = 65_536
-# Below this, compression costs more than it saves.
+# Compressing a smaller body costs more than it saves.
 _WORTH_COMPRESSING = 1_400
 _DRIPS = 20
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -23,7 +23,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class BadRequest(Exception):
-    """What came is no HTTP request that is understood here."""
+    """The bytes are not an HTTP request that the simulator can read."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Wire:
         try:
             method, target, protocol = request_line.split(" ")
         except ValueError:
-            raise BadRequest(f"no request line: {request_line[:80]!r}") from None
+            raise BadRequest(f"not a request line: {request_line[:80]!r}") from None
         headers: dict[str, str] = {}
         for line in lines:
             name, _, value = line.partition(":")
@@ -125,13 +125,13 @@ class Wire:
         return len(body)
 
     def reset(self) -> None:
-        """Close so that the client sees a connection reset, not an end."""
+        """Close the connection so that the client sees a reset."""
         with contextlib.suppress(OSError):
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.close()
 
     def shut(self) -> None:
-        """End the connection from another thread: whoever waits on it sees its end."""
+        """End the connection from another thread; a thread that reads from it then sees its end."""
         with contextlib.suppress(OSError):
             self._client.shutdown(socket.SHUT_RDWR)
 

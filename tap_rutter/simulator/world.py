@@ -1,4 +1,4 @@
-"""The world behind the API: an organisation, its connections, their rows, and a clock."""
+"""The world that the API shows: an organisation, its connections, their rows, and a clock."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ DEFAULT_VERSION = "2024-08-31"
 
 
 class World:
-    """All that the simulator serves. Thread-safe: `lock` is held by whoever reads or changes it.
+    """Everything that the simulator serves. Thread-safe: methods take `lock`.
 
-    A change is made at the platform. With `immediate` (the default) it is visible at once, as
-    though the connection had just been polled; otherwise it waits for the connection's next
-    sync. It always waits while the connection is paused, disabled or not ready.
+    A change is made at the platform. With `immediate` (the default) it is visible at once, as if
+    the connection had just been polled. Otherwise it waits for the connection's next sync. While
+    the connection is paused, disabled or not ready, it always waits.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class World:
         immediate: bool = True,
         history_days: int = 800,
     ) -> None:
-        """`lag`: seconds by which a row's `last_synced_at` precedes its visibility."""
+        """`lag`: seconds from a row's `last_synced_at` to its visibility."""
         self.lock = threading.RLock()
         self.seed = seed
         self.version = version
@@ -60,7 +60,8 @@ class World:
         self.switches = Switches()
         self.connections: dict[str, Connection] = {}
         self.sync_configs: dict[str, SyncConfig] = {}
-        """By connection id; others have their platform's, or the organisation's defaults."""
+        """By connection id. Other connections have their platform's configuration, or the
+        defaults."""
         self.platform_sync_configs: dict[str, SyncConfig] = {}
         self.org_id = row_id(seed, "organisation", "", 0)
         self.client_id = row_id(seed, "client", "id", 0)
@@ -70,7 +71,7 @@ class World:
         self.tidings = self._store.tidings
         self._by_token: dict[str, Connection] = {}
         self.recipe: Callable[[], World] | None = None
-        """Makes this world anew, where it was made by one of the ready-made ways."""
+        """Makes this world again, if it was made by `standard_world` or `bulk_world`."""
 
     # Connections and time
 
@@ -79,14 +80,14 @@ class World:
         return from_milliseconds(self.clock.now)
 
     def advance(self, seconds: float) -> datetime:
-        """Let time pass; syncs that fall due meanwhile happen. Returns the new time."""
+        """Let time pass, and do the syncs that become due. Returns the new time."""
         with self.lock:
             self.clock.advance(int(seconds * 1000))
             self.tick()
             return self.now
 
     def tick(self) -> None:
-        """Do what has fallen due. The caller holds the lock."""
+        """Do what has become due. The caller holds the lock."""
         now = self.clock.now
         for connection in self.connections.values():
             if connection.next_sync_at <= now:
@@ -102,14 +103,14 @@ class World:
         counts: Mapping[str, int] | None = None,
         name: str | None = None,
     ) -> Connection:
-        """A new connection; `counts` says how many rows each of its lists is made with."""
+        """Add a connection; `counts` says how many rows each of its lists begins with."""
         if status not in STATUSES:
             raise ValueError(f"a connection's status is one of {STATUSES}, not {status!r}")
         with self.lock:
             number = len(self.connections)
             now = self.clock.now
             key = row_id(self.seed, "connection", platform, number)
-            # Syncs of different connections do not all fall on the same moment.
+            # Different connections are not all synced at the same moment.
             offset = (number * 7 + 11) % 60 * 60_000
             ready = status != "not_ready"
             connection = Connection(
@@ -150,7 +151,7 @@ class World:
                 self.tidings.status(connection)
 
     def sync(self, connection_id: str) -> None:
-        """Poll the platform now: every change made so far becomes visible."""
+        """Poll the platform now: all changes so far become visible."""
         with self.lock:
             connection = self._connection(connection_id)
             syncing.sync(
@@ -159,12 +160,12 @@ class World:
             connection.next_sync_at = self.clock.now + connection.sync_period
 
     def pause(self, connection_id: str) -> None:
-        """Stop polling this connection's platform: changes pile up there."""
+        """Stop polling this connection's platform, so that changes wait there."""
         with self.lock:
             self._connection(connection_id).paused = True
 
     def resume(self, connection_id: str) -> None:
-        """Poll again, first within a minute or so; `sync` does it at once."""
+        """Poll again, the first time after about a minute; `sync` polls at once."""
         with self.lock:
             connection = self._connection(connection_id)
             connection.paused = False
@@ -187,10 +188,10 @@ class World:
         complete: bool = True,
         months_back: int = 12,
     ) -> dict[str, list[str]]:
-        """A further stretch of history arrives: so many rows per list, older than all there.
+        """A further part of the history arrives: rows that are older than all rows so far.
 
-        Their `created_at` and `updated_at` lie before the oldest known ones; the connection's
-        status tells of one more batch. Returns the new rows' keys per list.
+        Their `created_at` and `updated_at` are earlier than the oldest known times, and the
+        connection's status has one more batch. Returns the keys of the new rows by list.
         """
         with self.lock:
             connection = self._connection(connection_id)
@@ -218,8 +219,8 @@ class World:
     def rows(self, connection_id: str, path: str) -> list[dict[str, Any]]:
         """The rows that a list shows now, newest first, numbers with a fraction as Decimal.
 
-        `path` may name a parent (``/accounting/bills/<id>/attachments``). What is shown only
-        with `expand` is left out.
+        `path` may name a parent (``/accounting/bills/<id>/attachments``). Fields that need `expand`
+        are left out.
         """
         with self.lock:
             connection, place = self._at(connection_id, path)
@@ -233,9 +234,9 @@ class World:
             return [decode(body) for body in source.bodies()]
 
     def keys(self, connection_id: str, path: str) -> list[str]:
-        """The keys of `rows`, in their order: what update and delete call a row's id.
+        """The keys of `rows`, in their order. `update` and `delete` take such a key.
 
-        It is the id that the row shows, save where that is null.
+        It is the id that the row shows, unless that is null.
         """
         with self.lock:
             connection, place = self._at(connection_id, path)
@@ -255,10 +256,10 @@ class World:
         immediate: bool | None = None,
         **fields: Any,
     ) -> str:
-        """A new row at the platform, made from the schema, with these fields; returns its key.
+        """Create a row at the platform, made from the schema, with these fields; returns its key.
 
-        `late`: seconds by which the platform's own time (`created_at`, `updated_at`) lies back.
-        Fields that no schema knows, and values of any kind, are taken as they are.
+        `late`: by how many seconds the row's own times (`created_at`, `updated_at`) lie back.
+        Unknown fields and values of any type are accepted.
         """
         with self.lock:
             connection, place = self._at(connection_id, path)
@@ -300,7 +301,7 @@ class World:
             self._change(connection, place, key, draft, immediate)
 
     def touch(self, connection_id: str, path: str, key: str) -> None:
-        """Rutter syncs a row again though nothing changed: only `last_synced_at` moves."""
+        """Sync a row again though it has not changed: only `last_synced_at` moves."""
         with self.lock:
             connection, place = self._at(connection_id, path)
             draft = self._store.latest(connection, place, key)
@@ -309,7 +310,7 @@ class World:
     def delete(
         self, connection_id: str, path: str, key: str, *, immediate: bool | None = None
     ) -> None:
-        """Remove a row at the platform; the platforms that report it get an event."""
+        """Delete a row at the platform. If the platform reports deletions, there is an event."""
         with self.lock:
             connection, place = self._at(connection_id, path)
             self._store.latest(connection, place, key)
@@ -326,10 +327,9 @@ class World:
         updated_at: datetime | None = None,
         last_synced_at: datetime | None = None,
     ) -> None:
-        """Serve this text as a row, whatever it is, at once.
+        """Serve any text as a row, at once.
 
-        The row sorts and is filtered by the times given, else by those readable in the text,
-        else by now.
+        The row is sorted and filtered by the given times, else by times in the text, else by now.
         """
         with self.lock:
             connection, place = self._at(connection_id, path)
@@ -366,14 +366,14 @@ class World:
         return None
 
     def source(self, connection: Connection, place: Place) -> RowSource:
-        """The rows behind a place. The caller holds the lock."""
+        """The rows of a place. The caller holds the lock."""
         return self._store.source(connection, place)
 
     def new_id(self) -> str:
-        """An id that this world has not given yet."""
+        """An id that this world has not used yet."""
         return self._store.new_id("", "job")
 
-    # Inside
+    # Internal
 
     def _at(self, connection_id: str, path: str) -> tuple[Connection, Place]:
         return self._connection(connection_id), self._store.place(path)

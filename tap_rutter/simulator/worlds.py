@@ -11,7 +11,7 @@ from tap_rutter.simulator.platforms import serves
 from tap_rutter.simulator.sync_configs import SyncConfig, entities_of
 from tap_rutter.simulator.world import DEFAULT_START, DEFAULT_VERSION, World
 
-# Rows per list; a list that is not named has a few.
+# Rows per list; a list that is not here has a few rows.
 _FEW = 14
 _COUNTS = {
     "/orders": 620,
@@ -43,7 +43,7 @@ _COUNTS = {
 _ATTACHED_TO = ("bills", "expenses", "invoices", "journal_entries", "bank_deposits")
 _UNPAGED = ("/supplier_enablement/card_activations", "/supplier_enablement/enrichments")
 
-# Platform, status, share of the rows above.
+# Platform, status, share of the numbers above.
 _STANDARD = (
     ("QUICKBOOKS", "active", 1.0),
     ("NETSUITE", "active", 0.5),
@@ -69,10 +69,10 @@ def standard_world(
     scale: float = 1.0,
     **options: Any,
 ) -> World:
-    """A dozen connections on ten platforms, in every status, with some thousands of rows.
+    """A dozen connections on ten platforms, in every status, with thousands of rows.
 
-    Every list of the API version holds rows on some readable connection, and two connections of
-    one platform can be read. `options` go to `World`.
+    Every list of the API version has rows in some connection that can be read. Two connections of
+    one platform can be read. `options` are those of `World`.
     """
     world = World(seed, version=version, start=start, immediate=immediate, **options)
     for number, (platform, status, share) in enumerate(_STANDARD):
@@ -94,7 +94,7 @@ def standard_world(
 
 
 def counts_for(world: World, connection: Connection, share: float) -> dict[str, int]:
-    """How many rows each list of a connection is made with; none where it serves none."""
+    """How many rows each list of a connection begins with, for lists that it serves."""
     paths = [endpoint.path for endpoint in world.document.lists()]
     paths += [f"/accounting/{name}/attachments" for name in (*_ATTACHED_TO, "bank_transfers")]
     paths += [path for path in _UNPAGED if path in world.document.endpoints]

@@ -116,7 +116,7 @@ REFUSED: list[tuple[str, Any, str]] = [
         "has no path '/order'; did you mean '/orders'?",
     ),
     ("/update", {**ROW, "fields": []}, "'fields' must be an object"),
-    ("/update", {**ROW, "fields": {"late": 5}}, "'late' stands beside 'fields'"),
+    ("/update", {**ROW, "fields": {"late": 5}}, "'late' belongs beside 'fields'"),
     ("/update", {**ROW, "key": "none such"}, "has no row 'none such'"),
     ("/connection", {"connection_id": "x"}, "GET /_control/world lists them"),
     ("/connection", {"connection_id": "CONNECTION", "status": "gone"}, "must be one of active, "),
@@ -169,7 +169,7 @@ def test_a_world_made_by_hand_cannot_be_made_again() -> None:
     with Simulator(World()) as simulator:
         status, answer = ask(simulator, "POST", "/reset")
     assert status == 400
-    assert "made by hand" in answer["error"]
+    assert "cannot be reset" in answer["error"]
 
 
 # ---- its command
