@@ -1,9 +1,8 @@
 """Write the generated parts of the documentation: settings, streams, versions of the API.
 
-``make docs`` rewrites them, by way of ``python scripts/build_docs.py``; ``--check`` writes nothing
-and exits with 1 where a file is not up to date. Generated parts stand between
-``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. A family of streams that has no page yet gets
-one.
+``make docs`` runs ``python scripts/build_docs.py``, which rewrites them. ``--check`` writes
+nothing, and exits with 1 if a file is not up to date. Generated parts are between ``<!-- begin:
+NAME -->`` and ``<!-- end: NAME -->``. A family of streams without a page gets a new page.
 """
 
 from __future__ import annotations
@@ -87,14 +86,14 @@ _MARK = re.compile(r"<!-- (?:begin|end): ([\w-]+) -->")
 
 
 class MarksError(Exception):
-    """The marks of generated parts are not as they must be; the message says where."""
+    """The marks of a generated part are wrong. The message says where."""
 
 
 def built(text: str, name: str = "the page") -> str:
-    """A page with its generated parts made anew.
+    """A page with new generated parts.
 
     Raises:
-        MarksError: for a mark that has no other end, or names no part.
+        MarksError: for a mark without its other end, or with an unknown name.
     """
 
     def part(match: re.Match[str]) -> str:
@@ -103,15 +102,15 @@ def built(text: str, name: str = "the page") -> str:
         return f"<!-- begin: {match[1]} -->\n\n{PARTS[match[1]]()}\n\n<!-- end: {match[1]} -->"
 
     for mark in _MARK.findall(_PART.sub("", text)):
-        raise MarksError(f"{name}: the marks of part '{mark}' have no beginning or no end")
+        raise MarksError(f"{name}: the marks of part '{mark}' lack a beginning or an end")
     return _PART.sub(part, text)
 
 
 def pages() -> dict[Path, str]:
-    """The pages that hold generated parts, as they are; "" for one that is yet to be made.
+    """The pages with generated parts, as they are now; "" for a page that does not exist yet.
 
     Raises:
-        MarksError: for a part that stands on no page.
+        MarksError: for a part that is on no page.
     """
     found = {
         file: text
@@ -126,7 +125,7 @@ def pages() -> dict[Path, str]:
             continue
         if family not in FAMILIES or page.exists():
             raise MarksError(
-                f"Part '{name}' stands on no page: put <!-- begin: {name} --> and"
+                f"Part '{name}' is on no page: put <!-- begin: {name} --> and"
                 f" <!-- end: {name} --> where it belongs"
             )
         found[page] = ""
@@ -134,7 +133,7 @@ def pages() -> dict[Path, str]:
 
 
 def _first(family: str) -> str:
-    """The page that a new family begins with; its introduction is a person's to write."""
+    """The first page of a new family. A person has to write its introduction."""
     title = family.replace("_", " ").capitalize()
     shared = "What all streams share is told on [the page above](../streams.md)."
     marks = f"<!-- begin: streams-{family} -->\n<!-- end: streams-{family} -->"
@@ -142,7 +141,7 @@ def _first(family: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Rewrite the pages, or tell which are not up to date; 2 where marks are missing."""
+    """Rewrite the pages, or say which are not up to date (1); 2 if marks are wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
     check = parser.parse_args(argv).check
@@ -158,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     for file in stale:
         name = file.relative_to(ROOT)
         if check:
-            print(f"{name}: not up to date; write it anew with: make docs", file=sys.stderr)
+            print(f"{name}: not up to date; to write it: make docs", file=sys.stderr)
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(made[file][1], encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Whether the links between the documents lead somewhere, and whether each document can be found.
+"""Check that the links between documents lead somewhere, and that each document can be found.
 
-Checks each Markdown file of the repository: a relative link must name a file or folder that is
-there, and its part after ``#`` a heading of that file. Addresses on the web are not asked for. A
-document must be reached from the README by way of links; those that GitHub itself shows need none.
+In each Markdown file of the repository, a relative link must name a file or folder that exists, and
+its part after ``#`` a heading of that file. Links to the web are not checked. Links from the README
+must lead to each document, directly or through others, except to those that GitHub itself shows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def links(file: Path, root: Path) -> Iterator[tuple[str, Path, str]]:
 
 
 def lonely(files: Iterable[Path], root: Path) -> list[Path]:
-    """The documents that no way leads to from those that everyone sees."""
+    """The documents to which no links lead from those that everyone sees."""
     documents = {file.resolve() for file in files}
     rest = [file for file in documents if file.name in _SHOWN_ANYWAY]
     found = set(rest)
@@ -54,7 +54,7 @@ def lonely(files: Iterable[Path], root: Path) -> list[Path]:
 
 
 def broken_links(file: Path, root: Path) -> Iterator[str]:
-    """The links of a document that lead nowhere, as written."""
+    """The links of a document whose target does not exist, as written."""
     for link, target, anchor in links(file, root):
         if not target.exists() or (
             anchor and target.suffix == ".md" and anchor not in anchors(target)
@@ -76,16 +76,16 @@ def anchors(file: Path) -> set[str]:
 
 
 def main() -> int:
-    """Print the broken links and the documents that nothing links to; 1 when there are any."""
+    """Print the broken links and the documents that nothing links to; 1 if there are any."""
     files = documents(ROOT)
     broken = [(file, link) for file in files for link in broken_links(file, ROOT)]
     for file, link in broken:
         print(f"{file.relative_to(ROOT)}: nothing at {link}", file=sys.stderr)
     alone = lonely(files, ROOT)
     for file in alone:
-        print(f"{file.relative_to(ROOT)}: no way leads here from the README", file=sys.stderr)
+        print(f"{file.relative_to(ROOT)}: no links lead here from the README", file=sys.stderr)
     if not broken and not alone:
-        print(f"All links of {len(files)} documents lead somewhere, and to all of them")
+        print(f"All links in {len(files)} documents are good, and all documents can be found")
     return 1 if broken or alone else 0
 
 

@@ -1,4 +1,4 @@
-"""Whether the API documents have what the streams read: nothing can be generated until they do."""
+"""Check that the API documents have the endpoints and types of all streams, before generating."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tap_rutter.versions import SUPPORTED
 
 
 def main() -> int:
-    """Print the first stream that they do not have, and what to do; 1 when there is one."""
+    """Print the first stream that the documents lack, and what to do; 1 if there is one."""
     try:
         for version in SUPPORTED:
             check_described(STREAMS, document(version))

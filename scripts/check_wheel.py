@@ -1,4 +1,4 @@
-"""Whether an installed wheel works alone: no extras, no source tree, no configuration.
+"""Check that an installed wheel works alone: without extras, source tree and configuration.
 
 ::
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main(argv: list[str]) -> int:
-    """Run the commands of the wheel and say which of them did not do what they should."""
+    """Run the commands of the wheel, and say which of them failed."""
     commands = Path(argv[0]).resolve()
     folder = Path(argv[1]) if len(argv) > 1 else Path.cwd()
     python = str(commands / "python")

@@ -1,6 +1,6 @@
-"""The fields of a stream's rows in an API version, at every depth, as the documentation shows them.
+"""The fields of a stream's rows in an API version, at all depths, as the documentation shows them.
 
-Types are those that a warehouse sees: a field that may be of several types lands as text.
+Types are those that the catalog declares; ``any`` is a field that may hold any JSON value.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Field(NamedTuple):
     """A field of a row."""
 
     path: str
-    """Dotted, with ``[]`` behind what is an array."""
+    """Dotted, with ``[]`` behind an array."""
     type: str
     choices: tuple[str, ...] = ()
-    """The values that the version's description names; Rutter may add to them."""
+    """The values that the API document names; Rutter may add others."""
 
     @property
     def is_nested(self) -> bool:
-        """Whether it is no column, but part of one."""
+        """Whether it is part of a column, and not a column."""
         return "." in self.path
 
 
@@ -43,7 +43,7 @@ def tap_of(version: str) -> TapRutter:
     config = {
         "api_version": version,
         "optional_streams": list(OPTIONAL),
-        "attachment_urls": True,  # the column that it adds is described too
+        "attachment_urls": True,  # so that the column that it adds is described too
     }
     return TapRutter(config=config, validate_config=False)
 
@@ -61,7 +61,7 @@ def versions_of(stream: type[RutterStream]) -> tuple[str, ...]:
 
 @cache
 def fields_of(version: str, stream: str) -> tuple[Field, ...]:
-    """The columns of a stream and what is in them; not those that every stream has."""
+    """The columns of a stream and the fields in them, without the columns that every stream has."""
     leaf = streams_of(version)[stream]
     node = document(version).components.get(leaf.component, {})
     inside = node.get("properties", {})
@@ -85,7 +85,7 @@ def _column_type(schema: Mapping[str, Any]) -> str:
 def _nested(
     version: str, node: Mapping[str, Any], path: str, seen: tuple[str, ...]
 ) -> Iterator[Field]:
-    """What is inside a field: of a type that holds itself, one level."""
+    """The fields inside a field; of a recursive type, one level."""
     if "$ref" in node:
         name = node["$ref"].removeprefix(_REF)
         if name in seen:
@@ -115,7 +115,7 @@ def _type(version: str, node: Mapping[str, Any]) -> str:
 
 
 def _choices(version: str, node: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values that a field is declared to take."""
+    """The values that the API document names for a field."""
     if "$ref" in node:
         return _choices(version, document(version).components[node["$ref"].removeprefix(_REF)])
     parts = [value for part in node.get("anyOf", ()) for value in _choices(version, part)]

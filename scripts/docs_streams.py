@@ -1,4 +1,4 @@
-"""The pages of the streams, family by family: what each is, its fields, and what points where."""
+"""The pages of the streams, by family: what each holds, its fields, and which ids point where."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 
 FAMILIES = ("accounting", "commerce", "banking", "hris", "ads", "supplier_enablement", "account")
-_SHARED = 8  # a stream that more streams than this point to is told of in a table, not drawn
+_SHARED = 8  # a stream to which more streams than this point is in a table, not in the diagram
 _KEYS_SHOWN = 3
-_CHOICES_SHOWN = 20  # more are currencies, countries and platforms
+_CHOICES_SHOWN = 20  # longer lists are of currencies, countries and platforms
 
 
 def family_of(stream: str) -> str:
-    """The family that a stream's name begins with; ``account`` for what is about the account."""
+    """The family that a stream's name begins with; ``account`` if it is about the organisation."""
     return next((name for name in FAMILIES if stream.startswith(f"{name}_")), "account")
 
 
@@ -30,7 +30,7 @@ def streams_in(family: str) -> list[type[RutterStream]]:
 
 
 def summary(stream: type[RutterStream]) -> str:
-    """What a stream holds, in a sentence."""
+    """What a stream holds, in one sentence."""
     return (stream.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
 
 
@@ -78,7 +78,7 @@ def _keys(family: str) -> dict[tuple[str, str], list[str]]:
 
 
 def _references(family: str) -> str:
-    """The family's entity diagram; what most streams point to is in a table below it."""
+    """The family's entity diagram, and below it a table of streams that most others point to."""
     keys = _keys(family)
     sources: dict[str, list[str]] = defaultdict(list)
     for source, target in keys:
@@ -100,12 +100,12 @@ def _references(family: str) -> str:
         for target in sorted(shared):
             names = ", ".join(f"`{name}`" for name in sorted(sources[target]))
             lines.append(f"| [`{target}`](#{target}) | {names} |")
-        parts.append("Not drawn, since nearly all else points to them:\n\n" + "\n".join(lines))
+        parts.append("Not in the diagram, since most streams point to them:\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
 def _by_kind(family: str) -> Iterator[str]:
-    """The relations of fields that point into one of several streams, dotted."""
+    """Dotted relations, for fields that point into one of several streams."""
     for stream in streams_in(family):
         fields = {field.path: field for field in _newest_fields(stream)}
         for (name, path), kind in KINDS.items():
@@ -119,7 +119,7 @@ def _by_kind(family: str) -> Iterator[str]:
 
 
 def _label(paths: list[str]) -> str:
-    """The fields of one relation; where there are many, the first of them."""
+    """The fields of one relation; if there are many, the first of them."""
     shown = [path.replace("[]", "") for path in paths[:_KEYS_SHOWN]]
     more = len(paths) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,4 +1,4 @@
-"""What differs between API versions for who upgrades: streams and fields that come, go, change."""
+"""Differences between API versions: streams and fields that are added, removed or changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from docs_fields import VERSIONS, Field, fields_of, streams_of
 
 from tap_rutter.schema.document import document
 
-# What took another name's place, in any stream. Looked for only where one goes and one comes.
+# New names of fields, in any stream. Used only where one field is removed and the other added.
 _RENAMED = (
     ("amount", "allocated_amount"),
     ("amount", "total_amount"),
@@ -27,12 +27,12 @@ _RENAMED = (
 
 
 def differences() -> str:
-    """All steps from one version to the next, newest first."""
+    """All steps from a version to the next, newest first."""
     return "\n\n".join(_step(older, newer) for older, newer in reversed(list(pairwise(VERSIONS))))
 
 
 def sources_table() -> str:
-    """Where the description of each version comes from."""
+    """The source of each version's document."""
     lines = ["| version | description | as of |", "| --- | --- | --- |"]
     for version in reversed(VERSIONS):
         source = document(version).source
@@ -61,7 +61,7 @@ def _step(older: str, newer: str) -> str:
 
 
 def _rows(older: str, newer: str, stream: str) -> list[str]:
-    """The changes of one stream; what is inside a field that comes or goes is not told again."""
+    """The changes of one stream; without the fields inside a field that is added or removed."""
     before = {field.path: field for field in fields_of(older, stream)}
     after = {field.path: field for field in fields_of(newer, stream)}
     gone, come = _outermost(before, after), _outermost(after, before)
@@ -87,7 +87,7 @@ def _going(field: Field, after: dict[str, Field], come: set[str]) -> str:
 
 
 def _staying(before: Field | None, after: Field | None) -> str:
-    """What changes of a field that both have; values that are only added break nothing."""
+    """The changes of a field that both versions have. Values that are only added are left out."""
     if before is None or after is None:
         return ""
     if before.type != after.type:
@@ -104,7 +104,7 @@ def _values(choices: list[str]) -> str:
 
 
 def _outermost(there: dict[str, Field], elsewhere: dict[str, Field]) -> set[str]:
-    """Paths that only one side has, without those inside others of them."""
+    """Paths that only one version has, without paths inside other such paths."""
     only = there.keys() - elsewhere.keys()
     return {path for path in only if not any(parent in only for parent in _parents(path))}
 
@@ -116,7 +116,7 @@ def _parents(path: str) -> list[str]:
 
 
 def _renamed(path: str, come: set[str]) -> str | None:
-    """The field that took the place of one that is gone."""
+    """The new name of a field that was removed."""
     around, dot, name = path.rpartition(".")
     for old, new in _RENAMED:
         if name == old and f"{around}{dot}{new}" in come:

@@ -1,8 +1,8 @@
-"""Write what the examples in tests/data/examples lack: whole ones, and fields of those there are.
+"""Write what is missing in tests/data/examples: whole examples, and fields of existing ones.
 
 ``make golden`` runs it; tests/end_to_end/test_examples.py reads the examples. The values are made
-up from the API document, and ids point to rows of other examples. Where Rutter publishes an
-example, put its body in the place of what is made up.
+up from the API document, and ids point to rows of other examples. If Rutter publishes an example,
+put its body there instead.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FOLDER = ROOT / "tests" / "data" / "examples"
 _REF = "#/components/schemas/"
 _MADE_UP = uuid.UUID("5f0c0a52-6d0f-4f0e-9b8e-0d5b3c1f7a10")
 _FREE_FORM = {"Id": "117"}
-_ITSELF = object()  # what holds itself is not shown again inside
+_ITSELF = object()  # a recursive type is not shown again inside itself
 Json = dict[str, Any]
 
 
 def version_of(stream: type[RutterStream]) -> str:
-    """The version that an example is of: the default one, or the newest that has the stream."""
+    """The API version of an example: the default, or the newest version that has the stream."""
     there = versions_of(stream)
     return LATEST if LATEST in there else there[-1]
 
@@ -103,7 +103,7 @@ class Example:
         return self._made_up(path) if name == "id" or name.endswith("_id") else f"some {name}"
 
     def _id_of(self, target: str) -> str:
-        """The id of a row of a stream's example; the one that it will have, if it has none yet."""
+        """The id of a row in a stream's example, or the id that a missing example will have."""
         if not (self.folder / f"{target}.json").exists():
             return str(uuid.uuid5(_MADE_UP, f"{target} id"))
         rows = self._read(target)["body"].values()
@@ -119,7 +119,7 @@ class Example:
 
 
 def completed(row: Json, made: Json, path: str = "") -> Iterator[str]:
-    """Put the fields that a row lacks into it; their paths."""
+    """Add the fields that a row lacks; returns their paths."""
     for name, value in made.items():
         below = f"{path}.{name}" if path else name
         if name not in row:
@@ -129,7 +129,7 @@ def completed(row: Json, made: Json, path: str = "") -> Iterator[str]:
         inside = row[name] if isinstance(row[name], list) else [row[name]]
         like = value[0] if isinstance(value, list) and value else value
         if isinstance(like, dict) and like != _FREE_FORM:
-            # In one of them is enough: not every line has every field.
+            # One of the lines is enough: not every line has every field.
             lines = [line for line in inside if isinstance(line, dict)]
             shown = {field for line in lines for field in line}
             for line in lines[:1]:
@@ -139,8 +139,8 @@ def completed(row: Json, made: Json, path: str = "") -> Iterator[str]:
 
 
 def complete(stream: type[RutterStream], file: Path) -> list[str]:
-    """Add the fields that an example lacks; the paths of those that were added."""
-    # Digits stay as they are written.
+    """Add the fields that an example lacks; returns their paths."""
+    # Numbers keep their digits.
     entry = json.loads(file.read_text(encoding="utf-8"), parse_float=lambda text: f"@@{text}@@")
     rows = entry["body"][stream.records_key]
     first = rows[0] if isinstance(rows, list) else rows
@@ -154,12 +154,12 @@ def complete(stream: type[RutterStream], file: Path) -> list[str]:
 
 
 def is_plain(stream: type[RutterStream]) -> bool:
-    """Whether the stream is a list of described rows, which an example can be made up for."""
+    """Whether the stream is a list with a row type, so that an example can be made up."""
     return bool(stream.path) and "{" not in stream.path and bool(stream.component)
 
 
 def main(folder: Path = FOLDER) -> int:
-    """Write what is missing; 1 where a stream needs an example written by hand."""
+    """Write what is missing; 1 if a stream needs an example that is written by hand."""
     failed = 0
     for stream in STREAMS:
         name = name_of(stream)

@@ -1,10 +1,10 @@
-"""Read a description of the API and keep its bare facts.
+"""Read a description of the API and reduce it to its facts.
 
 Two forms are read: a published OpenAPI 3 document, and the facts form (an object `endpoints` of
 paths). Both end as *plain* schemas: no prose, no references, nullability in `type`, unions in
-`anyOf`. A type that contains itself cannot be written out, so where it comes round again stands
-`{"x-up": n}`: the n-th enclosing object, 0 being the nearest. Which objects become components, and
-what they are called, is decided afterwards (`openapi_reduce_names`).
+`anyOf`. A type that contains itself cannot be written out. Where it occurs inside itself, `{"x-up":
+n}` stands for the n-th enclosing object, 0 being the nearest. `openapi_reduce_names` decides
+afterwards which objects become components, and gives them names.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from openapi_reduce_types import (
 
 UP = "x-up"
 
-# Lists of every currency or language of the world grow without notice and say nothing that a tap
-# may enforce; the longest enum that does say something (the webhook codes) has 113 members.
+# Lists of all currencies or languages grow without notice, and a tap may not enforce them. The
+# longest enum that is useful (the webhook codes) has 113 members.
 LARGEST_ENUM = 150
 
-# The API documents its times in words; `format: date-time` is rarely given.
+# The API documents its times in prose; `format: date-time` is rare.
 ISO_8601 = re.compile(r"ISO[ _-]?8601", re.IGNORECASE)
 
 _FACTS = ("type", "enum", "format", "description", "properties", "items", "additionalProperties")
@@ -52,9 +52,9 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class _Enclosing:
-    """Where in a schema we are: how many objects are open, and which references led to which.
+    """The present place in a schema: how many objects are open, and which references led here.
 
-    A reference to something that is not an object with properties has no object to come round to.
+    A reference to something other than an object with properties does not open an object.
     """
 
     depth: int = 0
@@ -68,7 +68,7 @@ class _Enclosing:
 def read_source(source: object, notes: list[str]) -> dict[str, Endpoint]:
     """The GET endpoints of a published description or of the facts form, by path.
 
-    `notes` is given a line for each thing that could be kept only in part.
+    For each thing that could be kept only in part, a line is added to `notes`.
     """
     if not isinstance(source, dict):
         raise UnreadableError("the description is not an object of names and values")
@@ -88,7 +88,7 @@ def read_source(source: object, notes: list[str]) -> dict[str, Endpoint]:
     endpoints = {}
     for path, item in paths.items():
         if isinstance(item, dict) and "get" in item:
-            # Some generators write a path's parameters the way web frameworks do.
+            # Some generators write path parameters as web frameworks do.
             braced = re.sub(r":(\w+)", r"{\1}", path)
             place = Place(braced)
             with named(place):
@@ -99,7 +99,7 @@ def read_source(source: object, notes: list[str]) -> dict[str, Endpoint]:
 
 
 def _from_facts(facts: Json) -> Json:
-    """The facts form as an OpenAPI document; its schemas are understood as they are."""
+    """The facts form as an OpenAPI document. Its schemas need no change."""
     endpoints = facts["endpoints"]
     if not isinstance(endpoints, dict):
         raise UnreadableError("'endpoints' is not an object that holds endpoints")
@@ -127,7 +127,7 @@ def _from_facts(facts: Json) -> Json:
 
 
 def _operation_id_of(path: str) -> str:
-    """A name for an operation that the source leaves unnamed."""
+    """A name for an operation that has none in the source."""
     words = re.findall(r"[A-Za-z0-9]+", path)
     return "Get" + "".join(word[:1].upper() + word[1:] for word in words)
 
@@ -167,7 +167,7 @@ class _Reader:
         return response.get("content", {}).get("application/json", {}).get("schema", {}), place
 
     def _parameters(self, place: Place, raw: list[Json]) -> list[Json]:
-        """Path and query parameters; a path's own come first, and are added where unlisted."""
+        """Path and query parameters, those of the path first, even if they are not listed."""
         read: dict[tuple[str, str], Json] = {
             ("path", name): {"name": name, "in": "path", "required": True, "schema": _STRING}
             for name in re.findall(r"{(\w+)}", place.path)
@@ -193,7 +193,7 @@ class _Reader:
         return list(read.values())
 
     def _default(self, raw: Json, at: Place) -> object:
-        """What a parameter is when it is not given; its schema may be a reference to another."""
+        """A parameter's default; its schema may be a reference."""
         while "default" not in raw and "$ref" in raw:
             raw = self._resolve(raw["$ref"], at)
         return raw.get("default")
@@ -216,8 +216,8 @@ class _Reader:
     ) -> tuple[Json, frozenset[str], Place]:
         """`raw` with its references, `allOf` and "or null" merged in, and the references' names.
 
-        `path` holds the references that led here, without an object in between. The place that is
-        returned is the one in the component that the schema consists of, if it is only a reference.
+        `path` has the references that led here, without an object in between. If the schema is only
+        a reference, the returned place is in the component that it refers to.
         """
         if raw is True:
             return {}, frozenset(), at
@@ -227,8 +227,8 @@ class _Reader:
         if raw.get("nullable"):
             own["nullable"] = True
         if is_composed(raw) and is_only_null(own.get("type")):
-            # Beside a reference, "null" as the only type would leave nothing that is allowed. Those
-            # who publish it so mean: what the reference says, or null.
+            # Beside a reference, "null" as the only type would allow no value at all. It is meant
+            # as: what the reference says, or null.
             del own["type"]
             own["nullable"] = True
         if isinstance(raw.get("required"), list):
@@ -251,9 +251,7 @@ class _Reader:
                     own["nullable"] = True
                 return {**own, "recursive": name}, frozenset(), at
             if name in path:
-                raise UnreadableError(
-                    f"{inside}: the component refers to itself and to nothing else"
-                )
+                raise UnreadableError(f"{inside}: the component refers to itself only")
             names = frozenset([name])
             parts.insert(0, (self._resolve(name, at), inside, (*path, name)))
         for key in UNIONS:
@@ -274,7 +272,7 @@ class _Reader:
         return merge(flat, own), names, inside
 
     def _allows_null(self, raw: Json, at: Place) -> bool:
-        """Whether a schema that is come round to may be null, by itself or by what it refers to."""
+        """Whether a recursive schema may be null, by itself or by what it refers to."""
         seen: list[Json] = []
         while raw not in seen:
             if allows_null(raw):
@@ -288,7 +286,7 @@ class _Reader:
         target = enclosing.depth - 1 if name == _NEAREST else enclosing.refs[name]
         if target is None:
             self.notes.append(
-                f"{at}: it comes round to component {name.rsplit('/', 1)[-1]}, which is not an"
+                f"{at}: it leads back to component {name.rsplit('/', 1)[-1]}, which is not an"
                 " object; from here on it may be anything"
             )
             return {}
@@ -362,7 +360,7 @@ class _Reader:
         required = [name for name in dict.fromkeys(flat.get("required", [])) if name in properties]
         if required:
             plain["required"] = required
-        # `false` and `true` are left out: new fields come without notice, so all objects are open.
+        # `false` and `true` are left out: fields are added without notice, so all objects are open.
         if isinstance(flat.get("additionalProperties"), dict) and flat["additionalProperties"]:
             plain["additionalProperties"] = self.schema(
                 flat["additionalProperties"], at.at(".*"), inner

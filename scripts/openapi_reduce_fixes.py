@@ -1,13 +1,13 @@
-"""Apply the fixes of a version to its document: merge patches, and what is taken from a neighbour.
+"""Apply the fixes of a version to its document: merge patches, and parts of a neighbour's document.
 
-A fix has a `reason` and says what it changes in one of these ways:
+A fix has a `reason`, and one of these:
 
 - `components` or `endpoints` (names, paths) with `rename` (old field name to new, in place) and
   `merge`: a JSON merge patch (RFC 7396) on each of the components, or of the GET operations. Lists
   of names are patched as maps: in a patch, `required` is `{field: true, other: null}`, `parameters`
   is `{name: {...}}`. A `merge` that is null removes the component or the endpoint as a whole.
-- `add`, whole endpoints by path, for what the source at hand leaves out, with the components that
-  they need in `schemas`.
+- `add`: whole endpoints by path that the source lacks, with the components that they need in
+`schemas`.
 - `take`, the version of a neighbour, with one or more of `endpoints` (whole), `parameters` and
   `answer` (names of parameters, of fields beside the records) of the endpoints in `of`, `fields`
   (component to field names), and `operation_ids` (true: wherever both have the endpoint). They are
@@ -27,11 +27,11 @@ Neighbour = Callable[[str], Json]
 
 
 class FixError(Exception):
-    """A fix cannot be applied; the message is one line."""
+    """A fix cannot be applied. The message is one line."""
 
 
 def apply_fixes(document: Json, fixes: list[Json], neighbour: Neighbour) -> list[str]:
-    """Change `document` as the fixes say; the reasons of those that changed nothing.
+    """Change `document` as the fixes say; returns the reasons of fixes that changed nothing.
 
     `neighbour` gives the document of another version.
     """
@@ -53,7 +53,7 @@ def apply_fixes(document: Json, fixes: list[Json], neighbour: Neighbour) -> list
 
 
 def prune(document: Json) -> None:
-    """Remove the components that nothing refers to any more, and refuse references to none."""
+    """Remove components that nothing refers to, and refuse references to missing components."""
     schemas = document["components"]["schemas"]
     used: set[str] = set()
     waiting = list(references(document["paths"]))
@@ -69,7 +69,7 @@ def prune(document: Json) -> None:
 
 
 def references(value: object) -> Iterator[str]:
-    """The names of the components that a piece of a document refers to."""
+    """The names of the components that a part of a document refers to."""
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
             yield value["$ref"].removeprefix(REF)
@@ -141,7 +141,7 @@ def _rename(component: str, schema: Json, fix: Json) -> None:
 
 
 def _there(mapping: Json, key: str, what: str, fix: Json) -> Json:
-    """What a fix speaks of; `what` says where that is looked for, for the message."""
+    """What a fix names; `what` says in the message what it should be."""
     if key not in mapping:
         where = f"the document of {fix['take']}" if "take" in fix else "the document"
         raise FixError(f"{what} {key} is not in {where} (fix: {fix['reason'][:60]})")
@@ -197,7 +197,7 @@ def _take_fields(here: Json, there: Json, names: list[str], what: str, fix: Json
 
 
 def _in_order_of(order: Json, ours: Json, taken: Json) -> Json:
-    """`ours` with what was taken, each new one behind the one it follows in the neighbour."""
+    """`ours` with the taken entries, each behind the entry that it follows in the neighbour."""
     keys = list(ours)
     names = list(order)
     for name in sorted(taken, key=names.index):

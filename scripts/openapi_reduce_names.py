@@ -1,8 +1,8 @@
 """Give the objects of plain schemas their names, and put each into `components` once.
 
-Every object with properties becomes a component, save the envelope of an answer (records, cursor,
-connection), which stays with its path. Equal objects are one component wherever they stand. A name
-comes from the table of names (by position), else from the position itself:
+Every object with properties becomes a component, except the envelope of an answer (records, cursor,
+connection), which stays in its path. Equal objects are one component, wherever they are. A name
+comes from the table of names (by position), or else from the position:
 
 - `/accounting/bills.bills[]`, the records of an answer, are called Bill;
 - `Bill.line_items[]`, the objects in a list of a component, are called BillLineItem;
@@ -23,7 +23,7 @@ REF = "#/components/schemas/"
 
 
 def singular(key: str) -> str:
-    """`entries` -> `entry`, `addresses` -> `address`; good for the keys of this API."""
+    """`entries` -> `entry`, `addresses` -> `address`; right for the keys of this API."""
     if key.endswith("ies"):
         return key[:-3] + "y"
     if key.endswith(("sses", "ches", "shes", "xes")):
@@ -100,8 +100,8 @@ class Components:
         own = self.names.get(position)
         if own is not None and self._shapes.get(own) == key:
             return own
-        # A position with a name of its own keeps it in every version, even where another object
-        # has the same shape there: classes and departments differ only in some versions.
+        # A position in the table keeps its name in every version, even if another object has the
+        # same form there: classes and departments differ only in some versions.
         if own is None and key in self._known:
             return self._known[key]
         name = self._free(own or name, position)
@@ -122,13 +122,13 @@ class Components:
         return name
 
     def _free(self, name: str, position: str) -> str:
-        """`name`, or the next number after it if another shape has it already."""
+        """`name`, with the next number if another object has the name already."""
         free, number = name, 1
         while free in self.schemas:
             number += 1
             free = f"{name}{number}"
         if free != name:
-            self.renamed.append(f"{position}: called {free}, since {name} has another shape")
+            self.renamed.append(f"{position}: called {free}, since {name} is another object")
         return free
 
 
@@ -137,9 +137,9 @@ def _brackets(schema: Json) -> str:
 
 
 def _key(schema: Json, enclosing: list[str]) -> str:
-    """What makes two objects the same: everything but null; order of properties counts.
+    """A key that equal objects share. Null does not count; the sequence of properties does.
 
-    An object that points out of itself is the same only within the same enclosing objects.
+    An object that refers to an enclosing object is equal only within the same enclosing objects.
     """
     text = json.dumps({**schema, "type": "object"} if "properties" in schema else schema)
     return text + "".join(enclosing) if _points_out(schema, 0) else text

@@ -1,4 +1,4 @@
-"""Where something stands in a description of the API, so that every message can say it."""
+"""Places in a description of the API, for messages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 
 class UnreadableError(Exception):
-    """The source has a shape that cannot be read; the message is one line and says where."""
+    """The source has a form that cannot be read. The message is one line, and says where."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands in a description, for messages.
+    """A place in a description, for messages.
 
-    Given are the endpoint, the field in its answer (or the parameter), and the component that it
-    is written in: that is where a reader of the description has to look.
+    It names the endpoint, the field in its answer (or the parameter), and the component in which
+    the field is written, where a reader of the description has to look.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Place:
 
 @contextmanager
 def named(place: Place) -> Iterator[None]:
-    """Say where it stands if something is not written as OpenAPI asks."""
+    """Inside this block, make errors of a malformed description say where it is malformed."""
     try:
         yield
     except RecursionError as error:

@@ -1,4 +1,4 @@
-"""Say in words what differs between two documents of one version."""
+"""The differences between two documents of one version, as lines of text."""
 
 from __future__ import annotations
 

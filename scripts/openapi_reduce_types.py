@@ -1,4 +1,4 @@
-"""What a single schema says, before anything in it is reduced: its types, null, and its parts."""
+"""What a schema itself says, before it is reduced: its types, null, and its parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_only_null(types: object) -> bool:
 
 
 def is_composed(raw: Json) -> bool:
-    """Whether a schema says what it is by way of others."""
+    """Whether a schema is made of other schemas (`allOf`, `anyOf`, a reference and so on)."""
     return any(raw.get(key) for key in ("$ref", "allOf", *UNIONS))
 
 
@@ -32,18 +32,18 @@ def is_null(raw: object) -> bool:
 
 
 def allows_null(raw: Json) -> bool:
-    """Whether a schema says itself that it may be null; what it refers to is not looked at."""
+    """Whether a schema itself says that it may be null; references are not followed."""
     variants = [variant for key in UNIONS for variant in raw.get(key, [])]
     return bool(raw.get("nullable")) or "null" in raw.get("type", "") or any(map(is_null, variants))
 
 
 def says_a_type(raw: object) -> bool:
-    """Whether a variant says more than which properties must be there together."""
+    """Whether a variant says more than which properties are required together."""
     return isinstance(raw, dict) and bool(set(raw) - {"required", "not", "title", "description"})
 
 
 def merge(one: Json, two: Json) -> Json:
-    """Both at once, as `allOf` means it; `two` wins where they differ."""
+    """Both schemas in one, as `allOf` means it. Where they differ, `two` wins."""
     merged = {**one, **two}
     if "properties" in one and "properties" in two:
         merged["properties"] = {**one["properties"], **two["properties"]}
@@ -84,7 +84,7 @@ def types_of(flat: Json, at: Place) -> tuple[list[str], bool]:
         )
     if types or not nullable:
         return types, nullable
-    # An empty schema means anything, and null is among it. Only null is what says so itself.
+    # An empty schema allows anything, also null. Only an explicit null is "only null".
     says_null = given is not None or bool(flat.get("enum"))
     return (["null"], True) if says_null else ([], False)
 

@@ -1,13 +1,13 @@
-"""Make the API description documents in tap_rutter/openapi from published descriptions.
+"""Make the API documents in tap_rutter/openapi from published descriptions.
 
     make openapi VERSION=2024-08-31 SOURCE=description.yaml   # a file or a URL
     make openapi VERSION=2024-04-30                           # derived from its neighbours
 
-which is python scripts/update_openapi.py --version VERSION [SOURCE]. SOURCE is a published OpenAPI
-3 description (JSON or YAML), or its facts form. It is reduced to bare facts, the version's fixes in
-scripts/openapi_fixes.json are applied, and what changes against the document on disk is printed.
-The versions that are derived from this one are made again with it. Nobody edits a document by hand:
-a correction is a fix with its reason. With --check nothing is written; the exit code is 1 if a
+Both run python scripts/update_openapi.py --version VERSION [SOURCE]. SOURCE is a published OpenAPI
+3 description (JSON or YAML), or its facts form. It is reduced to its facts, the version's fixes in
+scripts/openapi_fixes.json are applied, and the changes against the document on disk are printed.
+The versions that are derived from this one are made again too. Nobody edits a document by hand: a
+correction is a fix with its reason. With --check nothing is written, and the exit code is 1 if a
 document on disk differs.
 """
 
@@ -39,7 +39,7 @@ LINE_LENGTH = 120
 
 
 class UsageError(Exception):
-    """What was asked for cannot be done; the message is one line."""
+    """The command cannot be done as given. The message is one line."""
 
 
 class Maker:
@@ -56,7 +56,7 @@ class Maker:
         self._made: dict[str, Json] = {}
 
     def make(self, version: str, source: object) -> Json:
-        """The document of `version`; `source` is None for a version that is derived."""
+        """The document of `version`; `source` is None for a derived version."""
         settings = self._settings(version)
         if "base" in settings and source is not None:
             raise UsageError(f"{version} is derived from {settings['base']}: it takes no SOURCE")
@@ -79,7 +79,7 @@ class Maker:
         return self._made[version]
 
     def neighbour(self, version: str) -> Json:
-        """The document of another version: as made just now, or else the one on disk."""
+        """The document of another version: made in this run, or else the one on disk."""
         return self._made.get(version) or self.on_disk(version)
 
     def on_disk(self, version: str) -> Json:
@@ -99,12 +99,12 @@ class Maker:
         return self.directory / f"{version}.json"
 
     def missing_for(self, version: str) -> str:
-        """The documents that are neither made nor on disk, although `version` is made of them."""
+        """The documents that `version` needs, and that are neither made in this run nor on disk."""
         used = sorted(self._used_by(version) - set(self._made))
         return " and ".join(name for name in used if not self.document_path(name).exists())
 
     def takes_something_new(self, version: str) -> bool:
-        """Whether a version on disk lacks some of what it takes from the documents made now."""
+        """Whether a version on disk lacks parts that it takes from the documents of this run."""
         if not self.document_path(version).exists():
             return True
         document = self.on_disk(version)
@@ -114,15 +114,15 @@ class Maker:
         return written(document) != before
 
     def take_notes(self) -> list[str]:
-        """The notes since they were last asked for."""
+        """The notes since the last call."""
         notes, self.notes[:] = list(self.notes), []
         return notes
 
     def users_of(self, version: str) -> tuple[list[str], list[str]]:
         """The versions to be made again after `version`: derived ones, and those with a source.
 
-        The derived ones stand in the order in which they must be made. What a version with a source
-        of its own takes from this one cannot be brought over without that source.
+        The derived versions come in the sequence in which they must be made. A version with its own
+        source cannot be made again without that source.
         """
         derived: list[str] = []
         sourced: list[str] = []
@@ -144,7 +144,7 @@ class Maker:
         return used | ({settings["base"]} if "base" in settings else set())
 
     def _in_order(self, derived: list[str]) -> list[str]:
-        """Each behind those that it uses."""
+        """The versions, each behind those that it uses."""
         ordered: list[str] = []
         waiting = list(derived)
         while waiting:
@@ -186,7 +186,7 @@ class Maker:
 
 
 def load(source: str) -> object:
-    """The description in a file or behind a URL, JSON or YAML."""
+    """The description in a file or at a URL, JSON or YAML."""
     if source.startswith(("https://", "http://")):
         request = urllib.request.Request(source, headers={"User-Agent": "tap-rutter"})
         try:
@@ -214,7 +214,7 @@ def _load_yaml(source: str, text: str) -> object:
         raise UsageError(f"{source} is not JSON; to read YAML: pip install PyYAML") from error
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.2, as descriptions are written: dates are strings, and so are NO, on and off."""
+        """Reads YAML 1.2, which descriptions use: dates are strings, and so are NO, on and off."""
 
     Loader.yaml_implicit_resolvers = {
         first: [(tag, rule) for tag, rule in rules if not tag.endswith((":timestamp", ":bool"))]
@@ -229,7 +229,7 @@ def _load_yaml(source: str, text: str) -> object:
 
 
 def _string_keys(value: Any) -> Any:
-    """YAML knows keys that are numbers, as in `responses: {200: ...}`."""
+    """Make all keys strings: YAML has keys that are numbers, as in `responses: {200: ...}`."""
     if isinstance(value, dict):
         return {str(key): _string_keys(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -238,9 +238,9 @@ def _string_keys(value: Any) -> Any:
 
 
 def written(value: object, indent: int = 0, column: int = 0) -> str:
-    """JSON in which what fits on a line stands on one, so that diffs are short and readable.
+    """JSON in which a value that fits on one line is on one line, so that diffs are short.
 
-    `column` is where the text begins on its line, past the indent and a key.
+    `column` is where the text begins on its line, behind the indent and a key.
     """
     flat = json.dumps(value, ensure_ascii=False)
     if column + len(flat) <= LINE_LENGTH or not isinstance(value, dict | list) or not value:
@@ -256,7 +256,7 @@ def written(value: object, indent: int = 0, column: int = 0) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make a document and those derived from it; say what changes; write it unless only checked."""
+    """Make a document and those derived from it, print the changes, and write them all."""
     maker = Maker(load(str(arguments.fixes)), arguments.directory)
     version = arguments.version
     maker.make(version, load(arguments.source) if arguments.source else None)
@@ -264,7 +264,7 @@ def run(arguments: argparse.Namespace) -> int:
     advice: list[str] = []
     if results[0].differs:
         advice = _make_users(maker, version, results)
-    # Only now, when all of them could be made: half of them would not fit each other.
+    # Written only when all of them could be made, so that they fit each other.
     for result in results:
         result.tell()
         if result.differs and not arguments.check:
@@ -275,7 +275,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Result:
-    """A document that was made, beside the one on disk."""
+    """A new document, and the one on disk."""
 
     def __init__(self, maker: Maker, version: str) -> None:
         self.version = version
@@ -288,7 +288,7 @@ class Result:
         self.notes = maker.take_notes()
 
     def tell(self) -> None:
-        """Print what the document has, and what changes."""
+        """Print what is in the document, and what changes."""
         endpoints = len(self.document["paths"])
         components = len(self.document["components"]["schemas"])
         total = f"{len(self.report) or 'no'} change{'' if len(self.report) == 1 else 's'}"
@@ -298,7 +298,7 @@ class Result:
 
 
 def _make_users(maker: Maker, version: str, results: list[Result]) -> list[str]:
-    """Make the versions that are derived from this one; what is left for a person to do."""
+    """Make the versions that are derived from this one; returns what a person has to do."""
     derived, sourced = maker.users_of(version)
     advice = []
     for other in derived:
@@ -322,7 +322,7 @@ def _make_users(maker: Maker, version: str, results: list[Result]) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; 0 done, 1 differs (--check), 2 cannot be done."""
+    """The command line. Returns 0 if done, 1 if a document differs (--check), 2 on an error."""
     summary, _, rest = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter

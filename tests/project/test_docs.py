@@ -74,7 +74,7 @@ def test_a_stale_part_is_named_with_the_command_that_writes_it(
     assert builder.main(["--check"]) == 1
     err = capsys.readouterr().err
     for name in ("README.md", "docs/streams/ads.md"):
-        assert f"{name}: not up to date; write it anew with: make docs" in err
+        assert f"{name}: not up to date; to write it: make docs" in err
 
     assert builder.main([]) == 0
     assert {file: file.read_text() for file in whole} == whole
@@ -103,8 +103,8 @@ def test_a_family_without_a_page_gets_one(builder: ModuleType, root: Path) -> No
             "<!-- begin: x --><!-- end: x -->\n",
             "README.md: no generated part",
         ),
-        ("docs/upgrading.md", ": differences -->", "", "'differences' stands on no page"),
-        ("docs/streams/ads.md", ": streams-ads -->", "", "'streams-ads' stands on no page"),
+        ("docs/upgrading.md", ": differences -->", "", "'differences' is on no page"),
+        ("docs/streams/ads.md", ": streams-ads -->", "", "'streams-ads' is on no page"),
     ],
 )
 @pytest.mark.parametrize("arguments", [["--check"], []])

@@ -584,7 +584,7 @@ def test_what_can_be_kept_only_in_part_is_said(workshop: Workshop) -> None:
         x={"anyOf": [STRING, {"type": "array", "items": {}}]}
     )
     assert (
-        "GET /a, field x[] (component Anything, field []): it comes round to component Any"
+        "GET /a, field x[] (component Anything, field []): it leads back to component Any"
         in ran.out
     )
     assert "GET /file: it has no response 200, so its answer may be anything" in ran.out
@@ -649,7 +649,7 @@ def test_two_shapes_under_one_name_are_numbered_and_named(workshop: Workshop) ->
 
     ran = workshop.run(SMALL)
 
-    assert "/customers.customers[]: called Customer2, since Customer has another shape" in ran.out
+    assert "/customers.customers[]: called Customer2, since Customer is another object" in ran.out
 
 
 def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
