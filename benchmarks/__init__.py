@@ -1,4 +1,4 @@
-"""The tap measured against what one would use instead; run by ``make bench``.
+"""Measures the tap against its alternatives; run by ``make bench``.
 
 ``cases.py`` says what is measured, ``contestants.py`` by whom, ``peers/`` holds what had to be
 written for the peers, ``targets.py`` what was set out to be reached. ``bench.py`` runs a case's

@@ -25,9 +25,9 @@ _QUICK = "Small numbers: what it takes to start outweighs the rest, so targets m
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 1 where a contestant failed, else 0."""
+    """Returns 1 if a contestant failed, else 0."""
     arguments = _parser().parse_args(argv)
-    # As an interrupt does: what was started is ended first.
+    # As with an interrupt, all started processes are ended first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     kept = BENCH / ("quick" if arguments.quick else "results")
     bench = Bench(
@@ -76,7 +76,7 @@ def _measured(case: Case, bench: Bench) -> Result:
     try:
         about, rows = case.measure(bench)
     except Exception as error:
-        # Such as a database that has no build for this machine: the other cases go on.
+        # For example, the database may not exist for this machine. The other cases go on.
         failed = Row(
             group="all",
             key="",
@@ -101,7 +101,7 @@ def _measured(case: Case, bench: Bench) -> Result:
 
 
 def machine() -> str:
-    """The class of machine: what a reader needs to compare, and nothing that tells whose it is."""
+    """The kind of machine, for comparisons; nothing that identifies it."""
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
@@ -113,15 +113,14 @@ def machine() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="small numbers, one run, the page left as it is"
+        "--quick", action="store_true", help="small numbers, one run; the page is not changed"
     )
     parser.add_argument(
         "--only",
         action="append",
         choices=[case.name for case in CASES],
         metavar="CASE",
-        help="measure this case only; may be given again: "
-        + ", ".join(case.name for case in CASES),
+        help="measure this case only; can be repeated: " + ", ".join(case.name for case in CASES),
     )
     parser.add_argument(
         "--contestants",
@@ -135,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=1_800, help="seconds that a run may take (1800)"
     )
     parser.add_argument(
-        "--report", action="store_true", help="measure nothing: show what was measured before"
+        "--report", action="store_true", help="measure nothing: show earlier results"
     )
     parser.add_argument(
         "--parts",

@@ -1,4 +1,4 @@
-"""What all cases use: the simulator's process, alternating runs, and sizes."""
+"""What all cases share: the simulator's process, alternating runs, and sizes."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from benchmarks.serve import World
 _T = TypeVar("_T")
 
 STARTING = "start"
-"""The group of rows that only tell what a contestant takes to start."""
+"""The group of rows that measure only how long a contestant takes to start."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row that is still to be measured."""
+    """A row to be measured."""
 
     row: Row
     once: Callable[[Path], Cost]
     """One run, in an empty folder.
 
     Raises:
-        RunFailed: when it does not deliver what it should.
-        NotInstalled: when the contestant cannot be had.
+        RunFailed: if it does not deliver what it should.
+        NotInstalled: if the contestant cannot be installed.
     """
 
 
 class Served(dict[str, Any]):
-    """A simulator in a process of its own: what it greeted with, and a way to speak to it."""
+    """A simulator in its own process, with its greeting and a way to control it."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         super().__init__(self._line())
 
     def tell(self, **wanted: float) -> dict[str, int]:
-        """Change how it serves (see ``serve.obey``); gives what was asked since the last time."""
+        """Change how it serves (see ``serve.obey``); returns the requests since the last call."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
         self._process.stdin.flush()
@@ -60,26 +60,26 @@ class Served(dict[str, Any]):
 
 @dataclass
 class Bench:
-    """One invocation of the harness."""
+    """One run of the benchmarks."""
 
     runs: int
     quick: bool
     timeout: float
     contestants: frozenset[str] | None = None
-    """Names of those that are measured; None: all."""
+    """The names of the measured contestants; None: all."""
     environments: Environments = field(default_factory=Environments)
 
     def size(self, full: _T, quick: _T) -> _T:
-        """How large something is in this kind of run."""
+        """A size: full, or quick."""
         return quick if self.quick else full
 
     def wants(self, contestant: Contestant) -> bool:
-        """Whether it is to be measured."""
+        """Whether a contestant is measured."""
         return self.contestants is None or contestant.name in self.contestants
 
     @contextmanager
     def serving(self, world: World) -> Iterator[Served]:
-        """A simulator of this world in a process of its own."""
+        """A simulator of this world in its own process."""
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.serve", world.to_json()],
             cwd=ROOT,
@@ -94,9 +94,9 @@ class Bench:
                 process.stdin.close()
 
     def starts(self, entries: Sequence[Entry]) -> list[Row]:
-        """Measure what contestants take to start, after a first time that is not counted.
+        """Measure how long contestants take to start. The first start does not count.
 
-        The first time after an installation Python compiles what it imports.
+        At the first start after an installation, Python compiles modules.
         """
         for entry in () if self.quick else entries:
             self._run(entry)
@@ -104,7 +104,7 @@ class Bench:
         return self.measure(entries)
 
     def measure(self, entries: Sequence[Entry], *, runs: int | None = None) -> list[Row]:
-        """Run them in turn, all of them so many times; who fails is not run again."""
+        """Run the entries in turn, several times. An entry that failed is not run again."""
         for _ in range(runs or self.runs):
             for entry in entries:
                 if entry.row.error is None:
@@ -119,7 +119,7 @@ class Bench:
             with scratch(BENCH / "work") as folder:
                 cost = entry.once(Path(folder))
         except (RunFailed, NotInstalled, OSError, subprocess.SubprocessError) as error:
-            # Shown in its place; the others are measured all the same.
+            # The error is shown in its row; the others are measured.
             row.error = str(error)
             _say(about + row.error)
             return
@@ -144,8 +144,8 @@ class Bench:
         """One run of a contestant that reads lists from a simulator.
 
         Args:
-            expected: How many records it must deliver at least.
-            connections: Only the first so many connections; None: all.
+            expected: The number of records that it must deliver at least.
+            connections: How many connections it reads; None: all.
         """
 
         def once(folder: Path) -> Cost:
@@ -161,12 +161,12 @@ class Bench:
 
 
 def start_of(row: Row) -> Start | None:
-    """What a row tells about the start of a contestant."""
+    """The start of a contestant, from its row."""
     return None if row.error else Start(row.wall, row.cpu, row.units, row.requests or 0)
 
 
 def failed(starts: Sequence[Row]) -> list[Row]:
-    """Rows of contestants that do not even start: shown, so that they are not just missing."""
+    """Rows of contestants that could not start, to show them instead of leaving them out."""
     found = [row for row in starts if row.error is not None]
     for row in found:
         row.group = "not measured"

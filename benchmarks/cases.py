@@ -1,4 +1,4 @@
-"""The cases: what is read, by whom, in which settings."""
+"""The cases: what is read, with which contestants and settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WINDOWS = (
 )
 """Shapes of a list, and how many pages a burst has."""
 TOGETHER = "all"
-"""The group where a case has one only."""
+"""The name of a case's only group."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
     unit: str
     reference: str
     measure: Callable[[Bench], tuple[str, list[Row]]]
-    """Says what was done, and what came out."""
+    """Measures; gives what was done, and the results."""
 
 
 # ---- one large connection
@@ -80,7 +80,7 @@ def one_connection(bench: Bench) -> tuple[str, list[Row]]:
 
 
 def _share(contestant: Contestant, latency: int) -> int:
-    """A how-manieth part a contestant reads: peers that wait for most of the time wait less."""
+    """By which factor a job is made smaller for a contestant, so that slow peers take less time."""
     return contestant.share if contestant is who.TAP or not latency else max(contestant.share, 5)
 
 
@@ -160,7 +160,7 @@ def _counted(once: Callable[[Path], Cost], server: Served) -> Callable[[Path], C
 
 
 def records(bench: Bench) -> tuple[str, list[Row]]:
-    """The tap on ever larger connections: cost per record, and memory."""
+    """The tap with larger and larger connections: cost per record, and memory."""
     counts = bench.size((10_000, 100_000, 1_000_000), (500, 1_000, 3_000))
     with ExitStack() as stack:
 
@@ -232,7 +232,7 @@ def _fleet_entry(
 
 
 def fleet(bench: Bench) -> tuple[str, list[Row]]:
-    """Many connections with many small lists, where latency is what one waits for."""
+    """Many connections with many small lists, where most time is latency."""
     count, few = bench.size((1_000, 10), (8, 2))
     latency = bench.size(0.05, 0.01)
     peers = [one for one in (who.PLAIN_SDK, who.GUIDE) if bench.wants(one)]
@@ -276,7 +276,7 @@ def fleet(bench: Bench) -> tuple[str, list[Row]]:
 
 
 def connections(bench: Bench) -> tuple[str, list[Row]]:
-    """The tap on ever more connections: cost per connection."""
+    """The tap with more and more connections: cost per connection."""
     counts = bench.size((10, 100, 1_000, 5_000), (2, 4, 8))
     _, lists, rows_each = fleet_world(1, 0.0)
     with ExitStack() as stack:
@@ -309,12 +309,12 @@ def connections(bench: Bench) -> tuple[str, list[Row]]:
 
 
 def shards(bench: Bench) -> tuple[str, list[Row]]:
-    """Several processes on one machine, each with its part of the connections."""
+    """Several processes on one machine, each with a part of the connections."""
     count, each = bench.size((64, 1_600), (8, 100))
     world = World(orders=each, connections=count)
     entries = []
     with ExitStack() as stack:
-        # A simulator for each process, alike: one would be the bottleneck.
+        # Each process has its own simulator, since a single one would be the bottleneck.
         servers = [stack.enter_context(bench.serving(world)) for _ in range(4)]
         for processes in (1, 2, 4):
             row = Row(

@@ -1,6 +1,6 @@
-"""Draws the results: ``python chart.py RESULTS FOLDER``, in an environment with matplotlib.
+"""Draws the results: ``python chart.py RESULTS FOLDER``. It needs matplotlib.
 
-It reads the files that the harness has kept and imports nothing of the harness.
+It reads the files of results, and imports no other module of the benchmarks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INK = "#30363c"
 
 
 def cost(row: dict[str, Any], name: str) -> float:
-    """A row's median, extrapolated where the run was scaled down."""
+    """A row's median, extrapolated if the run was scaled down."""
     value = statistics.median(row[f"{name}s"])
     if row["measured_units"] is None:
         return float(value)
@@ -33,7 +33,7 @@ def cost(row: dict[str, Any], name: str) -> float:
 
 
 def colour(row: dict[str, Any]) -> str:
-    """The tap stands out, the floor stands back."""
+    """A row's colour: strong for the tap, pale for the floor."""
     name = row["key"].partition("-")[0]
     return {"tap": _TAP, "floor": _FLOOR}.get(name, _PEER)
 
@@ -58,7 +58,7 @@ def bars(axes: Any, rows: list[dict[str, Any]], values: list[float], title: str,
 
 
 def memory(axes: Any, rows: list[dict[str, Any]]) -> None:
-    """What the tap held over the run, a line for each number of records."""
+    """The tap's memory over the run, with a line for each number of records."""
     for row in rows:
         if row["memory"]:
             seconds, held = zip(*row["memory"], strict=True)
@@ -80,7 +80,7 @@ def main() -> None:
     panels: list[Callable[[Any], None]] = []
     idle = [row for row in found.get("idle", {}).get("rows", []) if not row["error"]]
     if idle:
-        # The largest one without a latency.
+        # The largest group without latency.
         quick = [row for row in idle if ", 0 ms" in row["group"]]
         most = [row for row in quick if row["group"] == quick[-1]["group"]]
         spent = [cost(row, "cpu") for row in most]
@@ -89,7 +89,7 @@ def main() -> None:
     rows = [
         row
         for row in found.get("one-connection", {}).get("rows", [])
-        # Loading into a database is another job; beside it the others could not be told apart.
+        # Loading into a database is another job: the other bars would all look alike beside it.
         if not row["error"] and not row["key"].startswith("dlt_duckdb")
     ]
     groups = list(dict.fromkeys(row["group"] for row in rows))
@@ -108,7 +108,7 @@ def main() -> None:
         panels.append(lambda axes: memory(axes, lines))
     if not panels:
         return
-    # The same results give the same file.
+    # So that the same results give the same file.
     matplotlib.rcParams |= {"svg.hashsalt": "benchmarks", "font.size": 9}
     figure, axes = pyplot.subplots(
         len(panels), 1, figsize=(9, 3.2 * len(panels)), layout="constrained", squeeze=False

@@ -1,4 +1,4 @@
-"""Who is measured: how each is started, and how one sees what it delivered."""
+"""What is compared: how each contestant is started, and what it delivered."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from benchmarks.measure import Command, Cost
 
 _PEERS = Path(__file__).resolve().parent / "peers"
 _DAY = 86_400_000
-# The rows of a simulated connection lie within so many days before its present.
+# The rows of a simulated connection spread over this many days before its present.
 _DAYS = 366
 PAGE_SIZE = 500
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a contestant is to do."""
+    """What a contestant has to do."""
 
     server: dict[str, Any]
-    """The simulator's address and connections, as ``serve.greeting`` tells them."""
+    """The simulator's address and connections, from ``serve.greeting``."""
     lists: Sequence[RutterList]
     workers: int
     folder: Path
-    """An empty folder of this run."""
+    """An empty folder for this run."""
     connections: int | None = None
-    """Only the first so many connections; None: all."""
+    """How many connections to read; None: all."""
     shard: str | None = None
     incremental: bool = False
-    """Whether a state is made for the next run, and what is read depends on an earlier one's."""
+    """Whether it continues from an earlier run's state, and makes a state for the next run."""
     state: Path | None = None
-    """What the contestant's ``keep`` has kept of an earlier run."""
+    """What ``keep`` returned after an earlier run."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Further settings of the tap."""
 
     def write(self) -> Path:
-        """The job as a file, in the form that all peers read."""
+        """Write the job as a file, in the form that all peers read."""
         end = self.server["end_ms"]
         start = end - _DAYS * _DAY
         content = self.server | {
@@ -62,7 +62,7 @@ class Job:
             "end": _iso(end),
             "schemas": str(schemas()),
             "streams": [entry.to_json() for entry in self.lists],
-            # What Airbyte's manifest takes: a slice for each worker.
+            # Airbyte's manifest needs this: a slice for each worker.
             "step": f"P{math.ceil((_DAYS + 1) / self.workers)}D",
             "threads": max(2, self.workers),
             "incremental": self.incremental,
@@ -71,7 +71,7 @@ class Job:
         return self.save("job.json", content)
 
     def save(self, name: str, content: object) -> Path:
-        """A file in the run's folder."""
+        """Write a file into the run's folder."""
         file = self.folder / name
         file.write_text(json.dumps(content), encoding="utf-8")
         return file
@@ -79,21 +79,22 @@ class Job:
 
 @dataclass(frozen=True)
 class Contestant:
-    """One of those that are compared."""
+    """A program that is compared."""
 
     name: str
     label: str
     command: Callable[[Environments, Job], Command]
     worker_counts: tuple[int, ...] = (1,)
     lists_rows: bool = True
-    """Whether it writes a line per record; otherwise its last line tells how many it had."""
+    """Whether it writes a line for each record; otherwise its last line has their number."""
     share: int = 1
-    """Of a large job only this part is measured (1: all of it), where the whole takes too long."""
+    """A large job is divided by this number for it (1: the whole job), if it would take too
+    long."""
     keep: Callable[[Path], Path] = keeping.singer
-    """Makes what the next run starts from of the folder of this one."""
+    """Takes what the next run needs from the folder of a run."""
 
     def delivered(self, cost: Cost) -> int:
-        """How many records it says or shows that it delivered; messages of other kinds count."""
+        """How many records it delivered, by its own count, or by its lines of any kind."""
         if self.lists_rows:
             return cost.lines
         return int(json.loads(cost.tail.splitlines()[-1])["delivered"])
@@ -148,7 +149,7 @@ def settings_known(tap: Path) -> frozenset[str]:
 
 @cache
 def _catalog(tap: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """The tap's catalog with these streams selected and no others."""
+    """The tap's catalog with only these streams selected."""
     found = subprocess.run([tap, "--discover"], capture_output=True, check=True)
     catalog: dict[str, Any] = json.loads(found.stdout)
     for stream in catalog["streams"]:
@@ -167,7 +168,8 @@ def _plain_sdk(environments: Environments, job: Job) -> Command:
 def _dlt(environments: Environments, job: Job, *destination: str) -> Command:
     python = environments.bin("dlt") / "python"
     if job.state:
-        # A run changes the folder that it works in: each starts from what the first one left.
+        # A run changes the folder that it works in. Each run starts with a copy of the first run's
+        # folder.
         shutil.copytree(job.state, job.folder / keeping.DLT)
     return Command(
         [python, _PEERS / "dlt_rest_api.py", job.write(), job.folder, *destination],
@@ -175,7 +177,7 @@ def _dlt(environments: Environments, job: Job, *destination: str) -> Command:
             "DLT_DATA_DIR": str(job.folder / "dlt"),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
             "EXTRACT__WORKERS": str(job.workers),
-            # Its default is 20.
+            # The default is 20.
             "EXTRACT__MAX_PARALLEL_ITEMS": str(max(20, job.workers)),
         },
     )
@@ -213,7 +215,7 @@ def _sliced(job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def _partitioned(job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The same for many lists, each partitioned by connection: a copy of one stream for each."""
+    """The same for many lists, each partitioned by connection: each is a copy of one stream."""
     manifest = _manifest("airbyte_partitions.yaml")
     [template] = manifest["streams"]
     manifest["streams"], chosen = [], []
@@ -259,7 +261,7 @@ def _floor(environments: Environments, job: Job) -> Command:
 
 
 MANY = 12
-"""Workers, or windows at once, where a contestant can have several."""
+"""How many workers, or windows at once, a contestant has if it can have several."""
 
 TAP = Contestant("tap", "tap-rutter", _tap, (1, MANY))
 PLAIN_SDK = Contestant("plain_sdk", "plain SDK tap", _plain_sdk)
@@ -271,7 +273,7 @@ DLT = Contestant(
     lists_rows=False,
     keep=keeping.dlt,
 )
-# Loading takes its time whatever the windows, so a tenth of the orders tells as much.
+# Loading takes as long with any number of windows, so a tenth of the orders is enough.
 DUCKDB = Contestant(
     "dlt_duckdb",
     "dlt rest_api to DuckDB",
@@ -288,7 +290,7 @@ ALL = (TAP, PLAIN_SDK, DLT, DUCKDB, AIRBYTE, GUIDE, FLOOR)
 
 
 def workers_text(contestant: Contestant, workers: int) -> str:
-    """How a row names the number of workers."""
+    """The number of workers as text, for a row."""
     if len(contestant.worker_counts) == 1:
         return "sequential"
     return f"{workers} worker{'s' if workers > 1 else ''}"

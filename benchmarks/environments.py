@@ -13,12 +13,12 @@ from benchmarks.measure import last_words
 _HERE = Path(__file__).resolve().parent
 ROOT = _HERE.parent
 BENCH = ROOT / ".bench"
-# Named as virtual environments usually are: tools that walk the repository pass it by.
+# It has the usual name of virtual environments, which tools that search the repository ignore.
 _FOLDER = BENCH / ".venv"
 
 
 class NotInstalled(Exception):
-    """A peer cannot be installed here; the text says why."""
+    """A peer cannot be installed here. The message says why."""
 
 
 class Environments:
@@ -29,14 +29,14 @@ class Environments:
 
     @cached_property
     def own(self) -> Path:
-        """The folder of the executables of the tap itself."""
+        """The folder with the tap's own executables."""
         return Path(sys.executable).parent
 
     def bin(self, name: str) -> Path:
-        """The folder of an environment's executables.
+        """The folder with an environment's executables.
 
         Raises:
-            NotInstalled: at each call, after it has been tried once.
+            NotInstalled: if it cannot be installed. This is tried only once.
         """
         if name not in self._found:
             try:

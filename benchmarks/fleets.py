@@ -9,7 +9,7 @@ ROWS_PER_LIST = 5
 
 
 def fleet_world(connections: int, latency: float) -> tuple[World, list[RutterList], int]:
-    """A fleet of ledgers, its lists, and how many rows each connection has."""
+    """A fleet of ledgers, their lists, and how many rows each connection has."""
     full, empty = ledger()
     world = World(
         connections=connections,

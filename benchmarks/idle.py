@@ -1,6 +1,6 @@
-"""The idle run: many connections, a state of an earlier run, and nothing that changed since.
+"""The idle run: many connections, the state of an earlier run, and no changes since then.
 
-Most runs are of this kind, and all that they cost is asking.
+Most runs are like this. Their only cost is that of the requests.
 """
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ TITLE = "An idle run"
 REFERENCE = "tap"
 AFTER_SYNC = "only_after_sync"
 LARGEST = 1_000
-"""Connections of the largest group of a full measurement."""
+"""How many connections the largest group of a full measurement has."""
 _SOME = 100
 _FEW = 10
-"""Connections that peers read at most: the slowest, and those that wait for each answer, few."""
+"""How many connections peers read at most; fewer for slow peers and those without workers."""
 _LEAST = 2
 _MANY = 32
-"""Workers where answers take their time and a contestant can have several."""
-# Seconds of the API's clock from its beginning to the first run, and from there to the idle one:
-# within a minute none of the simulated connections is synced.
+"""How many workers a contestant has with latency, if it can have several."""
+# Seconds of the simulated clock from its start to the first run, and from there to the idle run.
+# The connections are not synced within that minute.
 _PAUSE = 20
 
 
 @dataclass(frozen=True)
 class _Asker:
-    """A contestant in one of its settings."""
+    """A contestant with one of its settings."""
 
     key: str
     label: str
     contestant: Contestant
     workers_at_once: int = 1
-    """Workers at no latency, where more than it needs would only cost."""
+    """How many workers it has without latency, where more of them would only cost time."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     may_skip: bool = False
-    """Whether it may do without asking a list."""
+    """Whether it may leave lists out."""
 
     @property
     def is_tap(self) -> bool:
         return self.contestant is who.TAP
 
     def workers(self, latency: int) -> int:
-        """How many it has."""
+        """How many workers it has."""
         if len(self.contestant.worker_counts) == 1:
             return 1
         return _MANY if latency else self.workers_at_once
 
     def most(self, latency: int) -> int:
-        """How many connections it reads at most; what it takes for more is extended from there."""
+        """How many connections it reads at most; figures for more are extrapolated."""
         if self.is_tap:
             return LARGEST
         waits = latency and self.workers(latency) == 1
@@ -72,7 +72,7 @@ class _Asker:
 
 
 def entrants(bench: Bench) -> list[_Asker]:
-    """All that are measured; the tap with a setting of its own where it has that."""
+    """All contestants; the tap also with its setting for idle runs, if it has it."""
     tap = who.TAP.label
     peers = (who.PLAIN_SDK, who.DLT, who.AIRBYTE, who.GUIDE)
     askers = [_Asker(REFERENCE, tap, who.TAP, who.MANY)]
@@ -84,7 +84,7 @@ def entrants(bench: Bench) -> list[_Asker]:
 
 @dataclass
 class _Fleet:
-    """A simulator of so many connections, and what each contestant has kept of its first run."""
+    """A simulator with a number of connections, and what each contestant kept of its first run."""
 
     bench: Bench
     server: Served
@@ -92,13 +92,13 @@ class _Fleet:
     connections: int
     kept: Path
     with_rows: int
-    """How many lists of a connection have rows, so that a state says from where to go on."""
+    """How many lists of a connection have rows, so that the state has bookmarks for them."""
     _states: dict[str, Path | RunFailed | NotInstalled] = field(default_factory=dict)
 
     def prepare(self, askers: Sequence[_Asker]) -> None:
-        """Let each run a first time, as fast as it can, which is never measured.
+        """Let each contestant run a first time, as fast as it can. This is not measured.
 
-        What goes wrong is said in the place of what it was for.
+        If that fails, the error is shown in place of the results.
         """
         self.server.tell(latency=0.0, advance=_PAUSE)
         for asker in askers:
@@ -129,7 +129,7 @@ class _Fleet:
         )
 
     def idle(self, asker: _Asker, latency: int) -> Callable[[Path], Cost]:
-        """One run that finds nothing new."""
+        """The entry of an idle run."""
 
         def once(folder: Path) -> Cost:
             state = self._states[asker.key]
@@ -144,10 +144,10 @@ class _Fleet:
         return once
 
     def _counted(self, asker: _Asker) -> int:
-        """What the last run asked.
+        """The number of requests of the last run.
 
         Raises:
-            RunFailed: when it left lists out, or asked them whole.
+            RunFailed: if it left out lists, or requested them whole.
         """
         asked = self.server.tell()
         bounded = asked.pop(BOUNDED)
@@ -161,7 +161,7 @@ class _Fleet:
 
 
 def measure(bench: Bench) -> tuple[str, list[Row]]:
-    """Idle runs over few and many connections, at no latency and at some."""
+    """Idle runs over few and many connections, with and without latency."""
     counts = bench.size((10, 100, LARGEST), (2, 4))
     latencies = bench.size((0, 50), (0,))
     askers = entrants(bench)
@@ -234,7 +234,7 @@ def _at(
 
 
 def _reads(bench: Bench, asker: _Asker, latency: int, count: int) -> int:
-    """How many connections it really reads, for a group of so many."""
+    """How many connections it really reads for a group with more of them."""
     if bench.quick:
         return count if asker.is_tap else min(count, _LEAST)
     return min(count, asker.most(latency))
@@ -255,7 +255,7 @@ def _entry(fleet: _Fleet, asker: _Asker, latency: int, start: Start | None = Non
 
 
 def _extended(row: Row, fleet: _Fleet, latency: int) -> Row:
-    """What was measured on fewer connections, as a row for more."""
+    """A row for a group, extrapolated from fewer connections."""
     return dataclasses.replace(
         row,
         group=group_name(fleet.connections, latency),

@@ -1,4 +1,4 @@
-"""What of a contestant's run is handed to its next one, as its own runner would."""
+"""What is passed from a contestant's run to its next run, as its own runner does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.measure import OUTPUT, RunFailed
 
 DLT = "pipelines"
-"""The folder in which dlt keeps what it remembers, within the run's."""
+"""The folder within the run's folder in which dlt keeps its state."""
 _GUIDE = "state.json"
 
 

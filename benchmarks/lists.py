@@ -14,7 +14,7 @@ from tap_rutter.versions import LATEST
 
 ORDERS = "commerce_orders"
 
-# Lists that are not enabled for anyone: they answer, without a row.
+# Lists that are not enabled for any connection: they answer without rows.
 _WITHOUT_ROWS = (
     "accounting_bank_feed_transactions",
     "ads_accounts",
@@ -26,7 +26,7 @@ _WITHOUT_ROWS = (
     "hris_employees",
     "hris_organizations",
 )
-# Not like the others: two passes over the list, financial statements, one object, a form per type.
+# Not like the others: two lists in one, financial statements, one object, a form for each type.
 _NOT_PLAIN = (
     "accounting_expenses",
     "accounting_balance_sheets",
@@ -44,12 +44,12 @@ class RutterList:
     name: str
     path: str
     key: str
-    """What the rows stand under."""
+    """The key that the rows are under."""
     replication_key: str
     component: str
 
     def to_json(self) -> dict[str, str]:
-        """As the peers take it."""
+        """The list in the form that the peers read."""
         return asdict(self)
 
 
@@ -74,7 +74,7 @@ def orders() -> RutterList:
 
 
 def ledger() -> tuple[list[RutterList], list[RutterList]]:
-    """Forty lists of an accounting connection: those with rows, and those without."""
+    """Forty lists of an accounting connection, with and without rows."""
     known = _known()
     empty = [known[name] for name in _WITHOUT_ROWS]
     full = [
@@ -89,7 +89,7 @@ def ledger() -> tuple[list[RutterList], list[RutterList]]:
 
 
 def write_schemas(folder: Path) -> None:
-    """A fully typed JSON Schema for each list, as a tap's or connector's author writes them."""
+    """Write a fully typed JSON Schema for each list, as authors of taps and connectors do."""
     folder.mkdir(parents=True, exist_ok=True)
     full, empty = ledger()
     for entry in (orders(), *full, *empty):
@@ -104,7 +104,7 @@ def _typed(component: str, seen: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _schema(node: Mapping[str, Any], seen: tuple[str, ...]) -> dict[str, Any]:
-    """A field with the types of all that is in it; what is recursive is an open object."""
+    """A field with the types of everything in it; recursive types are open objects."""
     if "$ref" in node:
         name = node["$ref"].rsplit("/", 1)[-1]
         return {"type": ["object", "null"]} if name in seen else _typed(name, seen)

@@ -27,7 +27,7 @@ _SCHEMA = "benchmark"
 
 
 def _of_meltano_yml() -> dict[str, Any]:
-    """The target's settings in the project's own meltano.yml, as far as they concern loading."""
+    """The target's settings for loading in the project's own meltano.yml."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     [loader] = [
         entry for entry in project["plugins"]["loaders"] if entry["name"] == "target-postgres"
@@ -44,7 +44,7 @@ def _of_meltano_yml() -> dict[str, Any]:
 
 
 def _variants() -> list[tuple[Contestant, str, str, dict[str, Any]]]:
-    """Tap, key, what it is called, and the target's settings."""
+    """For each variant: the tap, its key, its name, and the target's settings."""
     unchecked = {"validate_records": False}
     small, large = (unchecked | {"batch_size_rows": size} for size in (1_000, 50_000))
     quick = unchecked | {"use_copy": True}
@@ -92,7 +92,7 @@ def measure(bench: Bench) -> tuple[str, list[Row]]:
 
 
 class _Load:
-    """One load into an empty schema, and the count of what landed."""
+    """One load into an empty schema; counts the rows that landed."""
 
     def __init__(
         self,

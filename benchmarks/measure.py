@@ -1,4 +1,4 @@
-"""One measurement: processes run to their end, with what they took."""
+"""One measurement: runs processes to their end, and gives their cost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 _WATCH = Path(__file__).with_name("watch.py")
 _MOST_SAMPLES = 240
 OUTPUT = "stdout.txt"
-"""The file of what a command wrote whose output is kept."""
-# Of the user's environment nothing else reaches a contestant: neither settings nor proxies.
+"""The file with the output of a command whose output is kept."""
+# A contestant gets only these variables of the user's environment: no settings, no proxies.
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -33,40 +33,40 @@ Pipeline = Sequence[Command]
 
 
 class RunFailed(Exception):
-    """A contestant did not do what it was to do; the text says what it said last."""
+    """A contestant failed. The message has its last words."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took."""
+    """What one run has cost."""
 
     wall: float
-    """Seconds from the start of the first process to the end of the last."""
+    """Seconds from the start of the first process to the end of the last one."""
     cpu: float
     """Seconds of processor time, of user and system, of all processes and their children."""
     peak: float
-    """Bytes: the most that all processes held at once, as far as it was seen."""
+    """Bytes: the most memory that all processes together held, as far as was seen."""
     stages: tuple[float, ...] = ()
     """Processor time of each process."""
     lines: int = 0
     bytes: int = 0
     tail: str = ""
     memory: tuple[tuple[float, int], ...] = ()
-    """Seconds and bytes over the run."""
+    """Memory over the run: pairs of seconds and bytes."""
     requests: int | None = None
-    """As the server counted them; None where it was not asked."""
+    """The number of requests that the server counted; None if it was not asked."""
 
 
 def run(pipelines: Sequence[Pipeline], folder: Path, *, timeout: float) -> Cost:
-    """Run pipelines at the same time, output thrown away.
+    """Run pipelines at the same time, without keeping their output.
 
     Args:
-        pipelines: Each a sequence of commands joined by pipes.
-        folder: Where the processes run; their home as well.
+        pipelines: Each is a sequence of commands that pipes connect.
+        folder: The working folder and home of the processes.
         timeout: Seconds after which they are killed.
 
     Raises:
-        RunFailed: when a process ends with another code than 0, or not in time.
+        RunFailed: if a process ends with a code other than 0, or not in time.
     """
     environment = _environment(folder)
     errors: list[Path] = []
@@ -109,7 +109,7 @@ def run(pipelines: Sequence[Pipeline], folder: Path, *, timeout: float) -> Cost:
 
 
 def run_kept(command: Command, folder: Path, *, timeout: float) -> None:
-    """Run a command that is not measured, and keep what it writes in the folder's ``OUTPUT``.
+    """Run a command without measuring it, and keep its output in the folder's ``OUTPUT``.
 
     Raises:
         RunFailed: as ``run`` does.
@@ -152,7 +152,7 @@ def _watched(task: Mapping[str, Any]) -> dict[str, Any]:
         try:
             output, errors = watcher.communicate(json.dumps(task))
         except BaseException:
-            # Not killed: it has processes of its own to end.
+            # Not killed, since it has to end its own processes.
             watcher.terminate()
             raise
     if watcher.returncode:
@@ -162,17 +162,17 @@ def _watched(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def last_words(text: str) -> str:
-    """The last line that says something, shortened."""
+    """The last line that is not empty, shortened."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][-300:] if lines else ""
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one."""
+    """The middle value."""
     return statistics.median(values)
 
 
 def scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder for one run, removed with what the run left."""
+    """A folder for one run, which is removed afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)

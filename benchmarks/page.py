@@ -1,6 +1,6 @@
 """The generated parts of docs/benchmarks.md and of the README, and the charts.
 
-What this machine has not measured stays as it stands there, so that one case can be measured alone.
+Sections that were not measured now stay as they are, so that a single case can be measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _README = ROOT / "README.md"
 _CHART = Path(__file__).with_name("chart.py")
 _WHOLE = ("one-connection", "0 ms a page", "tap-1")
 _DRAWN = {"idle", "one-connection", "records"}
-"""Cases that the chart is about."""
+"""The cases in the chart."""
 _TARGETS = "The targets"
 _PARTS = "Where the tap's processor time goes"
 _PICTURE = (
@@ -37,12 +37,12 @@ def write(
     environments: Environments,
     measured: Mapping[str, float] | None = None,
 ) -> None:
-    """Put the results into the page and the README, and draw them.
+    """Write the results into the page and the README, and draw the chart.
 
     Args:
-        titles: Of all cases there are, in their order.
-        kept: The folder that holds the results as files.
-        measured: What the parts of the tap's work take (``parts.py``).
+        titles: The titles of all cases, in their sequence.
+        kept: The folder with the files of results.
+        measured: The cost of the parts of the tap's work (``parts.py``).
     """
     text = _PAGE.read_text(encoding="utf-8")
     old = between(text, "")
@@ -80,13 +80,13 @@ def _marks(name: str) -> tuple[str, str]:
 
 
 def between(text: str, name: str) -> str:
-    """The generated part of a document."""
+    """The text between two marks of a document."""
     begin, end = _marks(name)
     return text.partition(begin)[2].partition(end)[0].strip()
 
 
 def replaced(text: str, name: str, new: str) -> str:
-    """A document with another generated part."""
+    """A document with new text between the marks."""
     begin, end = _marks(name)
     if begin not in text or end not in text:
         raise ValueError(f"the document has no place for {name or 'the results'}")
@@ -101,7 +101,7 @@ def part(
     titles: Sequence[str],
     measured: Mapping[str, float] | None,
 ) -> str:
-    """The page's generated part, with the sections of the old one that were not measured anew."""
+    """The page's generated part, with the old sections of cases that were not measured now."""
     sections = _sections(old)
     sections[_TARGETS] = _targets(sections.get(_TARGETS, ""), results, verdicts, titles)
     profile = _profile(results, measured)
@@ -116,7 +116,7 @@ def part(
 
 
 def _sections(text: str) -> dict[str, str]:
-    """What stands under each heading."""
+    """The text under each heading."""
     pieces = re.split(r"^### (.+)$", text, flags=re.MULTILINE)[1:]
     return {title: body.strip() for title, body in zip(pieces[::2], pieces[1::2], strict=True)}
 
@@ -127,7 +127,7 @@ def _targets(
     found = tables.targets(verdicts, results)
     lines = list(tables.TARGETS_HEAD)
     for title in titles:
-        # A case of one group is called by its title alone.
+        # A case with one group is named by its title only.
         before = [
             line for line in old.splitlines() if line.startswith((f"| {title}:", f"| {title} |"))
         ]

@@ -1,4 +1,4 @@
-"""Where the tap's processor time goes: each part of a record's way, measured by itself."""
+"""Where the tap's processor time goes: each part of a record's way is measured by itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIMES = 5
 
 
 def measure(bench: Bench) -> dict[str, float]:
-    """Microseconds of processor time per order, by part, in the order of an order's way."""
+    """Microseconds of processor time for each row, by part, in the sequence of a row's way."""
     pages = bench.size(_PAGES, 2)
     with bench.serving(World(orders=PAGE_SIZE)) as server:
         config = {name: server[name] for name in ("api_url", "client_id", "client_secret")}
@@ -101,8 +101,8 @@ def as_markdown(parts: Mapping[str, float], run: Any) -> str:
     """A table of shares in a whole run.
 
     Args:
-        parts: As measured.
-        run: The row of the run that they are parts of.
+        parts: Microseconds by part.
+        run: The row of the whole run.
     """
     start = run.start.cpu if run.start else 0.0
     shares = {"starting the process: Python, the SDK": start}

@@ -1,4 +1,4 @@
-"""What was measured, as it is kept and shown."""
+"""Results: how they are kept, and their figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.measure import median
 
 @dataclass
 class Start:
-    """What a contestant takes for next to nothing: subtracted where a cost per unit is told."""
+    """The cost of a start with hardly any work. It is subtracted to get a cost per unit."""
 
     wall: float
     cpu: float
@@ -23,7 +23,7 @@ class Start:
 
 @dataclass
 class Row:
-    """One contestant in one setting, with all its runs."""
+    """One contestant with one setting, with all its runs."""
 
     group: str
     key: str
@@ -31,67 +31,67 @@ class Row:
     label: str
     setting: str
     units: int
-    """How much was done, in the case's unit; for a scaled-down run, how much it stands for."""
+    """The amount of work, in the case's unit; of a scaled-down run, the amount it stands for."""
     records: int
-    """As many records came out, or it would have failed."""
+    """How many records were delivered."""
     walls: list[float] = field(default_factory=list)
     cpus: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     memory: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds and bytes over the last run."""
+    """Memory over the last run: pairs of seconds and bytes."""
     stages: list[float] = field(default_factory=list)
     """Seconds of processor time of each process of the last run."""
     error: str | None = None
     measured_units: int | None = None
-    """How much was really done, where that was scaled down."""
+    """The real amount of work, if the run was scaled down."""
     start: Start | None = None
     note: str = ""
     requests: int | None = None
-    """How many the server counted in the last run; None where they are not told."""
+    """The requests that the server counted in the last run; None if they were not counted."""
 
     latencies: list[float] = field(default_factory=list)
     """Of a server: seconds in which 99 of 100 requests to it were answered, in each run."""
 
     def forget(self) -> None:
-        """What was measured so far does not count; an error does."""
+        """Forget the figures so far, but not an error."""
         self.walls, self.cpus, self.peaks, self.memory = [], [], [], []
 
     @property
     def wall(self) -> float:
-        """Seconds: the median, extrapolated where the run was scaled down."""
+        """Seconds: the median, extrapolated if the run was scaled down."""
         return self._whole(median(self.walls), self.start.wall if self.start else 0.0)
 
     @property
     def cpu(self) -> float:
-        """Seconds of processor time, as above."""
+        """Seconds of processor time: the median, extrapolated in the same way."""
         return self._whole(median(self.cpus), self.start.cpu if self.start else 0.0)
 
     @property
     def peak(self) -> float:
-        """Bytes: the median of the runs' peaks, as measured."""
+        """Bytes: the median of the runs' peaks, not extrapolated."""
         return median(self.peaks)
 
     @property
     def asked(self) -> int | None:
-        """Requests: as counted, extrapolated where the run was scaled down."""
+        """The number of requests, extrapolated if the run was scaled down."""
         if self.requests is None:
             return None
         return round(self._whole(self.requests, self.start.requests if self.start else 0.0))
 
     @property
     def halves(self) -> tuple[float, float]:
-        """The most bytes held in the first and in the second half of the last run."""
+        """The most bytes in the first and in the second half of the last run."""
         held = [size for _, size in self.memory]
         middle = len(held) // 2
         return max(held[:middle], default=0.0), max(held[middle:], default=0.0)
 
     @property
     def is_extrapolated(self) -> bool:
-        """Whether time and processor time stand for more than was run."""
+        """Whether the times are extrapolated."""
         return self.measured_units is not None
 
     def _whole(self, value: float, start: float) -> float:
-        """A straight line through the start and what was measured."""
+        """Extrapolate with a straight line through the start and the measured value."""
         if self.measured_units is None:
             return value
         begun = self.start.units if self.start else 0
@@ -100,14 +100,14 @@ class Row:
 
     @property
     def each(self) -> float | None:
-        """Seconds of processor time per unit, what the start takes left out."""
+        """Seconds of processor time for each unit, without the start."""
         if self.start is None or self.units <= self.start.units:
             return None
         return (self.cpu - self.start.cpu) / (self.units - self.start.units)
 
     @property
     def rate(self) -> float:
-        """Records per second of processor time, the start included."""
+        """Records for each second of processor time, including the start."""
         return self.records / self.cpu
 
 
@@ -119,16 +119,16 @@ class Result:
     title: str
     unit: str
     reference: str
-    """Key of the row that others are compared with."""
+    """The key of the row with which others are compared."""
     about: str
-    """What was done, for the page."""
+    """A description of the case, for the page."""
     measured_at: str
     machine: str
     runs: int
     rows: list[Row] = field(default_factory=list)
 
     def row(self, group: str, key: str) -> Row | None:
-        """A row that was measured; None where it failed or is not there."""
+        """A measured row; None if it failed or does not exist."""
         for row in self.rows:
             if (row.group, row.key) == (group, key) and row.error is None:
                 return row
@@ -136,18 +136,18 @@ class Result:
 
     @property
     def groups(self) -> list[str]:
-        """The groups in their order."""
+        """The groups, in their sequence."""
         return list(dict.fromkeys(row.group for row in self.rows))
 
     def save(self, folder: Path) -> None:
-        """Keep it, in place of an earlier one."""
+        """Save the result; an earlier one is replaced."""
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=1)
         (folder / f"{self.case}.json").write_text(text, encoding="utf-8")
 
 
 def load(folder: Path, cases: Iterable[str]) -> list[Result]:
-    """The results that were kept, in the order of the cases."""
+    """The saved results, in the sequence of the cases."""
     files = [folder / f"{case}.json" for case in cases]
     return [_result(json.loads(file.read_text("utf-8"))) for file in files if file.is_file()]
 

@@ -1,9 +1,9 @@
-"""A simulated Rutter in a process of its own, so that its work is not counted.
+"""A simulated Rutter in its own process, so that its work is not counted.
 
-``python -m benchmarks.serve '<world as JSON>'`` prints its address and its connections as one line
-of JSON and serves until its standard input ends, so it cannot outlive the harness. Each line on its
-standard input is a JSON object that may change how it serves (``latency``, ``advance``: seconds);
-the answer is a line that tells what was asked of it since the line before.
+``python -m benchmarks.serve '<world as JSON>'`` prints its address and connections as one line of
+JSON. It serves until its standard input ends, so it ends with the benchmarks. Each line on its
+standard input is a JSON object that may change how it serves (``latency``, ``advance``: seconds).
+It answers with a line that counts the requests since the previous line.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import Any
 from tap_rutter.simulator import Simulator, bulk_world
 
 BOUNDED = ""
-"""Not a path: under it stands how many requests asked for rows from some time on."""
+"""A key beside the paths: the number of requests with a lower bound of time."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What is served: connections alike, each with the same number of rows."""
+    """The served world: equal connections, each with the same number of rows."""
 
     orders: int = 0
-    """Orders of each connection."""
+    """How many orders each connection has."""
     connections: int = 1
     latency: float = 0.0
     """Seconds that each answer waits."""
     platform: str = "SHOPIFY"
     tables: dict[str, int] = field(default_factory=dict)
-    """Rows of each connection in other lists."""
+    """How many rows each connection has in other lists."""
     empty: dict[str, str] = field(default_factory=dict)
-    """Lists that answer with an empty page, as one that an organisation has not enabled does;
-    with what their rows would stand under."""
+    """Lists that answer with an empty page, as if they were not enabled, each with the key of its
+    rows."""
     body_size: int = 3_000
     days: int = 365
     """Over which the rows lie."""
@@ -43,12 +43,12 @@ class World:
     """How many come within an hour, again and again over the days; 0: all at even distances."""
 
     def to_json(self) -> str:
-        """As this module's command takes it."""
+        """The world in the form of this module's argument."""
         return json.dumps(asdict(self))
 
 
 def simulator_of(world: World) -> Simulator:
-    """A simulator of this world; bodies are not compressed, which would cost it more than them."""
+    """A simulator of this world. It does not compress bodies, since that costs much time."""
     made = bulk_world(
         world.orders,
         world.connections,
@@ -66,7 +66,7 @@ def simulator_of(world: World) -> Simulator:
 
 
 def greeting(simulator: Simulator) -> dict[str, Any]:
-    """What a client needs to know."""
+    """What a client needs to know: address, keys and connections."""
     return {
         "api_url": simulator.api_url,
         "client_id": simulator.client_id,
@@ -81,8 +81,8 @@ def greeting(simulator: Simulator) -> dict[str, Any]:
 
 
 def obey(simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, int]:
-    """Change how it serves; what was asked of it before: requests by path, and in ``""`` how many
-    of them had a lower bound of time."""
+    """Change how it serves; returns the earlier requests by path, and under ``""`` how many of them
+    had a lower bound of time."""
     asked: Counter[str] = Counter()
     for entry in simulator.requests:
         asked[entry.path] += 1

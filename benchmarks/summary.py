@@ -1,4 +1,4 @@
-"""What the README says of the figures: the tap beside its peers, as multiples."""
+"""The README's tables: the peers' figures as multiples of the tap's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SLOW = f"{idle.group_name(idle.LARGEST, 50)}"
 
 
 def by_name(results: Sequence[Result]) -> dict[str, str]:
-    """Tables by the name of their place in the README: of those cases that were measured."""
+    """The tables of the measured cases, by the name of their marks in the README."""
     made = {"idle": _idle, "one-connection": _one_connection}
     found = {result.case: made[result.case](result) for result in results if result.case in made}
     return {name: table for name, table in found.items() if table}
@@ -69,7 +69,7 @@ def _one_connection(result: Result) -> str:
 
 
 def _cost(value: float, reference: float, is_reference: bool) -> str:
-    """The tap's own in seconds, the others' as multiples of it."""
+    """The tap's figure in seconds, others as multiples of it."""
     return f"{value:,.0f} s" if is_reference else _times(value / reference)
 
 

@@ -1,4 +1,4 @@
-"""The results as a table: on the terminal, and in the documentation."""
+"""The results as tables, for the terminal and for the documentation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Line = tuple[str, ...]
 
 
 def lines_of(result: Result, group: str, verdicts: Sequence[Verdict]) -> list[Line]:
-    """A group's rows, cell by cell."""
+    """A group's rows, as cells."""
     reference = result.row(group, result.reference)
     return [_line(result, row, reference, verdicts) for row in result.rows if row.group == group]
 
@@ -71,7 +71,7 @@ def _ratio(value: float, reference: float | None) -> str:
 
 
 def _rounded(value: float) -> float:
-    """Three significant digits: more would pretend."""
+    """Three significant digits: more would not be meaningful."""
     if value <= 0:
         return 0.0
     return round(value, 2 - math.floor(math.log10(value)))
@@ -88,14 +88,14 @@ def _each(row: Row, unit: str) -> str:
 
 
 def heading(result: Result, group: str) -> str:
-    """What a group of rows is called."""
+    """The heading of a group of rows."""
     return f"{result.title}: {group}" if len(result.groups) > 1 else result.title
 
 
 def on_terminal(
     results: Sequence[Result], verdicts: Sequence[Verdict], caption: str | None = None
 ) -> None:
-    """Print one table of everything."""
+    """Print one table with all results."""
     table = Table(
         box=box.SIMPLE_HEAD,
         title="tap-rutter and its peers",
@@ -114,13 +114,13 @@ def on_terminal(
                 table.add_row(*[cell.replace("[", r"\[") for cell in line])
     console = Console()
     if not console.is_terminal:
-        # A pipe or a file has no width that lines should be broken at.
+        # In a pipe or a file, lines are not broken.
         console = Console(width=200)
     console.print(table)
 
 
 def section(result: Result, verdicts: Sequence[Verdict]) -> str:
-    """A case for the documentation, a table for each group; columns that say nothing left out."""
+    """A case for the documentation, with a table for each group, without empty columns."""
     groups = {group: lines_of(result, group, verdicts) for group in result.groups}
     shown = [
         index
@@ -143,13 +143,13 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 def _measured(result: Result) -> str:
-    """When and where, for each case: not all are measured together."""
+    """When and where a case was measured: not all cases are measured together."""
     runs = "a single run" if result.runs == 1 else f"the median of {result.runs} alternating runs"
     return f"Measured {result.measured_at} on a machine with {result.machine}; {runs}."
 
 
 def targets(verdicts: Sequence[Verdict], results: Sequence[Result]) -> dict[str, list[str]]:
-    """The targets by themselves: rows of a table, by the title of the case."""
+    """The goals as rows of a table, by the title of their case."""
     by_case = {result.case: result for result in results}
     lines: dict[str, list[str]] = {result.title: [] for result in results}
     for verdict in verdicts:

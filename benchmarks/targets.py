@@ -1,4 +1,4 @@
-"""What was set out to be reached, and whether it was."""
+"""The goals, and whether they are met."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MB = 1e6
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target beside the row that it is about."""
+    """A goal, with the row that it is about."""
 
     case: str
     group: str
@@ -37,11 +37,11 @@ class _Target:
     case: str
     text: str
     judge: Callable[[Result], Iterator[tuple[str, str, str, bool]]]
-    """Gives group and key of the row, what was reached, and whether that is enough."""
+    """Gives the row's group and key, its value, and whether that meets the goal."""
 
 
 def verdicts(results: Sequence[Result]) -> list[Verdict]:
-    """Of all targets, those whose rows were measured."""
+    """The verdicts on goals whose rows were measured."""
     return [
         Verdict(target.case, group, key, target.text, reached, is_met)
         for result in results
@@ -54,7 +54,7 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
 def _rate_against(
     key: str, least: float
 ) -> Callable[[Result], Iterator[tuple[str, str, str, bool]]]:
-    """Records per second of processor time, both with one worker and no latency."""
+    """Compares records per second of processor time, with one worker and no latency."""
 
     def judge(result: Result) -> Iterator[tuple[str, str, str, bool]]:
         tap, other = result.row(_AT_ONCE, "tap-1"), result.row(_AT_ONCE, key)
@@ -71,7 +71,7 @@ def _rate_against(
 
 
 def _list_request(result: Result) -> Iterator[tuple[str, str, str, bool]]:
-    """At no latency and at some: what a list costs where there are many of them."""
+    """The cost of a list request in a large fleet, with and without latency."""
     for group in result.groups:
         row = result.row(group, idle.REFERENCE)
         if group.startswith(f"{idle.LARGEST:,} connections") and row and row.each is not None:

@@ -1,12 +1,12 @@
-"""Runs processes and watches what they cost. Run as a script of its own, isolated and small.
+"""Runs processes and measures their cost. It is a small script that runs by itself.
 
 It reads a JSON object from standard input: ``pipelines``, a list of lists of stages (``argv``,
-``env``, ``cwd``, ``stderr``: a file). The stages of a pipeline are joined by pipes, the last one's
-output is read and thrown away; the pipelines run at the same time. ``timeout`` is in seconds,
-``interval`` too: how often memory is looked at. It prints a JSON object.
+``env``, ``cwd``, ``stderr``: a file). Pipes connect the stages of a pipeline; the output of the
+last one is read and dropped. The pipelines run at the same time. ``timeout`` is in seconds, and so
+is ``interval``, which says how often memory is measured. It prints a JSON object.
 
-Not part of the harness's own process: on Linux a child's peak memory cannot be told to be less
-than what its parent held when it was started.
+It is a process of its own, since on Linux a child's peak memory is never reported as less than what
+its parent held when it started the child.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Drain(threading.Thread):
 
 
 class Memory(threading.Thread):
-    """Adds up, now and then, what the processes hold; ends them when their time is over."""
+    """Adds up the memory of the processes at intervals; ends them when their time is over."""
 
     def __init__(self, sessions: set[int], interval: float, timeout: float) -> None:
         super().__init__(daemon=True)
@@ -76,14 +76,14 @@ class Memory(threading.Thread):
 
 
 def kill(sessions: Iterable[int]) -> None:
-    """End all that was started, with what it has started itself."""
+    """End all started processes, and those that they have started."""
     for session in sessions:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(session, signal.SIGKILL)
 
 
 def held_by(sessions: set[int]) -> int:
-    """Resident bytes of all processes of these sessions; 0 where the system does not tell."""
+    """Resident bytes of all processes of these sessions; 0 if the system does not tell."""
     pages = 0
     with contextlib.suppress(FileNotFoundError):
         for entry in os.listdir(_PROC):  # noqa: PTH208 - many times a second
@@ -100,7 +100,7 @@ def held_by(sessions: set[int]) -> int:
 
 
 def start(pipeline: list[dict[str, Any]]) -> tuple[list[subprocess.Popen[bytes]], Drain]:
-    """The pipeline's processes, each in a session of its own, and the reader of its output."""
+    """Start a pipeline's processes, each in its own session, and the reader of its output."""
     processes = []
     source = subprocess.DEVNULL
     for stage in pipeline:
@@ -126,7 +126,7 @@ def start(pipeline: list[dict[str, Any]]) -> tuple[list[subprocess.Popen[bytes]]
 
 
 def ended(process: subprocess.Popen[bytes]) -> dict[str, float]:
-    """What a process took, once it is over."""
+    """Wait for a process; returns its cost."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return {
@@ -164,6 +164,6 @@ def watch(task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # Whoever ends the harness ends what it has started: nothing is left behind.
+    # A signal to this script also ends the processes that it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(json.dumps(watch(json.load(sys.stdin))))

@@ -1,11 +1,11 @@
 """dlt's ``rest_api`` source, extracted only or loaded into DuckDB.
 
-With several workers the year is cut into as many windows, each a resource of its own that is read
-in parallel, which is how dlt's documentation reads one endpoint with several threads.
+With several workers the year is cut into as many windows. Each is a resource, and they are read in
+parallel. dlt's documentation reads one endpoint with several threads in this way.
 
-Where it is to read what is new only, each connection is a source of its own, with a resource for
-each list and its ``incremental``: resources that depend on a list of connections would have one
-for all of them, and pass over what one connection has later than another.
+To read only new rows, each connection is a source, with a resource for each list and its own
+``incremental``. Resources that depend on a list of connections would share one ``incremental``, and
+miss rows of a connection that come later than those of another one.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dlt.sources.rest_api import (  # type: ignore[import-not-found, unused-igno
 
 
 def windows(job: dict[str, Any]) -> list[dict[str, str]]:
-    """Bounds of equal windows over the range, one for each worker; none for a single one."""
+    """Bounds of equal windows over the range, one for each worker; no bounds for one worker."""
     count, start, end = job["workers"], job["start_ms"], job["end_ms"]
     if count == 1:
         return [{}]
     edges = [start + (end - start) * index // count for index in range(count + 1)]
     return [
-        # The rows lie at whole milliseconds: none is read twice.
+        # The rows have whole milliseconds, so none is read twice.
         {"updated_at_min": str(low), "updated_at_max": str(high - 1)}
         for low, high in pairwise(edges)
     ]
@@ -47,7 +47,7 @@ def resources(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def incremental_resources(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """A resource for each list of one connection, with what it has read so far in its state."""
+    """A resource for each list of one connection, which continues from its state."""
     [connection] = job["connections"]
     return [
         resource(
@@ -70,12 +70,12 @@ def incremental_resources(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def milliseconds(text: str) -> int:
-    """A time as the API takes it."""
+    """A time in the form of the API's parameters."""
     return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def belonging(connection_id: str, row: dict[str, Any]) -> dict[str, Any]:
-    """A row with the connection that it is of."""
+    """A row with its connection."""
     row["connection_id"] = connection_id
     return row
 
@@ -121,14 +121,14 @@ def source(job: dict[str, Any]) -> Any:
             "resource_defaults": {"primary_key": "id", "write_disposition": "append"},
             "resources": incremental_resources(job) if job["incremental"] else resources(job),
         },
-        # Of the source: said of a resource it has no effect, as the server's log of requests shows.
+        # Set on the source: on a resource it has no effect, as the server's log shows.
         parallelized=job["workers"] > 1,
         name=f"rutter_{job['connections'][0]['id'].replace('-', '')}",
     )
 
 
 def main() -> None:
-    """Read what the job asks for and say how many rows were read."""
+    """Read what the job asks for, and print how many rows were read."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder = Path(sys.argv[2])
     destination = sys.argv[3] if len(sys.argv) > 3 else None
@@ -142,7 +142,7 @@ def main() -> None:
         pipeline.run(source(job))
         rows = pipeline.last_trace.last_normalize_info.row_counts
     else:
-        # Where the rows go afterwards is not known yet.
+        # The destination is not known yet.
         each = [job | {"connections": [connection]} for connection in job["connections"]]
         info = pipeline.extract([source(part) for part in each])
         rows = {}

@@ -1,7 +1,7 @@
-"""The floor: as little work as a reader of pages and writer of records can do.
+"""The floor: the least work with which pages can be read and records written.
 
-One keep-alive connection, each page split into raw texts, each text written between the two halves
-of a message. Nothing is checked, nothing is remembered, no error is handled.
+It has one keep-alive connection, splits each page into raw texts, and writes each text between the
+two halves of a message. It checks nothing, keeps no state, and handles no error.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def write(block: bytes) -> None:
-    """All of it to standard output."""
+    """Write all bytes to standard output."""
     view = memoryview(block)
     while view:
         view = view[os.write(1, view) :]

@@ -1,8 +1,8 @@
-"""The script that Rutter's guide leads to: one request after the other, all rows in memory.
+"""A script as in Rutter's guide: one request after the other, with all rows in memory.
 
-A loop over the cursor with ``requests``, connection by connection and list by list; the rows are
-gathered in one list and written at the end, as JSON lines. Where it runs again and again it asks
-each list for what is newer than the newest row that it has seen, which it keeps in a file.
+It loops over the cursor with ``requests``, connection by connection and list by list. It collects
+all rows and writes them at the end, as JSON lines. For further runs it keeps the newest time of
+each list in a file, and asks for newer rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import requests
 def rows_of(
     job: dict[str, Any], stream: dict[str, str], token: str, since: str | None
 ) -> list[dict[str, Any]]:
-    """All rows of one list of one connection, from some time on."""
+    """All rows of one list of one connection, from a given time on."""
     rows: list[dict[str, Any]] = []
     params = {"access_token": token, "limit": str(job["page_size"])}
     if since:
