@@ -11,7 +11,7 @@ DEMO_READY := $(VENV)/.demo-installed
 FLEET_READY := $(VENV)/.fleet-installed
 TOOLS_READY := $(VENV)/.tools-installed
 PLUGINS_READY := .meltano/.plugins-installed
-# Other people's targets, each in an environment of its own, since they want what cannot live together.
+# Other people's targets, each in its own environment, since their requirements conflict.
 TARGETS := $(patsubst tests/targets/%.txt,.targets/%/.installed,$(wildcard tests/targets/*.txt))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
@@ -61,29 +61,29 @@ docs-check: $(TOOLS_READY) ## Check the documentation: generated parts, links, p
 
 check: lint types docs-check test ## All of the checks above
 
-format: $(TOOLS_READY) ## Format the code, and mend what ruff can mend by itself
+format: $(TOOLS_READY) ## Format the code, and fix what ruff can fix
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
 
-openapi: $(TOOLS_READY) ## Make an API document anew: make openapi VERSION=2024-08-31 SOURCE=file-or-URL
+openapi: $(TOOLS_READY) ## Make an API document: make openapi VERSION=2024-08-31 SOURCE=file-or-URL
 	@if [ -z '$(VERSION)' ]; then \
-	  echo "Which version, and made of what? For example:" >&2; \
+	  echo "Say which version to make, and from which description. For example:" >&2; \
 	  echo "  make openapi VERSION=2024-08-31 SOURCE=description.yaml" >&2; \
 	  echo "A version that is derived from others (scripts/openapi_fixes.json) takes no SOURCE." >&2; \
 	  exit 2; \
 	fi
 	@$(BIN)/python scripts/update_openapi.py --version '$(VERSION)' $(if $(SOURCE),'$(SOURCE)') $(ARGS)
 
-golden: $(TOOLS_READY) ## Write the snapshots of the catalog, and examples that are missing; review their diff
+golden: $(TOOLS_READY) ## Write the snapshots of the catalog and missing examples; review the diff
 	@$(BIN)/python scripts/check_streams.py
 	@$(BIN)/python scripts/new_examples.py
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest --quiet tests/project/test_golden_catalog.py $(ARGS)
 
-docs: $(TOOLS_READY) ## Write the generated parts of README.md and docs/ anew
+docs: $(TOOLS_READY) ## Write the generated parts of README.md and docs/
 	@$(BIN)/python scripts/check_streams.py
 	@$(BIN)/python scripts/build_docs.py
 
-soak: $(TOOLS_READY) ## Thousands of random histories, then minutes of faults; SOAK_HISTORIES=n says how many
+soak: $(TOOLS_READY) ## Test random histories, thousands or SOAK_HISTORIES=n, then minutes of faults
 	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(BIN)/python -m pytest --numprocesses auto \
 	  tests/sync/test_histories.py $(ARGS)
 	@FAULT_SOAK_CONNECTIONS=$${FAULT_SOAK_CONNECTIONS:-200} \
@@ -140,7 +140,7 @@ $(PLUGINS_READY): meltano.yml $(DEMO_READY)
 	@$(MELTANO) install
 	@touch $@
 
-# One that cannot be installed costs its own test only, which says so.
+# If one cannot be installed, its own test is skipped, with this message.
 .targets/%/.installed: tests/targets/%.txt | $(BIN)/python
 	@echo "Installing $* into $(@D), for the tests"
 	@$(BIN)/python -m venv --clear $(@D)
