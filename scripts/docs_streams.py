@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from docs_fields import VERSIONS, Field, fields_of, versions_of
+from docs_plain_fields import plain_meaning
 
 from tap_rutter.connections.platforms import PLATFORMS
 from tap_rutter.schema.field_docs import meaning
@@ -174,16 +175,18 @@ def _table(stream: type[RutterStream], heading: str, fields: Iterable[Field]) ->
 
 def _told(stream: str, field: Field) -> Iterator[str]:
     """What a field means, which values it takes, and where it points."""
+    target = target_of(stream, field.path)
     told = meaning(stream, field.path)
+    if not told and target is None and (stream, field.path) not in KINDS:
+        told = plain_meaning(stream, field.path)
     if told:
         yield told
     if 0 < len(field.choices) <= _CHOICES_SHOWN:
         yield ", ".join(f"`{choice}`" for choice in field.choices)
-    target = target_of(stream, field.path)
     if target is not None and field.path != "connection_id":
         yield f"→ {_link(target, stream)}"
     elif (stream, field.path) in KINDS:
-        yield f"→ the stream that `{KINDS[stream, field.path]}` beside it stands for"
+        yield f"→ the stream for the `{KINDS[stream, field.path]}` beside it"
 
 
 def _link(target: str, stream: str) -> str:

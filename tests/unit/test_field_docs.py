@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from support.versions import VERSIONS, paths, streams_of
@@ -101,6 +104,67 @@ def test_a_field_whose_name_says_it_all_is_not_described() -> None:
     assert meaning("accounting_bills", "line_items[].description") == ""
 
 
+# ---- fields whose name nearly says it
+
+
+@pytest.fixture(scope="module", name="plain")
+def _plain() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS.parent / "scripts"))
+        yield importlib.import_module("docs_plain_fields")
+
+
+def last_parts(path: str) -> str:
+    """The last two parts of a path without brackets, as ``docs_plain_fields.py`` writes them."""
+    return ".".join(path.replace("[]", "").split(".")[-2:])
+
+
+def test_each_plain_text_is_for_a_field_that_exists(plain: ModuleType) -> None:
+    known = {path for stream in NAMES for path in inside(stream)}
+    assert set(plain.BY_NAME) <= {path.rpartition(".")[2] for path in known}
+    assert set(plain.BY_PLACE) <= {last_parts(path) for path in known}
+    for stream, told in plain.BY_STREAM.items():
+        assert set(told) <= inside(stream), stream
+    for stream, trees in plain.TREES.items():
+        lines = {f"{tree}.{name}" for tree in trees for name in plain.STATEMENT}
+        assert lines <= inside(stream), stream
+
+
+def test_plain_texts_are_sentences(plain: ModuleType) -> None:
+    tables = (
+        plain.BY_NAME,
+        plain.BY_PLACE,
+        plain.STATEMENT,
+        *plain.BY_STREAM.values(),
+    )
+    told = [text for table in tables for text in table.values()]
+    assert all(re.fullmatch(r"[A-Z]\S*.*\.", text) and "  " not in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("stream", "path", "expected"),
+    [
+        ("accounting_bills", "line_items[].total_amount", "amount of the line"),
+        ("accounting_bills", "total_amount", "amount in all"),
+        ("accounting_bank_deposits", "total_amount", "whole deposit"),
+        ("accounting_balance_sheets", "assets.account_id", "need not be an id of Rutter's"),
+        ("accounting_bank_feed_accounts", "line_of_business", "Rutter does not say"),
+        ("commerce_products", "no_such_field", ""),
+    ],
+)
+def test_a_plain_text_fits_the_place_of_its_field(
+    plain: ModuleType, stream: str, path: str, expected: str
+) -> None:
+    told = plain.plain_meaning(stream, path)
+    assert expected in told and bool(told) == bool(expected)
+
+
+def test_plain_texts_do_not_go_into_the_catalog(plain: ModuleType) -> None:
+    assert plain.plain_meaning("accounting_customers", "phone")
+    schema = TAPS["2024-08-31"].streams["accounting_customers"].schema
+    assert "description" not in schema["properties"]["phone"]
+
+
 # ---- platforms
 
 
@@ -135,6 +199,22 @@ def test_every_stream_has_a_section_with_its_facts_and_columns(stream: str) -> N
     assert f"`{leaf.path}`" in section or not leaf.path
     assert ("- Optional: " in section) == leaf.is_optional
     assert ("- Platforms: " in section) == (stream in PLATFORMS)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "streams").glob("*.md")), ids=lambda p: p.stem)
+def test_every_field_on_a_page_has_a_meaning(page: Path) -> None:
+    section, told, empty = "", 0, []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            section = line.removeprefix("## ")
+        if row := re.fullmatch(r"\| `([^`]+)` \| [^|]+ \| (.*) \|", line):
+            # The values that a field takes do not say what it means.
+            words = re.sub(r"`[^`]*`(, )?", "", row[2].partition("→")[0]).strip()
+            told += 1
+            if not words and "→" not in row[2]:
+                empty.append(f"{section}: {row[1]}")
+    assert not empty, "without a meaning; see CONTRIBUTING.md, Add a stream"
+    assert told > 20
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "streams").glob("*.md")), ids=lambda p: p.stem)
