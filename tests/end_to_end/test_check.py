@@ -1,4 +1,4 @@
-"""``rutterctl check``: a table of the connections, nothing read and nothing secret shown."""
+"""``rutterctl check``: a table of the connections. It reads no data and shows no secret."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_bad_settings_are_one_line(tmp_path: Path, content: str, said: str) -> N
     assert len(result.output.strip().splitlines()) == 1
 
 
-def test_refused_credentials_are_said(tmp_path: Path) -> None:
+def test_refused_credentials_are_reported(tmp_path: Path) -> None:
     with Simulator(standard_world(seed=1)) as simulator:
         result = run("--config", config_of(simulator, tmp_path, client_secret="wrong-secret"))
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""rutterctl: its help needs nothing, and a missing extra is said in one line."""
+"""rutterctl: its help needs nothing, and a missing extra is named in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit codes, and what the command says when it cannot or need not read."""
+"""Exit codes, and the messages of the command when it cannot read or need not."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ def test_connections_in_trouble_are_benign_unless_asked_otherwise(
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any attempt at a connection fails the test."""
+    """Any attempt to connect fails the test."""
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("a connection to somewhere")

@@ -1,4 +1,4 @@
-"""The demo's own parts. That the whole of it works is what `make demo` shows."""
+"""The demo's parts. `make demo` shows that the whole demo works."""
 
 from __future__ import annotations
 

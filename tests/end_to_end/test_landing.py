@@ -68,7 +68,7 @@ class Story:
     after: Moment
     changes: Changes
     said: str
-    """All that Meltano, tap and target said."""
+    """The whole output of Meltano, tap and target."""
     secrets: dict[str, str]
 
 
@@ -100,7 +100,7 @@ def story(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Story
 
 
 def let_things_happen(world: World) -> Changes:
-    """A few hours in which rows of every kind of stream come, change and go."""
+    """A few hours in which rows of all kinds of streams are created, changed and deleted."""
     changes = Changes()
     world.advance(3 * 3600)
     ledger, other_ledger = (_connection(world, name) for name in ("QUICKBOOKS", "NETSUITE"))
@@ -197,7 +197,7 @@ def test_a_run_after_changes_lands_exactly_them(story: Story, stream: str) -> No
 
 
 def test_the_changes_were_those_that_happened(story: Story) -> None:
-    """That the test above looks at something: every change is one of the tables."""
+    """The test above compares something: every change is in one of the tables."""
     for stream, count in story.changes.created.items():
         before, after = story.again.landed(stream), story.after.landed(stream)
         assert len(after.keys() - before.keys()) == count, stream
@@ -282,7 +282,7 @@ def small_world() -> World:
 
 
 def test_a_pipe_into_a_target_that_copies_lands_every_row(postgres: Database) -> None:
-    """And all optional streams as well, every record checked by the target once more."""
+    """With all optional streams, and with every record checked by the target too."""
     world = small_world()
     options = {
         "sqlalchemy_url": postgres.sqlalchemy_url,

@@ -1,4 +1,4 @@
-"""What fails under ``meltano run`` is seen there, and costs no other data."""
+"""A failure under ``meltano run`` is seen there, and all other data land."""
 
 from __future__ import annotations
 

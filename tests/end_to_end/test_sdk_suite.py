@@ -1,4 +1,4 @@
-"""The SDK's own suite over the whole catalogue, against the simulator; and what it does not see."""
+"""The SDK's own suite over the whole catalog, against the simulator; and what it does not test."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_connection_comes_first_in_every_record(messages: Messages, stream: 
 
 
 def test_a_row_of_two_connections_is_two_records() -> None:
-    """The id alone is no key: two connections may hold the same."""
+    """The id alone is not a key: two connections may have the same id."""
     world = World()
     ledgers = [world.add_connection("QUICKBOOKS") for _ in range(2)]
     for ledger in ledgers:

@@ -19,7 +19,7 @@ LISTS = ("/orders", "/customers", "/products")
 
 
 def scripts() -> tuple[str, str]:
-    """The documentation's own commands: those for the first time, and those for ever after."""
+    """The commands in the documentation: those for the first time, and those for later."""
     _, part = DOCS.read_text("utf-8").split("## Several processes")
     function, once, always = re.findall(r"```shell\n(.*?)```", part.split("\n## ")[0], re.S)
     return f"set -e\n{function}{once}{always}", f"set -e\n{function}{always}"

@@ -1,4 +1,4 @@
-"""Every endpoint of the API is a stream, or docs/endpoints.md says why it is none."""
+"""Every endpoint of the API is a stream, or docs/endpoints.md says why it is not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _rows() -> Iterator[list[str]]:
 
 
 def explained() -> dict[str, str]:
-    """Endpoints that the page says are no streams, with the reason that it gives."""
+    """Endpoints that are not streams, with the reason that the page gives."""
     found: dict[str, str] = {}
     for endpoints, reason, *more in _rows():
         if more:

@@ -1,4 +1,4 @@
-"""The benchmarks count, extend and show what they measure; what they measure is no test."""
+"""The benchmarks count, extrapolate and show their measurements. These are not tests themselves."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def test_a_leaf_that_the_description_does_not_know_is_an_error_that_says_so(
         assert complaint in ended.errors[0]
 
 
-def test_an_endpoint_that_only_some_versions_have_is_no_error() -> None:
+def test_an_endpoint_that_only_some_versions_have_is_not_an_error() -> None:
     older = [leaf for leaf in STREAMS if "aging_report" in leaf.path]
     assert older
     check_described(older, document("2024-08-31"))
@@ -247,7 +247,7 @@ def test_nothing_is_enforced_that_rutter_may_change(tap: TapRutter) -> None:
                 assert schema["additionalProperties"] is True, (name, path)
 
 
-def test_no_field_bears_a_name_that_says_secret(tap: TapRutter) -> None:
+def test_no_field_has_the_name_of_a_secret(tap: TapRutter) -> None:
     for name, stream in tap.streams.items():
         for path, _ in fields(stream.schema):
             assert not SECRET.fullmatch(path.rsplit(".", 1)[-1]), (name, path)

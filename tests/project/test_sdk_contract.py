@@ -1,4 +1,4 @@
-"""Where the tap leans on the SDK's inner parts: a release that changes them fails here first.
+"""Where the tap uses private parts of the SDK: a release that changes them fails here first.
 
 Public hooks are the SDK's promise. These are not: names that begin with an underscore, and who
 calls whom. Each is used because no public hook serves; the code says why at the place.
@@ -206,7 +206,7 @@ def test_no_activate_version_is_ever_written(world: World) -> None:
 
 
 class Vendors(RESTStream[Any]):
-    """A stream as the SDK's users write one: not this tap's, but with its paginator."""
+    """A stream as users of the SDK write one, with this tap's paginator."""
 
     name = "vendors"
     path = "/accounting/vendors"

@@ -666,9 +666,7 @@ JUNK: list[object] = [None, True, 0, "x", [], {}, [1], [None], [{}], {"a": 1}, {
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_whatever_is_wrong_in_a_source_there_is_no_traceback(
-    tool: ModuleType, data: st.DataObject
-) -> None:
+def test_no_mistake_in_a_source_shows_a_traceback(tool: ModuleType, data: st.DataObject) -> None:
     source = small(tool)
     path = data.draw(st.sampled_from(list(places(source))))
     spot: Any = source

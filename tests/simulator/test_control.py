@@ -152,7 +152,7 @@ def test_what_cannot_be_done_is_said_in_words(
     assert simulator.faults.as_json() == []
 
 
-def test_routes_that_there_are_not_name_the_nearest(simulator: Simulator) -> None:
+def test_an_unknown_route_names_the_nearest(simulator: Simulator) -> None:
     status, answer = ask(simulator, "GET", "/request")
     assert (status, answer) == (
         404,
@@ -165,7 +165,7 @@ def test_routes_that_there_are_not_name_the_nearest(simulator: Simulator) -> Non
     assert (status, answer) == (405, {"error": "/create takes POST, not GET"})
 
 
-def test_a_world_made_by_hand_cannot_be_made_again() -> None:
+def test_a_world_made_by_a_program_cannot_be_reset() -> None:
     with Simulator(World()) as simulator:
         status, answer = ask(simulator, "POST", "/reset")
     assert status == 400

@@ -1,4 +1,4 @@
-"""The simulator as a client meets it: strictness, pages, order, filters, shapes."""
+"""The simulator as a client sees it: checks, pages, sort orders, filters, forms of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came back, and what it stands for: the table of failures, row by row."""
+"""Responses and the errors that they become: the table of failures, row by row."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_code_of_a_connection_counts_whatever_the_status(status: int, code: 
 
 @pytest.mark.parametrize("body", [None, SAID])
 @pytest.mark.parametrize(("status", "reason"), [(401, "unauthorized"), (451, "needs_reauth")])
-def test_statuses_that_cost_the_connection(
+def test_statuses_that_skip_the_connection(
     status: int, reason: str, body: ErrorBody | None
 ) -> None:
     error = refused(status, body)
@@ -109,7 +109,7 @@ def test_statuses_that_cost_the_connection(
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 418, 422, 450, 501])
-def test_statuses_that_cost_the_pair(status: int) -> None:
+def test_statuses_that_fail_the_partition(status: int) -> None:
     error = refused(status)
     assert type(error) is PartitionFailed
     assert (error.reason, error.status, error.code) == ("refused", status, "C")
@@ -117,7 +117,7 @@ def test_statuses_that_cost_the_pair(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 206, 304])
-def test_an_answer_that_is_none_costs_the_pair(status: int) -> None:
+def test_a_status_without_an_answer_fails_the_partition(status: int) -> None:
     assert type(refused(status, None)) is PartitionFailed
 
 
@@ -137,7 +137,7 @@ def test_a_410_tells_of_an_id_only_in_the_words_of_the_api() -> None:
     assert (own.reason, own.status) == ("refused", 410)
 
 
-def test_only_a_400_may_be_for_the_order() -> None:
+def test_only_a_400_may_be_about_the_sort_order() -> None:
     assert isinstance(refused(400, sorted_list=True), SortRefused)
     assert isinstance(refused(400, None, sorted_list=True), SortRefused)
     assert not isinstance(refused(400, sorted_list=False), SortRefused)
@@ -166,7 +166,7 @@ def test_a_message_is_one_line_of_bounded_length() -> None:
     assert len(error.message) < 400
 
 
-def test_a_secret_at_the_cut_of_a_long_message_is_no_half_secret(
+def test_a_secret_at_the_cut_of_a_long_message_is_hidden_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tap_rutter import redact
@@ -224,13 +224,13 @@ def test_any_message_of_the_api_has_an_error(said: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [ConfigError, UnknownConnections, CredentialsRefused, Stopped])
-def test_what_ends_a_run_is_no_failed_request(kind: type[TapError]) -> None:
+def test_what_ends_a_run_is_not_a_failed_request(kind: type[TapError]) -> None:
     assert issubclass(kind, TapError)
     assert not issubclass(kind, RequestFailed)
     assert kind("why").message == "why"
 
 
-def test_the_end_by_a_signal_is_taken_for_no_fault() -> None:
+def test_the_end_by_a_signal_is_not_taken_for_a_fault() -> None:
     assert not issubclass(Terminated, Exception)
     assert Terminated(15).signum == 15
 

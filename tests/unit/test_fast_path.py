@@ -40,7 +40,7 @@ REPLICATION_KEY = ("connection_id", "id")
 
 
 class Bare(str):
-    """JSON as it is to be sent, also where it is none."""
+    """JSON text to be sent, which may be malformed on purpose."""
 
 
 @cache

@@ -84,7 +84,7 @@ def test_every_foreign_key_of_the_world_resolves(version: str) -> None:
 
 
 def test_every_rule_of_the_table_is_met_in_some_world() -> None:
-    """That the test above looks at something: no rule is there for fields that no row has."""
+    """The test above compares something: every rule is for a field that some row has."""
 
     def rule(stream: str, path: str) -> tuple[str, str]:
         *around, field = path.split(".")

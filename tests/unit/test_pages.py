@@ -1,4 +1,4 @@
-"""Answers cut into pages: what ends a list, what is no list, and what the rows' times tell."""
+"""Answers cut into pages: what ends a list, what is not a list, and what the rows' times say."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_missing_null_or_empty_cursor_ends_a_list_and_nothing_else_does(
 
 
 @pytest.mark.parametrize("cursor", ["true", "false", "[]", '{"at": 1}', '["a"]'])
-def test_a_cursor_that_is_no_text_is_an_error(cursor: str) -> None:
+def test_a_cursor_that_is_not_text_is_an_error(cursor: str) -> None:
     with pytest.raises(PartitionFailed, match="next_cursor") as caught:
         decoded(f'{{"orders": [], "next_cursor": {cursor}}}')
     assert caught.value.reason == "bad_response"
@@ -107,7 +107,7 @@ def test_a_cursor_that_is_no_text_is_an_error(cursor: str) -> None:
         b'{"orders": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_a_body_that_is_no_json_object_may_pass(content: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_may_pass(content: bytes) -> None:
     with pytest.raises(UnreadableResponse):
         decoded(content)
 
@@ -137,7 +137,7 @@ def test_rows_that_are_not_objects_are_an_error(row: str) -> None:
         decoded(f'{{"orders": [{{"id": "1"}}, {row}]}}')
 
 
-def test_a_null_among_the_rows_is_no_row() -> None:
+def test_a_null_among_the_rows_is_not_a_row() -> None:
     page = decoded({"orders": [None, {"id": "1", "updated_at": "2024-01-31T12:00:00Z"}, None]})
     assert [bytes(raw) for raw in page.raws] == [
         b'{"id": "1", "updated_at": "2024-01-31T12:00:00Z"}'
@@ -250,7 +250,7 @@ def test_numbers_keep_their_digits(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "nan", "+Infinity", "[NaN", '"a\tb', "'a'", "01"])
-def test_what_is_no_json_is_no_value(text: str) -> None:
+def test_what_is_not_json_is_not_a_value(text: str) -> None:
     with pytest.raises(ValueError):
         decode_value(text.encode())
     with pytest.raises(ValueError):
@@ -282,7 +282,7 @@ def test_what_is_not_quite_json_is_marked_and_written_again_as_it_came(
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """All values of a piece of JSON that are no lists or objects."""
+    """All values in a piece of JSON that are not lists or objects."""
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, list):
@@ -318,7 +318,7 @@ def test_vast_numbers_are_found_wherever_they_stand(text: str, found: bool, arou
     assert has_vast_numbers((around % text).encode()) is found
 
 
-def test_json_that_is_nested_without_end_is_no_value() -> None:
+def test_json_that_is_nested_without_end_is_not_a_value() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         decode_value(b"[" * 100_000)
 

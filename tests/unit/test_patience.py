@@ -1,4 +1,4 @@
-"""When a request, a connection and the whole run give up, on a clock that is handed in."""
+"""When a request, a connection and the whole run give up, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Watch:
         return said
 
     def use_up(self, path: str, connection: str = "x", *, speaks: bool = False) -> float:
-        """A request of which no try succeeds; returns how long it lived."""
+        """A request whose tries all fail; returns how many seconds it was tried."""
         life = self.begin(path, connection)
         while self.fail(life, speaks=speaks) is None:
             pass
@@ -46,7 +46,7 @@ class Watch:
         self.patience.heard(self.begin(path, connection))
 
     def tries(self, path: str, connection: str) -> int:
-        """How often a request of which no try succeeds is made."""
+        """How often a request is tried if all tries fail."""
         life, tries = self.patience.begin(path, connection), 0
         try:
             while True:
@@ -63,7 +63,7 @@ def watch() -> Watch:
     return Watch()
 
 
-def test_one_request_alone_makes_no_outage(watch: Watch) -> None:
+def test_one_request_alone_is_not_an_outage(watch: Watch) -> None:
     assert watch.use_up(BILLS) == P
     assert not watch.patience.is_down
 
@@ -88,7 +88,7 @@ def test_any_answer_between_them_gives_the_second_all_its_time(watch: Watch) -> 
 
 
 @pytest.mark.parametrize("speaks", [True, False])
-def test_what_rutter_says_itself_is_no_silence(watch: Watch, speaks: bool) -> None:
+def test_an_answer_of_rutters_own_ends_the_silence(watch: Watch, speaks: bool) -> None:
     watch.use_up(BILLS, "x", speaks=speaks)
     watch.use_up(VENDORS, "y", speaks=speaks)
     assert watch.patience.is_down is not speaks
@@ -193,7 +193,7 @@ def test_a_path_that_four_connections_waited_for_is_tried_once_each(watch: Watch
     assert watch.use_up(f"{BILLS}/a9/lines", "z") == P
 
 
-def test_without_patience_fast_refusals_are_no_outage() -> None:
+def test_without_patience_fast_refusals_are_not_an_outage() -> None:
     now = [0.0]
     patience = Patience(0, lambda: now[0], lambda: False)
     patience.reached()

@@ -1,4 +1,4 @@
-"""What a bookmark may say, rule by rule: no row may become one that is never read again."""
+"""Where a bookmark may stand, rule by rule: every row must be read at some time."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def pair_of(
     full_table: bool = False,
     **config: Any,
 ) -> Partition:
-    """A pair with its partition, and a connection that was synced at the horizon.
+    """A partition with its entry, and a connection that was synced at the horizon.
 
     ``batches``: how many there were when the state was written, and how many there are now.
     """
@@ -164,7 +164,7 @@ GIVEN = synced(CUTOFF - 24 * HOUR)
 
 
 def bookmark_after(items: Sequence[Any], before: Content | None = None, **options: Any) -> Any:
-    """The partition after these items, and after none of those that were to come."""
+    """The partition's entry after these items only."""
     pair = pair_of(before, **options)
     progress = SyncedProgress(pair, ("",), is_sorted=True)
     for item in items:
@@ -217,7 +217,7 @@ def test_how_far_a_synced_bookmark_moves(items: list[Any], reached: float | None
     assert bookmark_after(items, before=GIVEN) == (GIVEN if moved is None else moved)
 
 
-def test_rows_of_one_second_are_in_no_order_of_their_own() -> None:
+def test_rows_of_one_second_may_come_in_any_sort_order() -> None:
     first, second = page(CUTOFF - 5_000, CUTOFF - 4_100), page(CUTOFF - 4_900, CUTOFF - 2_000)
     third = page(CUTOFF - 1_000)
     assert bookmark_after([first, second]) is None
@@ -245,7 +245,7 @@ lists = st.lists(st.lists(moments, max_size=4).map(lambda stamps: page(*stamps))
 
 @given(lists)
 def test_no_bookmark_passes_what_was_delivered(pages: list[Page]) -> None:
-    """And before the end of a list none passes a row that is still to come, if that is in order."""
+    """And before the end of a sorted list, no bookmark passes a row that is still to come."""
     everything = [entry.span.newest for entry in pages if entry.span.newest is not None]
     progress = SyncedProgress(pair_of(), ("",), is_sorted=True)
     told: list[ListItem] = [*pages, END]
@@ -261,7 +261,7 @@ def test_no_bookmark_passes_what_was_delivered(pages: list[Page]) -> None:
 
 
 @given(st.lists(moments, min_size=1, max_size=12).map(sorted), st.integers(1, 4))
-def test_a_list_in_order_is_bookmarked_page_by_page(stamps: list[int], size: int) -> None:
+def test_a_sorted_list_is_bookmarked_page_by_page(stamps: list[int], size: int) -> None:
     pages = [page(*stamps[at : at + size]) for at in range(0, len(stamps), size)]
     progress = SyncedProgress(pair_of(), ("",), is_sorted=True)
     rises = 0
@@ -279,7 +279,7 @@ def test_a_list_in_order_is_bookmarked_page_by_page(stamps: list[int], size: int
     assert progress.partition_state() == synced(stamps[-1])
 
 
-def test_a_list_that_takes_no_order_moves_once() -> None:
+def test_a_list_that_cannot_be_sorted_moves_its_bookmark_once() -> None:
     progress = SyncedProgress(pair_of(), ("",), is_sorted=False)
     for entry in (hours(5, 4), hours(3, 2)):
         progress.see(entry)
@@ -315,7 +315,7 @@ def test_a_list_that_takes_no_order_moves_once() -> None:
         (synced(CUTOFF, start_date="2024-01-01"), {}, None),
     ],
 )
-def test_where_a_synced_pair_starts(
+def test_where_a_synced_partition_starts(
     before: Content | None, config: dict[str, Any], start: int | None
 ) -> None:
     assert first_time(pair_of(before, **config)) == start
@@ -650,13 +650,13 @@ def test_no_bookmark_that_is_set_exceeds_the_horizon(
         ),
     ],
 )
-def test_where_an_updated_pair_starts(
+def test_where_an_updated_partition_starts(
     before: Content | None, config: dict[str, Any], start: Start
 ) -> None:
     assert Updated().start(pair_of(before, replication_key="updated_at", **config)) == start
 
 
-def test_the_start_date_of_an_updated_pair_is_remembered() -> None:
+def test_the_start_date_of_an_updated_partition_is_remembered() -> None:
     items = [hours(900), window_end(800)]
     first = after_windows(items, start_date="2023-06-01")
     assert first == updated(CUTOFF - 800 * HOUR, start_date=JUNE)
@@ -839,7 +839,7 @@ def test_a_child_s_bookmark_does_not_pass_the_cutoff() -> None:
     assert moved == synced(CUTOFF, parents=marks("a"))
 
 
-def test_parents_without_rows_are_known_once_the_pair_has_a_bookmark() -> None:
+def test_parents_without_rows_are_known_once_the_partition_has_a_bookmark() -> None:
     assert after_children([ParentRead("a"), END]) is None, "never a row, no entry"
     before = synced(CUTOFF - 30 * HOUR, parents=marks("a"))
     moved = after_children([ParentRead("a"), ParentRead("b"), END], before)

@@ -1,4 +1,4 @@
-"""The live view: on a terminal, above it the log lines, and nothing of it anywhere else."""
+"""The progress bar: on a terminal, with log lines above it, and nowhere else."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def frames(said: str, line: str) -> list[str]:
-    """What a line of the live view showed, from its first state to its last."""
+    """What a line of the progress bar showed, from its first state to its last."""
     text = _ESCAPES.sub("", said).replace("\r", "\n")
     return [entry.strip() for entry in text.split("\n") if entry.strip().startswith(line)]
 

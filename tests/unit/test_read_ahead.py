@@ -1,4 +1,4 @@
-"""Reading ahead: the consumer sees one sequence, whatever the workers do meanwhile."""
+"""Reading ahead: the consumer gets the same sequence, whatever the workers do."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ def test_chains_given_up_unread_make_room_for_those_after_them() -> None:
 
 
 def test_an_owner_is_told_by_identity() -> None:
-    """Equal owners are not one: only the very one is given up."""
+    """Equal owners are different owners: only the given one is dropped."""
     one, other = [1], [1]
     reading = ReadAhead(
         [Chain(one, iter([Item("a"), Item("b")])), Chain(other, iter([Item("c")]))], workers=0

@@ -131,7 +131,7 @@ def test_what_stands_where_secrets_stand_is_hidden(text: str, hidden: str) -> No
         "",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_what_is_not_a_secret_stays(text: str) -> None:
     assert redact.redact(text) == text
 
 

@@ -1,4 +1,4 @@
-"""sync_report and the closing summary: what became of every connection and stream, told plainly."""
+"""sync_report and the summary: they say how every connection and stream ended."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def scene() -> Iterator[Scene]:
 # ---- the rows
 
 
-def test_every_pair_is_told_of_exactly_once(scene: Scene) -> None:
+def test_every_partition_is_reported_exactly_once(scene: Scene) -> None:
     told: Counter[tuple[str, str]] = Counter()
     for row in scene.run.reports:
         if row["stream"] != "*":
@@ -217,7 +217,7 @@ def test_rows_told_of_are_rows_delivered(scene: Scene) -> None:
     assert +told == delivered
 
 
-def test_a_start_date_and_a_bookmark_are_no_full_read() -> None:
+def test_a_read_from_a_start_date_or_a_bookmark_is_not_a_full_read() -> None:
     world, named = make_world()
     with Simulator(world) as simulator:
         first = sync(simulator, BILLS, start_date="2026-02-20")

@@ -251,7 +251,7 @@ def test_the_sync_status_is_what_both_answers_tell() -> None:
     assert {call.connection_id for call in client.calls} == {"c"}
 
 
-def test_link_addresses_are_secrets_and_no_facts(secrets: redact.Secrets) -> None:
+def test_link_addresses_are_secrets_and_are_not_kept(secrets: redact.Secrets) -> None:
     facts = facts_of({"status": STATUS}, {"connection": {**CONNECTION, "link_url": LINK + "-b"}})
     assert LINK not in json.dumps(dict(facts.status))
     assert "4711" not in secrets.hide(f"{LINK} {LINK}-b")
@@ -261,7 +261,7 @@ FAULT = PartitionFailed("broken", reason="retries_exhausted")
 
 
 @pytest.mark.parametrize("connection", [FAULT, {}, {"connection": None}, {"connection": []}])
-def test_a_fault_of_these_endpoints_costs_no_data(connection: Any) -> None:
+def test_a_fault_of_these_endpoints_loses_no_data(connection: Any) -> None:
     facts = facts_of({"status": STATUS}, connection)
     assert facts.sync_started_ms is None
     assert facts.sync_completed_ms == CUTOFF - 2 * HOUR

@@ -1,4 +1,4 @@
-"""The pace: how many requests fly at once, and waits that a signal ends."""
+"""The throttle: how many requests are in flight at once, and waits that a signal ends."""
 
 from __future__ import annotations
 

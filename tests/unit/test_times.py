@@ -119,7 +119,7 @@ def test_the_same_moment_in_utc(text: str, normal: str) -> None:
         "2024-01-31T12:00:00Z\x00",
     ],
 )
-def test_what_is_no_time(text: str) -> None:
+def test_what_is_not_a_time(text: str) -> None:
     assert times.parse(text) is None
     assert times.normal_form(text) is None
 
@@ -180,7 +180,7 @@ def test_a_http_date_without_a_zone_is_utc() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "0", "120", "soon", "2024-01-31T12:00:00Z", ", ,"])
-def test_what_is_no_http_date(value: str | None) -> None:
+def test_what_is_not_an_http_date(value: str | None) -> None:
     assert times.from_http_date(value) is None
 
 

@@ -152,7 +152,7 @@ def simulator() -> Iterator[Simulator]:
         "http://user:pr0xypw@",
     ],
 )
-def test_a_proxy_that_is_none_is_named_without_its_password(
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
@@ -165,7 +165,7 @@ def test_a_proxy_that_is_none_is_named_without_its_password(
     assert "Traceback" not in run.log
 
 
-def test_certificates_that_are_none_are_said_at_once(
+def test_certificates_that_cannot_be_read_are_said_at_once(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"

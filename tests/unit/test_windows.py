@@ -25,7 +25,7 @@ def test_rows_outside_their_window_are_noticed(
     assert window.holds(oldest, newest, 0) is inside
 
 
-def test_a_difference_within_the_tolerance_is_none() -> None:
+def test_a_difference_within_the_tolerance_does_not_count() -> None:
     assert Window(1_000, 2_000).holds(0, 3_000, tolerance=1_000)
     assert not Window(1_000, 2_000).holds(-1, 3_000, tolerance=1_000)
     assert not Window(1_000, 2_000).holds(0, 3_001, tolerance=1_000)

@@ -49,7 +49,7 @@ def test_only_rows_not_synced_after_their_newest_deletion_are_deleted(
 
 @pytest.mark.parametrize("mode", ["mark", "remove"])
 @pytest.mark.parametrize("pruned", [False, True])
-def test_a_row_synced_again_after_its_deletion_lives(
+def test_a_row_synced_again_after_its_deletion_loses_its_mark(
     bills: Warehouse, mode: str, pruned: bool
 ) -> None:
     bills.deletion("2", day(2))

@@ -1,4 +1,4 @@
-"""Rows that the API shows no longer: marked after two full reads without them, never sooner."""
+"""Rows that the API no longer shows: marked after two full reads without them, never sooner."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_marked_row_that_comes_again_is_restored(bills: Warehouse) -> None:
         {"started_at": "2999-01-01T00:00:00Z"},
     ],
 )
-def test_what_is_no_complete_full_read_of_the_pair_proves_nothing(
+def test_what_is_not_a_complete_full_read_of_the_partition_proves_nothing(
     bills: Warehouse, report: dict[str, Any]
 ) -> None:
     bills.full_read(day(2))
@@ -98,7 +98,7 @@ def test_empty_reads_count_unless_told_otherwise(bills: Warehouse) -> None:
     assert bills.run("reconcile")[BILLS]["marked"] == 3
 
 
-def test_what_is_no_object_is_never_marked(warehouse: Warehouse) -> None:
+def test_what_is_not_an_object_is_never_marked(warehouse: Warehouse) -> None:
     keys = {
         "accounting_balance_sheets": ("connection_id", "start_date"),
         "accounting_ap_aging_report_summaries": ("connection_id", "id"),

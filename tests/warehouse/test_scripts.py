@@ -44,7 +44,9 @@ def test_a_connection_is_removed_everywhere(bills: Warehouse, awkward: str) -> N
 
 
 @pytest.mark.parametrize("organisation", ["*", ""])
-def test_reports_of_the_organisation_are_no_connection(bills: Warehouse, organisation: str) -> None:
+def test_reports_of_the_organisation_are_not_a_connection(
+    bills: Warehouse, organisation: str
+) -> None:
     bills.full_read(day(2), connection_id=organisation)
     with bills.untouched(), pytest.raises(DatabaseError, match="a connection id is needed"):
         bills.run("remove-connection", connection_id=organisation)

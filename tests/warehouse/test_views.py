@@ -179,7 +179,7 @@ def test_views_wait_for_reports_and_take_up_tables_that_come_later(bills: Wareho
 
 
 def test_reports_of_earlier_versions_count_for_all_connections(warehouse: Warehouse) -> None:
-    """They bear an empty connection id, which is "*" by now."""
+    """They have an empty connection id, which is "*" now."""
     warehouse.load("connections", {"id": A}, {"id": B}, key=("id",))
     warehouse.full_read(day(1), "connections", connection_id="", source_count=2)
     warehouse.run("report-views")
