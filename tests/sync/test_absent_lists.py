@@ -1,4 +1,4 @@
-"""A parent, or a name, that has nothing: it speaks for itself, and only in Rutter's own words."""
+"""A parent, or a name, that has nothing: Rutter's own 404 is about it alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tap_rutter.simulator import Connection, Simulator, World
 pytestmark = pytest.mark.any_workers
 
 PAGE = "<html><body><h1>404 Not Found</h1><hr>nginx</body></html>"
-"""What a gateway says, for a moment or for longer."""
+"""A gateway's answer, for a moment or for longer."""
 
 ACCOUNTS, BALANCES = "/banking/bank_accounts", "banking_bank_account_balances"
 DETAILS = "banking_bank_account_details"
@@ -230,7 +230,7 @@ def test_a_bookmark_does_not_pass_parents_that_all_lost_their_list(changed: int)
         assert told(after, BILL_ATTACHMENTS, connection) == ("failed", "unsupported")
 
 
-def test_one_parent_without_the_list_is_no_reason_for_a_first_bookmark() -> None:
+def test_one_parent_without_the_list_sets_no_first_bookmark() -> None:
     world, connection = ledger(count=1, attachments=2)
     with Simulator(world) as simulator:
         simulator.faults.add(
@@ -264,7 +264,7 @@ def test_a_list_of_parents_that_breaks_off_with_a_404_is_a_failure() -> None:
 
 @kinds
 @pytest.mark.parametrize("code", [404, 410])
-def test_a_gateways_word_for_one_parent_is_asked_again_and_then_fails_the_pair(
+def test_a_gateways_404_for_one_parent_is_tried_again_and_then_fails_the_partition(
     stream: str, make: Make, path: str, request_for: Callable[[str], Json], code: int
 ) -> None:
     world = World(5)
@@ -315,7 +315,7 @@ def test_the_bookmark_waits_for_a_parent_that_a_gateway_hid() -> None:
         (BILL_ATTACHMENTS, BILLS),
     ],
 )
-def test_a_gateways_404_for_a_list_or_a_name_fails_the_pair(stream: str, path: str) -> None:
+def test_a_gateways_404_for_a_list_or_a_name_fails_the_partition(stream: str, path: str) -> None:
     world = World(5)
     connection = books(world)
     with Simulator(world) as simulator:
@@ -439,7 +439,7 @@ def test_documents_whose_ids_are_numbers_are_asked_for() -> None:
 
 @pytest.mark.parametrize("identity", [None, "", {"a": 1}, True])
 @pytest.mark.parametrize("stream", [DAILIES, BALANCES])
-def test_a_parent_without_an_id_fails_the_pair_after_all_others(
+def test_a_parent_without_an_id_fails_the_partition_after_all_others(
     stream: str, identity: object
 ) -> None:
     world = World(5)

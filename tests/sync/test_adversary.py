@@ -1,4 +1,4 @@
-"""Hostile answers and odd inputs, each with the least that once cost data, time or plain words."""
+"""Hostile answers and odd inputs: the smallest forms of earlier bugs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_endpoint_that_is_not_allowed_costs_that_stream_only(
 
 
 @pytest.mark.parametrize("value", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_no_wait_that_is_asked_for_again_and_again_makes_no_storm(
+def test_a_retry_after_without_a_wait_is_followed_only_once(
     simulator: Simulator, value: str
 ) -> None:
     answer(simulator, "", status=503, headers={"Retry-After": value})
@@ -54,12 +54,12 @@ def test_no_wait_that_is_asked_for_again_and_again_makes_no_storm(
     assert all(wait >= 0.5 for wait in run.waits[1:])
 
 
-def test_a_retry_after_of_other_digits_is_no_number(simulator: Simulator) -> None:
+def test_a_retry_after_of_other_digits_is_not_a_number(simulator: Simulator) -> None:
     answer(simulator, "", status=429, headers={"Retry-After": "\xb2"}, times=1)
     assert read(simulator).code == 0
 
 
-def test_a_byte_order_mark_is_no_part_of_the_answer(
+def test_a_byte_order_mark_is_not_part_of_the_answer(
     simulator: Simulator, ledger: Connection
 ) -> None:
     answer(simulator, "\ufeff" + json.dumps({"bills": [ROW]}))
@@ -74,17 +74,19 @@ def test_a_byte_order_mark_is_no_part_of_the_answer(
     ],
     ids=["two members", "padded"],
 )
-def test_a_compressed_body_is_unpacked_to_its_end(packed: bytes) -> None:
+def test_a_compressed_body_is_decompressed_to_its_end(packed: bytes) -> None:
     assert _unpacked("gzip", packed) == b"{}"
 
 
-def test_an_encoding_without_a_name_is_none(simulator: Simulator, ledger: Connection) -> None:
+def test_an_encoding_without_a_name_means_no_compression(
+    simulator: Simulator, ledger: Connection
+) -> None:
     answer(simulator, json.dumps({"bills": [ROW]}), headers={"Content-Encoding": ""})
     assert read(simulator).ids(BILLS, ledger.id) == {"1"}
 
 
 @pytest.mark.parametrize("cursor", [{"a": 1}, True, ["x"]])
-def test_connections_with_a_cursor_that_is_no_text_are_a_fault_of_the_server(
+def test_connections_with_a_cursor_that_is_not_text_are_a_fault_of_the_server(
     simulator: Simulator, cursor: object
 ) -> None:
     answer(simulator, json.dumps({"connections": [], "next_cursor": cursor}), "/connections")
@@ -141,7 +143,7 @@ def test_the_status_of_a_connection_that_turns_out_not_to_be_ready_is_delivered(
     assert [row["connection_id"] for row in run.records[STATUSES]] == [ledger.id]
 
 
-def test_an_oldest_date_of_the_year_one_is_none() -> None:
+def test_an_oldest_date_in_the_year_one_is_unknown() -> None:
     nothing = {"ready": True, "oldest_entity_date": "0001-01-01T00:00:00Z"}
     status = {"historical_sync_status": {"total": {"orders": nothing}}}
     assert History.of(status).oldest_ms is None

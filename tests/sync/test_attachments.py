@@ -183,7 +183,7 @@ def test_a_document_that_is_deleted_meanwhile_costs_the_others_nothing(
     assert sum(asked(simulator).values()) == 1 + 4
 
 
-def test_a_first_document_that_is_gone_is_no_failure_of_a_pair_that_has_a_bookmark() -> None:
+def test_a_first_document_that_is_gone_does_not_fail_a_partition_with_a_bookmark() -> None:
     world, connection = ledger(count=4, attachments=4)
     with Simulator(world) as simulator:
         before = sync(simulator, BILL_ATTACHMENTS)
@@ -224,7 +224,7 @@ def test_a_document_that_fails_holds_the_bookmark() -> None:
     )
 
 
-def test_an_order_that_is_refused_is_not_insisted_on() -> None:
+def test_a_sort_order_that_is_refused_is_left_out() -> None:
     world, _ = ledger()
     world.switches.set("sort", "refuse")
     with Simulator(world) as simulator:

@@ -81,8 +81,8 @@ def test_an_entry_under_another_name_is_its_streams(simulator: Simulator) -> Non
     assert len(records) == 3
 
 
-def test_every_row_of_the_short_way_has_a_field_beside_its_connection() -> None:
-    """What makes a record of a raw row sets a comma before its first field."""
+def test_every_row_on_the_fast_path_has_a_field_beside_its_connection() -> None:
+    """The fast path puts a comma between the connection and the row's first field."""
     tap = TapRutter(config={"optional_streams": []}, validate_config=False)
     for stream in STREAMS:
         made = tap.streams.get(name_of(stream))

@@ -1,4 +1,4 @@
-"""Clocks that are off, and rows from the future: nothing is lost by either."""
+"""Wrong clocks, and rows from the future: neither loses a row."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_platform_data_that_were_given_once_are_not_what_a_later_400_is_about() 
     assert all("platform_data" in row for row in run.records["accounting_bills"])
 
 
-def test_a_platform_that_refuses_both_an_order_and_its_data_is_read_without() -> None:
+def test_a_platform_that_refuses_both_sort_order_and_platform_data_is_read_without() -> None:
     world, connection = connected("QUICKBOOKS")
     world.switches.set("sort", "refuse")
     with Simulator(world) as simulator:

@@ -29,7 +29,7 @@ ROWS = {"synced": 20, "updated": 60}  # of an updated list so many that it is re
 
 @dataclass(frozen=True)
 class Replication:
-    """A list of one replication kind, and another of the same platform that is read after it."""
+    """A list of one replication, and another of the same platform that is read after it."""
 
     platform: str
     path: str
@@ -247,7 +247,7 @@ LASTING = {"html": "bad_response", "429": "rate_limited"}
 
 
 @pytest.mark.parametrize("fault", LASTING)
-def test_what_does_not_pass_fails_its_pair_alone(scene: Scene, fault: str) -> None:
+def test_what_does_not_pass_fails_its_partition_alone(scene: Scene, fault: str) -> None:
     scene.strike(lasting=True, **PASSING[fault])
     run = scene.read()
     assert run.code == 1

@@ -184,7 +184,7 @@ def test_the_id_of_a_parent_stays_one_part_of_the_path(simulator: Simulator, ide
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for this machine that nobody vouches for, and its key."""
+    """A certificate for this machine that nobody has signed, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""One failure costs nothing else: what a refusal means for a pair, a connection and a platform."""
+"""One failure ends nothing else: refusals of a partition, a connection and a platform."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ STEPS = ["begun", "seen", "finished", "bookmarked"]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_what_raises_while_one_pair_is_accounted_for_fails_it_alone(
+def test_an_exception_in_one_partition_fails_it_alone(
     simulator: Simulator, ill: Connection, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = read(simulator)
@@ -318,7 +318,7 @@ def partition(run: Run, stream: str, connection: Connection) -> Json:
     return found
 
 
-def test_a_pair_that_ends_without_a_word_has_failed(
+def test_a_partition_that_ends_without_done_has_failed(
     simulator: Simulator, ill: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = plan.items_of

@@ -1,4 +1,4 @@
-"""Jobs that end otherwise than in success: what they have lands, and nobody waits for nothing."""
+"""Jobs that do not end in success: their rows land, and the tap does not wait in vain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = 86_400
 
 
 def outcome(messages: Messages) -> tuple[str, str | None]:
-    """How the one pair ended, and why."""
+    """How the one partition ended, and why."""
     (row,) = (row for row in messages.records["sync_report"] if row["stream"] == STREAM)
     return row["status"], row["reason"]
 
@@ -54,7 +54,7 @@ def test_partly_successful_jobs_are_named_in_the_summary() -> None:
     assert said in run.log
 
 
-def test_enrichments_of_a_partly_successful_job_are_no_full_read() -> None:
+def test_enrichments_of_a_partly_successful_job_are_not_a_full_read() -> None:
     path, stream = "/supplier_enablement/enrichments", "supplier_enablement_enrichments"
     world = World(9)
     world.add_connection("QUICKBOOKS", counts={path: 4})

@@ -98,7 +98,7 @@ def test_no_key_is_empty_whatever_a_row_holds(stream: str) -> None:
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-def test_metrics_without_a_currency_bear_a_star(empty: str | None) -> None:
+def test_metrics_without_a_currency_have_a_star(empty: str | None) -> None:
     path = "/accounting/metrics/current_ratio"
     world = World(5, history_days=90)
     world.add_connection("QUICKBOOKS")
@@ -171,7 +171,7 @@ def test_what_the_api_leaves_empty_is_not_empty_in_a_key(
     assert {r["parent_id"] for r in children} <= {records[0]["id"]} if children else True
 
 
-def test_the_report_on_the_listing_bears_a_star() -> None:
+def test_the_report_on_the_listing_has_a_star() -> None:
     world = World(5, history_days=30)
     world.add_connection("QUICKBOOKS")
     with Simulator(world) as simulator:

@@ -195,7 +195,7 @@ def test_a_list_that_lags_loses_nothing_wherever_a_run_breaks(
         assert at.wrong() == []
 
 
-def test_a_row_that_bears_a_time_to_come_does_not_hide_those_that_are_late(scene: Make) -> None:
+def test_a_row_with_a_time_in_the_future_does_not_hide_late_rows(scene: Make) -> None:
     at = scene("/orders", 0, lookback_hours=0)
     at.create(late=6 * DAY, immediate=True)
     at.create(late=-900 * DAY, immediate=True)
@@ -349,7 +349,7 @@ def test_an_event_that_comes_while_events_are_read_is_not_lost(scene: Make) -> N
 
 @pytest.mark.parametrize("page", ["first", "second", "third"])
 @pytest.mark.parametrize("path", ["/accounting/invoices", "/accounting/expenses"])
-def test_an_order_that_is_refused_on_any_page_loses_nothing(
+def test_a_sort_order_that_is_refused_on_any_page_loses_nothing(
     scene: Make, path: str, page: str
 ) -> None:
     at = scene(path, 60)
@@ -374,7 +374,7 @@ def test_an_order_that_is_refused_on_any_page_loses_nothing(
 
 
 @pytest.mark.parametrize("kill_after", range(0, 75, 6))
-def test_an_order_that_is_ignored_moves_no_bookmark_before_the_end(
+def test_a_sort_order_that_is_ignored_moves_no_bookmark_before_the_end(
     scene: Make, kill_after: int
 ) -> None:
     at = scene("/accounting/invoices", 60)

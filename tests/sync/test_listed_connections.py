@@ -1,4 +1,4 @@
-"""Connections whose listing or status is not in order: told of, and never taken for complete."""
+"""Connections with a bad listing or status: they are reported, and never count as complete."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_one_that_would_not_be_asked_needs_no_token(status: str) -> None:
 
 
 @pytest.mark.parametrize("chosen", ["ids", "platforms", "shard"])
-def test_what_a_run_does_not_choose_is_no_matter_of_it(chosen: str) -> None:
+def test_bad_listings_of_connections_that_are_not_chosen_are_ignored(chosen: str) -> None:
     world = ledgers()
     ill, well = world.connections.values()
     rows = [listed(ill, access_token=None, platform="XERO"), listed(well)]
@@ -150,7 +150,7 @@ def test_what_a_run_does_not_choose_is_no_matter_of_it(chosen: str) -> None:
     assert {row["id"] for row in with_it.records[LISTING]} == {ill.id}
 
 
-def test_ids_that_nobody_has_are_refused_whatever_else_is_listed() -> None:
+def test_ids_of_no_connection_are_refused_whatever_else_is_listed() -> None:
     world = ledgers()
     ill, _ = world.connections.values()
     with Simulator(world) as simulator:

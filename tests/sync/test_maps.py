@@ -318,7 +318,7 @@ def test_rows_that_an_expression_takes_leave_and_those_it_fails_for_come_again(
 
 
 @pytest.mark.own_workers
-def test_an_expression_that_takes_no_row_ends_its_pairs_at_their_first_page(
+def test_an_expression_that_fails_for_every_row_ends_its_partitions_at_their_first_page(
     simulator: Simulator, ledgers: list[Connection]
 ) -> None:
     maps = {VENDORS: {"vendor_name": "nothing(vendor_name)"}}

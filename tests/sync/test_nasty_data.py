@@ -322,7 +322,7 @@ def test_the_report_counts_what_was_set_aside_and_derived(landed: Landed) -> Non
     assert row["derived_keys"] == sum(bool(DERIVED.fullmatch(r["id"])) for r in records) > 3
 
 
-def test_a_record_too_large_for_a_line_fails_its_pair_alone() -> None:
+def test_a_record_too_large_for_a_line_fails_its_partition_alone() -> None:
     world = World(22, history_days=30)
     shop = world.add_connection("SHOPIFY", counts={"/products": 3})
     other = world.add_connection("SHOPIFY", counts={ORDERS_PATH: 3})

@@ -1,4 +1,4 @@
-"""Products that are not activated for the organisation: learnt once, said once, and no failure."""
+"""Products that are not activated for the organisation: reported once, and not a failure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read(simulator: Simulator, *streams: str, **more: Any) -> Run:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 410, 429, 451, 500, 503])
-def test_any_status_may_bear_the_code(status: int) -> None:
+def test_any_status_may_have_the_code(status: int) -> None:
     world = organisation(3)
     with Simulator(world) as simulator:
         simulator.faults.add(
@@ -174,7 +174,7 @@ def test_a_refusal_after_rows_is_a_failure(workers: int) -> None:
     assert run.report(BILLS, shop.id)["status"] == "failed"
 
 
-def test_a_listing_that_is_not_allowed_is_no_matter_of_credentials() -> None:
+def test_a_listing_that_is_not_allowed_is_not_refused_credentials() -> None:
     with Simulator(organisation(1)) as simulator:
         simulator.faults.add(
             "respond", path="/connections", status=401, body=NOT_ALLOWED, times=None

@@ -1,4 +1,4 @@
-"""Settings that name what there is not: said first and last, with the nearest that there is."""
+"""Settings that name what does not exist: a hint at start and end, with the most similar name."""
 
 from __future__ import annotations
 

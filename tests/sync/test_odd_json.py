@@ -1,4 +1,4 @@
-"""What platforms let through and strict readers refuse: it costs neither a page nor a batch."""
+"""JSON that strict readers refuse: it loses neither a page nor a batch."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_page_that_is_cut_short_is_tried_again_whatever_else_is_odd_in_it(cut:
         ),
     ],
 )
-def test_answers_that_are_no_lists_are_read_as_leniently(
+def test_answers_that_are_not_lists_are_read_as_leniently(
     stream: str, path: str, body: str, expected: Json
 ) -> None:
     world = World(31, history_days=30)

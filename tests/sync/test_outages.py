@@ -228,7 +228,7 @@ def test_a_dead_connection_that_comes_back_is_read_on(
 def test_two_lists_that_fail_one_after_the_other_cost_no_third_one(
     simulator: Simulator, connections: list[Connection]
 ) -> None:
-    """Nobody else is there to answer meanwhile: it looks like an outage, and is none."""
+    """There is no other request that could be answered, so it looks like an outage, but is not."""
     chosen = connections[0]
     paths = list(STREAMS.values())
     for path in paths[:2]:

@@ -52,7 +52,7 @@ def bank(accounts: int = 4) -> tuple[World, Connection]:
 
 
 class Meeting:
-    """Holds requests at the door until two are there at once."""
+    """Holds requests back until two are there at once."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern

@@ -1,4 +1,4 @@
-"""Trying the tap out with ``--test``: whole, calm, and honest in its exit code."""
+"""Trying the tap out with ``--test``: complete output, few log lines, and the right exit code."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_the_sdks_own_trial_is_calm_too(
     assert "unhandled" not in caplog.text
 
 
-def test_a_reader_that_ends_first_is_no_traceback(rutter: Simulator) -> None:
+def test_a_reader_that_ends_first_causes_no_traceback(rutter: Simulator) -> None:
     with arguments(settings(rutter)) as files:
         script = (
             f"'{COMMAND}' {' '.join(files)} --test=schema | head -c 10; exit ${{PIPESTATUS[0]}}"

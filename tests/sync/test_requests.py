@@ -1,4 +1,4 @@
-"""What the tap asks of Rutter: every request of a first and a second run, for each kind."""
+"""The requests to Rutter: all of a first and a second run, for each replication."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_synced_list_is_read_in_its_own_order_from_an_hour_before_the_bookmark
     assert asked(rutter) == [*OPENING, ("/accounting/vendors", {**params, **since})]
 
 
-def test_order_and_bounds_go_along_with_the_cursor(world: World, rutter: Simulator) -> None:
+def test_sort_order_and_bounds_are_sent_with_the_cursor(world: World, rutter: Simulator) -> None:
     world.add_connection("QUICKBOOKS", counts={"/accounting/vendors": 5})
     read(rutter, "accounting_vendors", page_size=2, start_date="2020-01-01")
     params = {
@@ -101,7 +101,7 @@ def test_order_and_bounds_go_along_with_the_cursor(world: World, rutter: Simulat
     assert all(entry == ("/accounting/vendors", {**params, "cursor": "…"}) for entry in rest)
 
 
-def test_a_list_that_refuses_the_order_is_asked_again_without_it(
+def test_a_list_that_refuses_the_sort_order_is_asked_again_without_it(
     world: World, rutter: Simulator
 ) -> None:
     world.add_connection("SAGE_INTACCT", counts={"/accounting/bank_feeds/accounts": 3})
@@ -140,7 +140,9 @@ def test_expenses_are_read_in_two_passes_each_from_its_bookmark(
     ]
 
 
-def test_deletions_are_events_of_one_type_in_no_order(world: World, rutter: Simulator) -> None:
+def test_deletions_are_events_of_one_type_without_a_sort_order(
+    world: World, rutter: Simulator
+) -> None:
     world.add_connection("QUICKBOOKS", counts={"/accounting/bills": 3})
     first = read(rutter, "deleted_objects")
     params = {"limit": "500", "type": "object_deleted"}

@@ -156,7 +156,7 @@ def test_a_later_start_date_changes_nothing(syncing: Syncing) -> None:
     assert with_later == asked(START)
 
 
-def test_a_later_start_date_is_no_reason_to_read_again_when_it_moves_back(
+def test_a_later_start_date_that_is_moved_back_reads_nothing_again(
     syncing: Syncing,
 ) -> None:
     syncing.run(start_date=START)
@@ -172,7 +172,9 @@ def test_a_later_start_date_is_no_reason_to_read_again_when_it_moves_back(
 
 
 @pytest.mark.parametrize("kill_after", [0, 12, 40, 100, 180])
-def test_a_missing_span_that_is_killed_is_gone_on_with(syncing: Syncing, kill_after: int) -> None:
+def test_a_missing_span_whose_reading_is_killed_is_continued(
+    syncing: Syncing, kill_after: int
+) -> None:
     syncing.run(start_date=START)
     syncing.world.advance(DAY)
     killed = sync(

@@ -1,4 +1,4 @@
-"""Trying again: what is worth it, how long is waited, and when to give up.
+"""Retries: what is tried again, how long the tap waits, and when it gives up.
 
 No test waits: what is asserted is the seconds that the tap asks to wait for.
 """
@@ -156,7 +156,7 @@ def test_a_retry_after_that_asks_for_nothing_useful(
 
 
 @pytest.mark.parametrize("value", [str(DAY), "601", "9" * 40, "Tue, 03 Mar 2026 09:30:00 GMT"])
-def test_a_retry_after_beyond_the_life_of_a_request_parks_the_pair_at_once(
+def test_a_retry_after_beyond_the_life_of_a_request_fails_the_partition_at_once(
     simulator: Simulator, ledger: Connection, value: str
 ) -> None:
     simulator.faults.add(

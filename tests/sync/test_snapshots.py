@@ -105,7 +105,7 @@ def test_an_answer_of_another_form_is_a_failure_and_no_empty_list(
 
 
 @pytest.mark.parametrize("body", [{"store": None}, {"store": []}])
-def test_a_shop_that_rutter_does_not_know_is_no_row(body: object) -> None:
+def test_a_shop_that_rutter_does_not_know_gives_no_row(body: object) -> None:
     world, _ = connected("SHOPIFY")
     assert read(world, "commerce_store", body, "/store") == []
 

@@ -507,7 +507,7 @@ def test_a_job_that_wants_the_access_token_gets_it(status: int) -> None:
 
 
 @pytest.mark.parametrize("shape", ["flat", "wrapped"])
-def test_a_failed_job_fails_its_pair_and_no_other(shape: str) -> None:
+def test_a_failed_job_fails_its_partition_and_no_other(shape: str) -> None:
     world, ill = ledger()
     well = world.add_connection("QUICKBOOKS")
     world.switches.set("async_response", True)
