@@ -156,7 +156,7 @@ def test_raw_rows_are_served_as_they_are(client: Client, world: World) -> None:
     shop = of(world, "SHOPIFY")
     text = '{"id":"odd","total_price":1.10,"nan":"\\u0000","updated_at":"0000-00-00"}'
     world.put_raw(shop.id, ORDERS, "odd", text)
-    # What is no time sorts as null, so it comes last.
+    # What is not a time sorts as null, so it comes last.
     assert client.get(ORDERS, shop, limit=500).body.count(text.encode()) == 1
     assert world.rows(shop.id, ORDERS)[-1]["id"] == "odd"
     world.put_raw(shop.id, ORDERS, "odd", text, updated_at=world.now)

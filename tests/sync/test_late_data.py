@@ -310,7 +310,7 @@ def test_a_row_that_changes_in_a_list_that_takes_hours_to_read_is_not_lost(
             at.update(keys[-1])
             at.update(keys[0])
             at.world.advance(3 * HOUR)
-            # … while a row that is still to be read bears a later time.
+            # … while a row that is still to be read has a later time.
             for key in keys[1:]:
                 at.world.touch(at.connection.id, path, key)
 

@@ -48,7 +48,7 @@ class Case:
     sent: str
     """JSON; "(missing)" for a field that is not there."""
     leaves: str
-    """JSON; "-" for a field that is no column."""
+    """JSON; "-" for a field that is not a column."""
     beside: str
     """What is set aside, JSON; "-" for nothing."""
     landed: str
@@ -255,7 +255,7 @@ def test_it_happens_as_the_page_says(landed: Landed, case: Case) -> None:
 
 
 def assert_shown(shown: str, text: str | None) -> None:
-    """That PostgreSQL prints what the page shows; long runs of noughts are shown as exponents."""
+    """PostgreSQL prints what the page shows; long runs of zeros are shown as exponents."""
     if shown == "NULL":
         assert text is None
     elif text is not None and len(text) > 300:

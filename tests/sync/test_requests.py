@@ -221,7 +221,7 @@ def test_a_large_updated_list_is_read_in_windows_without_a_gap(
     assert begun[-1].keys() == {"limit", "updated_at_min"}
     for before, after in pairwise(begun):
         assert before["updated_at_max"] == after["updated_at_min"]
-    # Pages of a window bear its bounds.
+    # Pages of a window have its bounds.
     windows = [tuple(sorted(params.items())) for params in begun]
     for _, params in rest:
         bounds = {name: value for name, value in params.items() if name != "cursor"}

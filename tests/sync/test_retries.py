@@ -63,7 +63,7 @@ REFUSED: dict[str, Json] = {
     "list is null": {"status": 200, "body": '{"bills":null}'},
     "list is an object": {"status": 200, "body": '{"bills":{}}'},
     "list of no objects": {"status": 200, "body": '{"bills":[1,2]}'},
-    "cursor is no text": {"status": 200, "body": '{"bills":[],"next_cursor":{"a":1}}'},
+    "cursor is not text": {"status": 200, "body": '{"bills":[],"next_cursor":{"a":1}}'},
     "error with 200": {"status": 200, "body": '{"error_type":"X","error_code":"SOME_CODE"}'},
 }
 

@@ -53,7 +53,7 @@ def test_a_connection_has_its_own_configuration_or_its_platforms(spelling: str) 
         "sync_period_minutes": 20_160,
     }
     assert (rows[second.id]["level"], rows[second.id]["sync_period_minutes"]) == ("platform", 60)
-    # Nothing is configured for the shop, which is no fault.
+    # Nothing is configured for the shop, which is not a failure.
     assert run.report(CONFIGS, shop.id)["status"] == "complete"
     assert {entry.method for entry in asked} == {"GET"}
     assert all(entry.connection_id is None for entry in asked), "a token where none is taken"

@@ -187,7 +187,7 @@ ASCENTS: list[tuple[str, list[Any], float | None]] = [
     ("pages of one moment to the end", [hours(5), hours(5), END], 5),
     ("a rise on the third page", [hours(5), hours(5), hours(4)], None),
     ("rises from page to page", [hours(5), hours(4), hours(3)], 3),
-    ("an empty page is no second one", [hours(5, 4), page()], None),
+    ("an empty page is not a second one", [hours(5, 4), page()], None),
     ("an empty page between two", [hours(5, 4), page(), hours(3)], 3),
     ("a fall on a page", [hours(4, 5)], None),
     ("a fall on a page, then a rise", [hours(4, 5), hours(3, 2), hours(1)], None),
@@ -519,7 +519,7 @@ WINDOWS: list[tuple[str, list[Any], float | None]] = [
     ("up to the horizon", [hours(6, 5), window_end(5)], 5),
     ("never beyond the horizon", [hours(6), window_end(4), hours(3), window_end(2)], 5),
     ("a row in the future tells nothing", [future(900, 20, -48), window_end(5)], 20),
-    ("rows read once more are no rows of the list",
+    ("rows read once more are not rows of the list",
      [hours(900, list_name="again"), window_end(800)], None),
 ]  # fmt: skip
 

@@ -183,7 +183,7 @@ def test_an_address_takes_the_place_of_the_environments() -> None:
 
 # ---- what is refused
 
-# Each value bears a word of its own, so that a message which quotes it is found out.
+# Each value has a word of its own, so that a message that quotes it is noticed.
 WORD = "qxzzy"
 BAD: list[tuple[str, Any]] = [
     ("client_id", 17_171_717),

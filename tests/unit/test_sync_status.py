@@ -35,7 +35,7 @@ DAY, HOUR = times.DAY, times.HOUR
         (None, CUTOFF - HOUR, CUTOFF - HOUR),
         # Both unknown: the platform may have been synced fifteen days ago.
         (None, None, CUTOFF - 15 * DAY),
-        # What is no time of a sync: in the future, or before 2000.
+        # Not a time of a sync: in the future, or before 2000.
         (CUTOFF + 1, CUTOFF - HOUR, CUTOFF - HOUR),
         (CUTOFF + DAY, CUTOFF + DAY, CUTOFF - 15 * DAY),
         (0, CUTOFF - HOUR, CUTOFF - HOUR),

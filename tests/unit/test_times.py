@@ -91,7 +91,7 @@ def test_the_same_moment_in_utc(text: str, normal: str) -> None:
         "2024-01-31T23:59:60Z",
         "2024-01-31T12:00:00+24:00",
         "2024-01-31T12:00:00+05:99",
-        "0001-01-01T00:00:00+05:00",  # in UTC it is no year of this calendar
+        "0001-01-01T00:00:00+05:00",  # in UTC it is before the first year
         "9999-12-31T23:59:59-05:00",
         "2024-1-31",
         "24-01-31",

@@ -96,7 +96,7 @@ def test_an_answer_that_is_only_announced_is_not_taken_for_the_next_ones() -> No
         [b"nonsense\r\n\r\n"],
         [],
     ],
-    ids=["hangs", "hangs in a chunk", "is no gzip", "is no HTTP", "does not come"],
+    ids=["hangs", "hangs in a chunk", "is not gzip", "is not HTTP", "does not come"],
 )
 def test_after_a_broken_answer_the_next_one_is_whole(answer: list[bytes]) -> None:
     with server(answer, [GOOD]) as address:
