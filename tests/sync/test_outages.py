@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ STREAMS = {
 }
 """In the order in which they are read."""
 PATIENCE = 600
+HANG = 60.0  # seconds after which a test that waits has failed
 FULL = 12  # tries at least that 600 seconds of patience make
 
 
@@ -197,6 +199,20 @@ def test_a_dead_connection_costs_two_lists_and_one_try_for_each_other(
     simulator.faults.add(
         "respond", path="/accounting/*", connection_id=ill.id, times=None, status=503
     )
+    others = len(STREAMS) * (len(connections) - 1)
+    met: set[tuple[str, str | None]] = set()
+    condition = threading.Condition()
+
+    def take_minutes(request: Request) -> None:
+        """Ten minutes of patience are longer than the others take, whatever a test's clock says."""
+        with condition:
+            if request.connection_id == ill.id and request.path in STREAMS.values():
+                assert in_turn() or condition.wait_for(lambda: len(met) == others, HANG)
+            elif request.path in STREAMS.values():
+                met.add((request.path, request.connection_id))
+                condition.notify_all()
+
+    simulator.before_request = take_minutes
     run = read(simulator)
     assert run.code == 1
     whole = complete(run)
