@@ -205,10 +205,7 @@ class World:
                 for draft in drafts:
                     self._store.land(connection, place, table, draft.key, draft, self._store.stamp)
                 made[path] = [draft.key for draft in drafts]
-                entities[entity_of(place.storage)] = (
-                    (table.span() or span)[0],
-                    span[0],
-                )
+                entities[entity_of(place.storage)] = ((table.span() or span)[0], span[0])
             connection.batches.append(Batch(len(connection.batches) + 1, months_back, entities))
             connection.historical_sync_completed = complete
             self.tidings.history(connection, connection.batches[-1])

@@ -128,6 +128,8 @@ class Asked:
             window_ms=self.window_ms,
         )
         stand_in = SimpleNamespace(
+            since=None,
+            start_by=None,
             run=SimpleNamespace(settings=settings, cutoff=CUTOFF),
             endpoint=SimpleNamespace(
                 rutter_object="order",
