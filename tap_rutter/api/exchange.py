@@ -11,6 +11,7 @@ cases.
 from __future__ import annotations
 
 import ssl
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import (
@@ -168,6 +169,8 @@ class Line:
     def __init__(self, connection: Any) -> None:
         """``connection``: urllib3's, which nobody else uses any more."""
         self._connection = connection
+        # As urllib3's pool does for those that it keeps: whoever forgets it leaves nothing open.
+        weakref.finalize(self, connection.close).atexit = False
         self.begun = False
         """Whether an answer to the last request has begun."""
 

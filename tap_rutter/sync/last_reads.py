@@ -56,7 +56,7 @@ class LastReads:
             return
         choice = self._after_sync.choice
         for connection in connections:
-            if self._ended[connection.id] != streams:
+            if self._ended[connection.id] != streams or not self._counts(connection):
                 continue
             kept = {**self._bookmarks.last_reads(connection.id)}
             before = kept.pop(choice, None)
@@ -65,19 +65,17 @@ class LastReads:
                 kept[choice] = before if before and _is_same(before, last) else last
             self._bookmarks.put_last_reads(connection.id, kept)
 
+    def _counts(self, connection: Connection) -> bool:
+        """Whether what was read counts; of a connection that is not ready the state stays as is."""
+        status = self._run.known_sync_status(connection)
+        is_forced = self._run.settings.force_fetch and status and status.is_ready is False
+        return self._run.is_ready(connection) and not is_forced
+
     def _last_read(self, connection: Connection) -> LastRead | None:
         standing = self._run.known_standing(connection)
         synced = None if standing is None else newest_sync(standing, self._run.cutoff)
         missed = self._missed.get(connection.id, set())
-        status = self._run.known_sync_status(connection)
-        is_forced = self._run.settings.force_fetch and status and status.is_ready is False
-        if (
-            synced is None
-            or not is_told_of(connection)
-            or not self._run.is_ready(connection)
-            or is_forced
-            or len(missed) > _MOST_MISSED
-        ):
+        if synced is None or not is_told_of(connection) or len(missed) > _MOST_MISSED:
             return None
         return LastRead(
             synced_ms=synced,

@@ -285,7 +285,7 @@ def test_ignored_bounds_cost_the_windows_and_no_row(
     assert shop.wrong() == []
     assert shop.asked <= most(walk)
     marked = [place for place, value in output.placed_states if STREAM in value["bookmarks"]]
-    last = max(place for place, line in enumerate(output.lines) if line["type"] == "RECORD")
+    last = max(place for place, line in enumerate(output.lines) if line.get("stream") == STREAM)
     assert min(marked) > last, "no bookmark before the end"
 
 
