@@ -107,8 +107,11 @@ def test_two_runs_that_learn_different_things_both_count(
     assert result <= _flat(new) | _flat(kept)
 
 
+LEARNT = "2026-03-02T10:00:00.000Z"
+
+
 def _asked(connection_id: str, platform: str, *streams: str) -> dict[str, Any]:
-    entry = {"platform": platform, "api_version": "v", "at": "t", "streams": list(streams)}
+    entry = {"platform": platform, "api_version": "v", "at": LEARNT, "streams": list(streams)}
     return {"context": {"connection_id": connection_id}, "unserved": [entry]}
 
 
