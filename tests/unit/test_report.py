@@ -385,7 +385,7 @@ def test_every_reason_and_status_is_explained() -> None:
         *("complete", "skipped", "failed", "interrupted"),
         *("unsupported", "unavailable", "not_ready", "needs_reauth", "disabled", "unauthorized"),
         *("retries_exhausted", "rate_limited", "refused", "bad_response", "cursor_loop"),
-        *("record_too_large", "map_failed", "not_activated"),
+        *("record_too_large", "map_failed", "not_activated", "not_synced_since"),
     }
 
 
