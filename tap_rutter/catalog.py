@@ -75,6 +75,15 @@ def _settle_selection(entry: CatalogEntry, primary_keys: tuple[str, ...]) -> Non
         entry.metadata["properties", name] = automatic
 
 
+def selected_in(catalog: Catalog) -> Catalog:
+    """The part of a catalog whose streams are selected."""
+    return Catalog(
+        (name, entry)
+        for name, entry in catalog.items()
+        if entry.metadata.resolve_selection().get((), True)
+    )
+
+
 def checked(catalog: Any) -> Any:
     """A given catalog in the form that the SDK reads.
 

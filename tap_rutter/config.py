@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,8 @@ from tap_rutter.settings_schema import REFUSED, VARIABLE_PREFIX
 
 _VARIABLES_OF_THE_SDK = {"loglevel"}
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
+_VARIABLE = re.compile(r"\$(?:[A-Z_][A-Z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})")
+"""A whole value that Meltano would replace with an environment variable: ``$NAME``, ``${name}``."""
 
 
 # ---- reading it
@@ -118,6 +121,26 @@ def check_sdk_settings(config: Mapping[str, Any], jsonschema: Mapping[str, Any])
             )
     if config.get("flattening_enabled") and "flattening_max_depth" not in config:
         raise ConfigError("Setting 'flattening_enabled' needs 'flattening_max_depth' as well.")
+
+
+def check_variables_are_replaced(config: Mapping[str, Any]) -> None:
+    """Refuse a value that is the name of a variable, such as ``$RUTTER_HASH_KEY``.
+
+    Meltano replaces these in ``meltano.yml``; nothing does in a configuration file. A hash key that
+    is not replaced is known to everyone, so everyone could compute the hashes.
+
+    Raises:
+        ConfigError: naming the setting, never the value.
+    """
+    for name, value in config.items():
+        entries = value if isinstance(value, dict) and name != "stream_maps" else {"": value}
+        for key, entry in entries.items():
+            if isinstance(entry, str) and _VARIABLE.fullmatch(entry):
+                where = f"{name}.{key}" if key else name
+                raise ConfigError(
+                    f"Setting '{where}' is the name of an environment variable, not its value."
+                    " Meltano replaces such names; in a configuration file, write the value itself."
+                )
 
 
 # ---- mistakes that are only warned about

@@ -36,9 +36,9 @@ from tap_rutter.json_values import lenient, plain
 from tap_rutter.names import counted
 from tap_rutter.redact import redact, redact_start
 
-# Statuses after which the same request may succeed: too many requests, to Rutter or to the platform
-# (452), and faults of Rutter, of the platform (550) or of a gateway.
-TRANSIENT_STATUSES = frozenset({408, 425, 429, 452, 500, 502, 503, 504, 520, 521, 522, 524, 550})
+# Statuses below 500 after which the same request may succeed: too many requests, to Rutter or to
+# the platform (452), and timeouts.
+_TRANSIENT = frozenset({408, 425, 429, 452})
 
 _CONNECTION_CODES = {
     "PRODUCT_NOT_READY": "not_ready",
@@ -201,7 +201,7 @@ def is_transient(status: int, body: ErrorBody | None) -> bool:
         return False
     if status in _ABSENT and body is None:
         return True  # from a gateway: only Rutter itself can say that something does not exist
-    return status in TRANSIENT_STATUSES or (status >= 500 and status != 501)
+    return status in _TRANSIENT or (status >= 500 and status != 501)
 
 
 def error_for_response(

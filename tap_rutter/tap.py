@@ -20,10 +20,11 @@ from singer_sdk.helpers.capabilities import (
 )
 from singer_sdk.mapper import PluginMapper
 
-from tap_rutter.catalog import checked, leaves_of, settle
+from tap_rutter.catalog import checked, leaves_of, selected_in, settle
 from tap_rutter.config import (
     check_sdk_settings,
     check_variables,
+    check_variables_are_replaced,
     notices_of,
     read_files,
     read_json,
@@ -106,6 +107,7 @@ class TapRutter(RutterTap):
             self.config, with_credentials=self._with_credentials, known_optional=OPTIONAL
         )
         self.append_builtin_config(self.config_jsonschema)
+        check_variables_are_replaced(self.config)
         check_sdk_settings(self.config, self.config_jsonschema)
         self.notices += notices_of(self.config, self.config_jsonschema)
         return []
@@ -128,7 +130,8 @@ class TapRutter(RutterTap):
             self.mapper = PluginMapper(
                 plugin_config={**self.config, "stream_maps": settled}, logger=self.logger
             )
-            self.mapper.register_raw_streams_from_catalog(self.catalog)
+            # A map of a stream that is not selected finds none of its columns, not even the key.
+            self.mapper.register_raw_streams_from_catalog(selected_in(self.catalog))
         except (MappingError, LookupError, TypeError, ValueError) as error:
             # The SDK's own message quotes the expression, and so whatever value is in it.
             raise ConfigError(

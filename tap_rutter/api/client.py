@@ -94,7 +94,7 @@ class Client:
                 self.patience.admit(life)
             except NotAsked as error:
                 raise PartitionFailed(
-                    f"{request.path} was not asked for{' again' if tries else ''}: {error}",
+                    f"{request.path} was not requested{' again' if tries else ''}: {error}",
                     reason="retries_exhausted",
                 ) from None
             tries += 1
@@ -130,11 +130,14 @@ class Client:
                 f" {times_said}, last with {failure.text}. Check the setting 'api_url', and the"
                 " network, DNS and proxy between here and there",
                 reason=failure.reason,
+                status=failure.status,
+                code=failure.code,
             )
         return PartitionFailed(
             f"{request.path} failed {times_said}, last with {failure.text}{why and ', ' + why}",
             reason=failure.reason,
             status=failure.status,
+            code=failure.code,
         )
 
     def _attempt(
@@ -172,7 +175,7 @@ class Client:
             except (OSError, ValueError) as error:
                 # The proxies or certificates are set up in a way that cannot work.
                 raise PartitionFailed(
-                    f"{request.path} cannot be asked for: {type(error).__name__}: {error}",
+                    f"{request.path} cannot be requested: {type(error).__name__}: {error}",
                     reason="refused",
                 ) from None
         status, headers, content = reply.status, reply.headers, reply.content
@@ -200,13 +203,16 @@ class Client:
                 status, body, where=request.path, sorted_list=request.sorted_list
             )
         reason = "rate_limited" if status in {429, 452} else "retries_exhausted"
-        said = f": {body.error_message}" if body and body.error_message else ""
+        code = body.error_code if body else None
+        said = f" {code}" if code else ""
+        said += f": {body.error_message}" if body and body.error_message else ""
         said = " that is not Rutter's own" if is_astray else said
         return _TransientFailure(
             f"status {status}{redact_start(said, _LONGEST_TROUBLE)}",
             reason,
             status,
             self._asked_wait(headers),
+            code,
         )
 
     def _query(self, request: Request) -> Mapping[str, str]:
@@ -234,13 +240,15 @@ class _TransientFailure:
     status: int | None = None
     wait: float | None = None
     """Seconds that the server asks to wait; None where it does not ask."""
+    code: str | None = None
+    """Rutter's error code; None where the answer had none."""
 
 
 def _unverified(path: str, error: UntrustedCertificate) -> PartitionFailed:
     """The error for a server whose certificate cannot be verified: no later try would succeed."""
     return PartitionFailed(
-        f"{path} cannot be asked for: the server's TLS certificate cannot be verified"
-        f" ({error}). Behind a proxy that looks into TLS, name its certificates in the environment"
+        f"{path} cannot be requested: the server's TLS certificate cannot be verified"
+        f" ({error}). Behind a proxy that decrypts TLS, name its certificates in the environment"
         " variable REQUESTS_CA_BUNDLE",
         reason="refused",
     )

@@ -101,7 +101,9 @@ def _wait(client: Client, request: Request, job_id: str, counts: Counts) -> tupl
                 continue
             if isinstance(error, Unsupported):
                 # The job is missing, not the list: the list was there, and promised an answer.
-                raise PartitionFailed(error.message, reason="bad_response", status=404) from None
+                raise PartitionFailed(
+                    error.message, reason="bad_response", status=error.status, code=error.code
+                ) from None
             raise
         status = str(job["status"]).lower()
         if _has_ended(job, status):
@@ -109,7 +111,7 @@ def _wait(client: Client, request: Request, job_id: str, counts: Counts) -> tupl
         if status not in _WAITING and not puzzled:
             puzzled = True
             logger.warning(
-                "%s: Rutter's job has the status '%s', which is not known: asking on.",
+                "%s: Rutter's job has the status '%s', which is not known: it is polled further.",
                 request.path,
                 redact(status)[:_LONGEST_STATUS],
             )
@@ -135,7 +137,7 @@ def _safe(job_id: str, request: Request) -> str:
     """A job's id as part of a path. An odd id from the server must not lead to another path."""
     if not job_id.replace("-", "").replace("_", "").isalnum() or not job_id.isascii():
         raise PartitionFailed(
-            f"{request.path} answered with a job whose id is not an id",
+            f"{request.path} answered with a job whose id cannot be part of an address",
             reason="bad_response",
             status=200,
         )
@@ -173,7 +175,9 @@ def _response(job: dict[str, Any], status: str, received: int, request: Request)
         )
         if isinstance(failed, NotActivated):
             raise failed
-        raise PartitionFailed(failed.message, reason=failed.reason, status=failed.status)
+        raise PartitionFailed(
+            failed.message, reason=failed.reason, status=failed.status, code=failed.code
+        )
     return Response(ENCODER.encode(body), received)
 
 

@@ -139,7 +139,7 @@ class Patience:
                     break
                 if not self._probes:
                     raise NotAsked(
-                        "nothing of Rutter's API has answered for"
+                        "Rutter's API has answered no request for"
                         f" {self._seconds:,.0f} seconds or longer"
                     )
                 self._changed.wait(_POLL)
@@ -193,7 +193,7 @@ class Patience:
             if life.heard != self._heard:
                 life.heard, life.silent_from = self._heard, now
             if self._down:
-                return "and is not tried again while nothing of Rutter's API answers"
+                return "and is not tried again while Rutter's API does not answer"
             if life.once:
                 return f"and is tried once only, since {life.once}"
             patience = self._patience_of(life)
@@ -220,9 +220,13 @@ class Patience:
     def _once(self, life: Life) -> str:
         """Why a request is tried once only, by what came before; empty where it is not."""
         if self._strikes[_of_connection(life)] >= _CONNECTION_STRIKES:
-            return "the lists of this connection that came before used their patience up"
+            return (
+                "earlier lists of this connection were tried for their whole time without an answer"
+            )
         if self._strikes[life.path] >= _PATH_STRIKES:
-            return f"{life.path} of other connections used its patience up"
+            return (
+                f"{life.path} of other connections was tried for its whole time without an answer"
+            )
         return ""
 
     def _patience_of(self, life: Life) -> float:
@@ -259,8 +263,8 @@ class Patience:
         self._left = self._seconds * _SECOND_OPINION
         self._next_probe = now + self._interval
         logger.error(
-            "Rutter's API is down: nothing has been answered for %.0f seconds. What is left fails"
-            " without being asked for; one request now and then finds out whether it is back.",
+            "Rutter's API is down: it has answered no request for %.0f seconds. What is left fails"
+            " without a request; one request now and then finds out whether the API is back.",
             self._seconds,
         )
 

@@ -62,8 +62,8 @@ def read_rows(path: str) -> list[tuple[Mapping[str, Any], Wanted]]:
         with Path(path).open(encoding="utf-8") as file:
             if stat.S_IMODE(Path(path).stat().st_mode) & _OTHERS:
                 raise ConfigError(
-                    f"Others than its owner may use the file that setting '{SETTING}' names, and it"
-                    f" holds access tokens: chmod 600 {path}"
+                    f"Others than its owner may read the file that setting '{SETTING}' names,"
+                    f" and it holds access tokens: chmod 600 {path}"
                 )
             content = json.load(file)
     except OSError as error:

@@ -21,15 +21,16 @@ class Packed(Mapping[str, Any]):
         self._text = text
         self._length = length
 
-    def _unpacked(self) -> dict[str, Any]:
+    def unpacked(self) -> dict[str, Any]:
+        """The object: a new one at each call."""
         found: dict[str, Any] = decode_value(self.json)
         return found
 
     def __getitem__(self, name: str) -> Any:
-        return self._unpacked()[name]
+        return self.unpacked()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._unpacked())
+        return iter(self.unpacked())
 
     def __len__(self) -> int:
         return self._length
@@ -47,6 +48,11 @@ def packed(value: Mapping[str, Any]) -> Mapping[str, Any]:
     except (ValueError, OverflowError, TypeError, RecursionError):
         return value
     return Packed(zlib.compress(text, _LEVEL), len(value))
+
+
+def unpacked(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object as one to look into more than once, packed or not."""
+    return value.unpacked() if isinstance(value, Packed) else value
 
 
 def json_of(value: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from tap_rutter.api.client import Client
 from tap_rutter.api.json_text import decode_value
 from tap_rutter.api.request import Counts, Request, Response
 from tap_rutter.connections.history import EARLIEST_MS, History
-from tap_rutter.connections.packed import packed
+from tap_rutter.connections.packed import packed, unpacked
 from tap_rutter.connections.row_counts import NO_COUNTS, RowCounts
 from tap_rutter.connections.selection import TOKEN_PATH
 from tap_rutter.errors import ConnectionUnusable, RequestFailed, Unreachable, Unsupported
@@ -29,44 +29,60 @@ LONGEST_LAG = 15 * times.DAY
 fourteen days at the latest, if so configured at Rutter, and a sync takes its time."""
 
 
-@dataclass(frozen=True)
+_REFUSALS = (("needs_update_status", "needs_update"), ("disabled_status", "is_disabled"))
+"""Parts of a status object, each with the field that says it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What ``/connections/status`` alone tells of a connection, in one request."""
 
     status: Mapping[str, Any] = field(default_factory=dict)
-    """The status object as it came, without link addresses; empty where it could not be read."""
+    """The status object as it came, without link addresses; empty where it could not be read.
+
+    It is packed, since thousands are kept for a whole run.
+    """
+    completed_ms: int | None = None
+    """When the newest sync had ended."""
+    is_ready: bool | None = None
+    """Whether its first sync is over; None where that is not told."""
+    is_in_order: bool = True
+    """Whether it says nothing of a connection whose data would be refused."""
     received_ms: int = 0
     trouble: RequestFailed | None = None
     """Why it could not be read."""
     counts: Counts = field(default_factory=Counts)
 
-    @property
-    def completed_ms(self) -> int | None:
-        """When the newest sync had ended."""
-        return times.parse(self.status.get("last_sync_completed_at"))
+    @classmethod
+    def of(
+        cls,
+        status: Mapping[str, Any],
+        received_ms: int,
+        trouble: RequestFailed | None,
+        counts: Counts,
+    ) -> Standing:
+        """What a status object tells; of an empty one, nothing."""
+        ready = status.get("is_ready")
+        is_ready = ready if isinstance(ready, bool) else None
+        return cls(
+            status=packed(status),
+            completed_ms=times.parse(status.get("last_sync_completed_at")),
+            is_ready=is_ready,
+            is_in_order=is_ready is not False and not _refuses(status),
+            received_ms=received_ms,
+            trouble=trouble,
+            counts=counts,
+        )
 
-    @property
     def history(self) -> History:
         """How far back the connection's data go."""
-        return History.of(self.status)
+        return History.of(unpacked(self.status))
 
-    @property
-    def is_ready(self) -> bool | None:
-        """Whether its first sync is over; None where that is not told."""
-        ready = self.status.get("is_ready")
-        return ready if isinstance(ready, bool) else None
 
-    @property
-    def is_in_order(self) -> bool:
-        """Whether it says nothing of a connection whose data would be refused."""
-        for part, name in (
-            ("needs_update_status", "needs_update"),
-            ("disabled_status", "is_disabled"),
-        ):
-            told = self.status.get(part)
-            if isinstance(told, dict) and told.get(name) is True:
-                return False
-        return self.is_ready is not False
+def _refuses(status: Mapping[str, Any]) -> bool:
+    """Whether a status says that the connection's data would be refused."""
+    parts = [(status.get(part), name) for part, name in _REFUSALS]
+    return any(isinstance(told, dict) and told.get(name) is True for told, name in parts)
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,7 @@ def read_standing(client: Client, connection_id: str) -> Standing:
     """
     counts = Counts()
     status, received, trouble = _object(client, STATUS_PATH, "status", connection_id, counts)
-    return Standing(status, received, trouble, counts)
+    return Standing.of(status, received, trouble, counts)
 
 
 def read_sync_status(
@@ -140,7 +156,7 @@ def read_sync_status(
         Stopped: when the run is being ended.
     """
     standing = standing or read_standing(client, connection_id)
-    counts, status, trouble = standing.counts, standing.status, standing.trouble
+    counts, status, trouble = standing.counts, unpacked(standing.status), standing.trouble
     details, _, unread = _object(client, TOKEN_PATH, "connection", connection_id, counts)
     # A platform that has no such endpoint never had it, so no earlier row held these values.
     trouble = trouble or (None if isinstance(unread, Unsupported) else unread)
@@ -159,7 +175,7 @@ def read_sync_status(
         sync_started_ms=times.parse(details.get("last_sync_started_at")),
         # The two answers are a moment apart: the older time is the safer one.
         sync_completed_ms=min(completed, default=None),
-        history=standing.history,
+        history=History.of(status),
         unavailable=frozenset(name for name in unavailable if isinstance(name, str))
         if isinstance(unavailable, list)
         else frozenset(),

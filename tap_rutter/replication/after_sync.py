@@ -101,13 +101,13 @@ class AfterSync:
 
     def is_idle(self, standing: Standing, given: Given) -> bool:
         """Whether nothing has been synced since the last read of the connection."""
-        last, history = given.last_read, standing.history
+        last = given.last_read
         if last is None or standing.trouble is not None or not standing.is_in_order:
             return False
-        known = newest_sync(standing, self._cutoff)
-        return known == last.synced_ms and history.merged(given.history or history) == (
-            given.history or History()
-        )
+        if newest_sync(standing, self._cutoff) != last.synced_ms:
+            return False
+        history = standing.history()
+        return history.merged(given.history or history) == (given.history or History())
 
 
 def is_told_of(connection: Connection) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from tap_rutter import times
@@ -86,14 +87,14 @@ class Partition:
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    @property
+    @cached_property
     def place(self) -> Place:
         """Where it stands among the partitions that speak for each other."""
         return Place(self.endpoint.name, self.connection.platform, self.index)
 
     # ---- where it starts
 
-    @property
+    @cached_property
     def input_state(self) -> PartitionState | None:
         """The partition's entry in the state that the run was given."""
         return self.run.input_state.input_state(self.endpoint.name, self.connection.id)
@@ -106,20 +107,12 @@ class Partition:
     @property
     def history(self) -> History:
         """How far back the connection's data go; what Rutter does not tell today is as before."""
-        older = self.run.input_state.history(self.connection.id)
-        history = self.sync_status.history
-        return history if older is None else history.merged(older)
+        return self.run.history(self.connection)
 
     @property
     def has_grown(self) -> bool:
-        """Whether older rows may have come since the bookmarks of this connection were set.
-
-        If the history at that time is not known, older rows may have come.
-        """
-        older = self.run.input_state.history(self.connection.id)
-        if older is None:
-            return bool(self.sync_status.history.to_state())
-        return self.history.has_grown(older)
+        """Whether older rows may have come since the bookmarks of this connection were set."""
+        return self.run.has_grown(self.connection)
 
     @property
     def moves_bookmark(self) -> bool:

@@ -204,6 +204,7 @@ def _segment(identity: str) -> str:
     """
     if not identity.strip("."):
         raise PartitionFailed(
-            f"a row has the id '{identity}', which is not an id", reason="bad_response"
+            f"a row has the id '{identity}', which cannot be part of an address",
+            reason="bad_response",
         )
     return quote(identity, safe="")

@@ -63,20 +63,25 @@ class RunContext:
     """Streams, and what of their rows is refused, of which it has been said."""
     _standings: dict[str, _Once[Standing]] = field(default_factory=dict)
     _sync_statuses: dict[str, _Once[SyncStatus]] = field(default_factory=dict)
+    _has_grown: dict[str, bool] = field(default_factory=dict)
     _given: dict[str, Given] = field(default_factory=dict)
     _idle: dict[str, bool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def standing(self, connection: Connection) -> Standing:
         """The first half of how a connection stands, read once a run by whoever comes first."""
-        with self._lock:
-            once = self._standings.setdefault(connection.id, _Once())
+        once = self._standings.get(connection.id)
+        if once is None:
+            with self._lock:
+                once = self._standings.setdefault(connection.id, _Once())
         return once.get(lambda: read_standing(self.client, connection.id))
 
     def sync_status(self, connection: Connection) -> SyncStatus:
         """How a connection stands at Rutter. The first thread that asks reads it, once a run."""
-        with self._lock:
-            once = self._sync_statuses.setdefault(connection.id, _Once())
+        once = self._sync_statuses.get(connection.id)
+        if once is None:
+            with self._lock:
+                once = self._sync_statuses.setdefault(connection.id, _Once())
         return once.get(lambda: self._read_sync_status(connection))
 
     def known_standing(self, connection: Connection) -> Standing | None:
@@ -97,6 +102,25 @@ class RunContext:
                 now = self.client.clock.now()
                 return SyncStatus(is_ready=False, received_ms=now, trouble=error)
             raise
+
+    def history(self, connection: Connection) -> History:
+        """How far back a connection's data go; what Rutter does not tell today is as before."""
+        older = self.input_state.history(connection.id)
+        history = self.sync_status(connection).history
+        return history if older is None else history.merged(older)
+
+    def has_grown(self, connection: Connection) -> bool:
+        """Whether older rows may have come since a connection's bookmarks were set.
+
+        If the history at that time is not known, older rows may have come.
+        """
+        if connection.id not in self._has_grown:
+            older = self.input_state.history(connection.id)
+            history = self.history(connection)
+            self._has_grown[connection.id] = (
+                bool(history.to_state()) if older is None else history.has_grown(older)
+            )
+        return self._has_grown[connection.id]
 
     def is_unchanged(self, endpoint: Facts, connection: Connection, *, ask: bool) -> bool:
         """Whether a partition need not be read, as nothing was synced since it last was.
@@ -143,6 +167,8 @@ class _Once(Generic[_T]):
         self.value: _T | None = None
 
     def get(self, make: Callable[[], _T]) -> _T:
+        if self.value is not None:  # it never changes again
+            return self.value
         with self._lock:
             if self._error is not None:
                 raise self._error

@@ -80,7 +80,10 @@ class Status:
         if isinstance(sync_status.trouble, ConnectionUnusable):
             # With force_fetch the connection's data are read all the same, so only this partition
             # fails.
-            raise PartitionFailed(sync_status.trouble.message, reason=sync_status.trouble.reason)
+            trouble = sync_status.trouble
+            raise PartitionFailed(
+                trouble.message, reason=trouble.reason, status=trouble.status, code=trouble.code
+            )
         if sync_status.trouble is not None:
             raise sync_status.trouble
         raw = json_of(sync_status.status)

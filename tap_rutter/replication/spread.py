@@ -45,6 +45,10 @@ _CLUSTER = 4.5
 """Pages that lie close together, so that the next ones like them are read several at once."""
 _NOTHING, _SOME = 0.1, 0.5
 """Pages: a window with less is as good as empty; one with more shows what is to be expected."""
+_APART = 2.0
+"""How far apart clusters of rows are, by the time without rows before a moment between two."""
+_SHOWING = 3
+"""Looks that show a time without rows, so that rows are taken to lie in clusters."""
 _NEVER = -(1 << 62)
 
 
@@ -148,6 +152,8 @@ class Spread:
         yield from self._looking
         if not self._is_begin_known:
             yield from self._search()
+        elif len(self._looking) > 1:
+            yield from self._take_in()
         while not self.is_ignored:
             if len(self._under_way) >= self._at_once:
                 part = self._under_way[0]
@@ -226,8 +232,12 @@ class Spread:
         self.is_ignored = self.is_ignored or part.is_ignored
         self._recent.append(part)
         self._is_sure = self._is_sure or part.tally.worth >= _SOME
-        is_empty = part.tally.worth < _NOTHING
-        self._empty = self._empty + self._length_of(part) if is_empty else 0
+        end = self._top if part.window.high is None else part.window.high
+        # That there was nothing before rows were to begin tells nothing of what comes after.
+        if part.tally.worth < _NOTHING and end > self._until + self._pace:
+            self._empty += self._length_of(part)
+        else:
+            self._empty = 0
 
     def _length_of(self, part: Part) -> int:
         high = self._top if part.window.high is None else part.window.high
@@ -294,14 +304,28 @@ class Spread:
             return max(length, self._until + 1 - begin), self._until - begin > length
         if self._passes:
             return max(length, _GROWTH * self._empty), True
-        return length, False
+        distance = min(int(self._distance), self._longest)
+        return max(distance, length), distance > length
+
+    @property
+    def _distance(self) -> float:
+        """How far apart clusters of rows lie, ms; 0 if looks do not show that they lie in clusters.
+
+        A page from within a cluster tells too short a pace: windows by that would be empty.
+        """
+        gaps = sorted(newest - oldest for oldest, newest in self._gaps if oldest != _NEVER)
+        longest = gaps[-_SHOWING:]
+        if len(longest) < _SHOWING or longest[0] <= _AIM * self._pace:
+            return 0.0
+        return _APART * sum(longest) / _SHOWING
 
     @property
     def _passes(self) -> bool:
         """Whether windows have shown no rows for so long that longer ones are tried."""
         if not self._empty:
             return False
-        return self.tally.worth < 1 or self._empty > 2 * _AIM * self._pace_now
+        usual = max(_AIM * self._pace_now, self._distance)
+        return self.tally.worth < 1 or self._empty > 2 * usual
 
     # ---- looking into a long range
 

@@ -250,11 +250,11 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
     "commerce_metrics": _METRIC,
     "commerce_orders": {
         "line_items": "The lines of the order. Their ids are unique within the order only.",
-        "payment_status": "refunded also where only a part was given back.",
+        "payment_status": "Whether it was paid; refunded also where only a part was given back.",
         "refunds": "What was given back, line by line.",
         "total_discount": "Sum of all discounts on the order.",
         "total_line_items_price": "Sum of the lines' prices. Shopify only.",
-        "total_price": "The price of the order in all.",
+        "total_price": "The total price of the order.",
         "transactions": "Its payments; only with expand_order_transactions, since"
         " commerce_transactions has them where the platform has such a list.",
     },
@@ -307,14 +307,14 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
         "data": "What Rutter tells of the object, mostly its last state.",
     },
     "hris_employees": {
-        "salary": "In no stated currency and for no stated time.",
-        "custom_fields": "Fields that the users of the HR system added; free of form.",
+        "salary": "The salary; Rutter does not say in which currency, or for how long a time.",
+        "custom_fields": "Fields that the users of the HR system added, of any form.",
     },
     "connection_sync_configs": {
         "level": "Whose configuration it is: connection, or else platform.",
         "sync_period_minutes": "How often Rutter syncs what has changed.",
-        "initial_entities": "What the first sync fetches.",
-        "incremental_entities": "What is synced again and again.",
+        "initial_entities": "The objects that the first sync fetches.",
+        "incremental_entities": "The objects that every later sync fetches.",
         "initial_batches": "The first sync's batches: entities, and how many months back.",
     },
     "sync_report": {

@@ -72,7 +72,7 @@ class Endpoint:
 
 
 class UnknownVersion(ValueError):
-    """There is no document of this API version."""
+    """No document of this API version exists."""
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,7 @@ class _Lines:
             except (OSError, http.client.HTTPException):
                 line.close()
                 if kept is not None:
-                    continue  # it was closed while it rested: that is no attempt
+                    continue  # it was closed while it rested: that does not count as an attempt
                 return None
             self._open[key] = line
             return answer.status

@@ -74,7 +74,7 @@ class Transactions(CommerceStream):
 
 
 class Subscriptions(CommerceStream):
-    """What customers pay for again and again."""
+    """What customers pay for regularly, such as each month."""
 
     name = "commerce_subscriptions"
     path = "/subscriptions"

@@ -15,7 +15,7 @@ from tap_rutter.records.conform import decode_row
 from tap_rutter.replication.base import Partition
 from tap_rutter.sync.interfaces import RunStream, RunTap
 from tap_rutter.sync.maps import MapFailures, messages
-from tap_rutter.sync.report import PartitionReport
+from tap_rutter.sync.partition_report import PartitionReport
 
 logger = logging.getLogger("tap-rutter")
 
@@ -182,12 +182,14 @@ class Delivery:
 
     def state_if_due(self) -> None:
         """Write a STATE every ten seconds; sooner if much was delivered and the STATE is small."""
-        due = time.monotonic() - self._stated >= _STATE_SECONDS
-        much = self._rows >= _STATE_ROWS and self._bytes >= _STATE_SHARE * self._state_size
-        if self._tap.bookmarks.changed and (due or much):
+        if self._tap.bookmarks.changed and self._is_state_due():
             self.state()
         else:
             self._tap.writer.flush_if_due()
+
+    def _is_state_due(self) -> bool:
+        much = self._rows >= _STATE_ROWS and self._bytes >= _STATE_SHARE * self._state_size
+        return much or time.monotonic() - self._stated >= _STATE_SECONDS
 
     def state(self) -> None:
         """A STATE that covers everything written before it, at once."""

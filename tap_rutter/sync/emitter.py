@@ -42,14 +42,15 @@ from tap_rutter.sync.interfaces import RunStream, RunTap
 from tap_rutter.sync.last_reads import LastReads
 from tap_rutter.sync.outcomes import Outcomes
 from tap_rutter.sync.own_rows import OwnRows
+from tap_rutter.sync.partition_report import NOT_SYNCED, PartitionReport
 from tap_rutter.sync.plan import Plan, is_unchanged
 from tap_rutter.sync.progress import ProgressBar
 from tap_rutter.sync.read_ahead import Brought, Chain, Failed, Idle, ReadAhead
-from tap_rutter.sync.report import NOT_SYNCED, PartitionReport
 
 logger = logging.getLogger("tap-rutter")
 
 _PATIENCE = 5.0  # seconds in which workers may end what they are doing
+_NOTHING_SET = object()
 
 
 class Emitter:
@@ -76,6 +77,7 @@ class Emitter:
         self._queue: list[RunStream] = []
         self._planned = 0  # streams
         self._last_reads = LastReads(context, tap.bookmarks)
+        self.bookmarks = tap.bookmarks
         self._read_ahead: ReadAhead[Partition] | None = None
         self._items: Iterator[tuple[Chain[Partition], Brought]] = iter(())
         self._histories: set[str] = set()
@@ -165,6 +167,7 @@ class Emitter:
         else:
             self._read(stream, partition, report, write=write)
         self._last_reads.ended(partition, report)
+        self.outcomes.report.close(report)
         return report.rows
 
     def leave_unchanged(self, partition: Partition, report: PartitionReport) -> None:
@@ -274,7 +277,7 @@ class Emitter:
         if connection.id in self._histories or not partition.moves_bookmark:
             return
         self._histories.add(connection.id)
-        bookmarks = self._tap.bookmarks
+        bookmarks = self.bookmarks
         again = [
             stream.name
             for stream in self._tap.rutter_streams
@@ -295,14 +298,6 @@ class Emitter:
         if history.to_state():
             bookmarks.put_history(connection.id, history)
 
-    def move_bookmark(self, partition: Partition, progress: Progress) -> None:
-        """Set the partition's bookmark to what the delivered rows justify."""
-        if partition.endpoint.replication_key is None or not partition.moves_bookmark:
-            return
-        self._tap.bookmarks.put(
-            partition.endpoint.name, partition.connection.id, progress.partition_state()
-        )
-
 
 class _Account:
     """One partition while its items come: its report, its progress and what was delivered."""
@@ -322,6 +317,9 @@ class _Account:
         self._report = report
         self._write = write
         self._progress: Progress | None = None
+        self._moves_bookmark = False
+        self._content: object = _NOTHING_SET
+        """What the partition's entry in the state was last set to."""
         self.is_over = False
 
     def take(self, item: DeliveredItem) -> None:
@@ -342,6 +340,8 @@ class _Account:
             case Begin():
                 self._progress = self._partition.endpoint.replication.progress(self._partition)
                 self._emitter.begin(self._partition, self._report, self._progress)
+                has_bookmark = self._partition.endpoint.replication_key is not None
+                self._moves_bookmark = has_bookmark and self._partition.moves_bookmark
                 self._move()
             case Page():
                 self._deliver(item)
@@ -390,4 +390,10 @@ class _Account:
     def _move(self) -> None:
         progress = self._known_progress()
         self._report.window_start = progress.start_ms
-        self._emitter.move_bookmark(self._partition, progress)
+        if not self._moves_bookmark:
+            return
+        content = progress.partition_state()
+        if content != self._content:  # most items change nothing
+            self._content = content
+            partition = self._partition
+            self._emitter.bookmarks.put(partition.endpoint.name, partition.connection.id, content)

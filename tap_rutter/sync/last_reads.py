@@ -18,7 +18,7 @@ from tap_rutter.replication.after_sync import (
 )
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.run_context import RunContext
-from tap_rutter.sync.report import COMPLETE, FOLDED, SKIPPED, PartitionReport
+from tap_rutter.sync.partition_report import COMPLETE, FOLDED, SKIPPED, PartitionReport
 from tap_rutter.sync.state import Bookmarks
 
 _MOST_MISSED = 10

@@ -19,7 +19,7 @@ from singer_sdk.singerlib import RecordMessage
 
 from tap_rutter.errors import ConfigError, MapFailed
 from tap_rutter.names import counted, listed, meant, nearest
-from tap_rutter.sync.report import ALL
+from tap_rutter.sync.partition_report import ALL
 
 logger = logging.getLogger("tap-rutter")
 
@@ -58,7 +58,7 @@ def checked(maps: Maps, known: Known) -> tuple[dict[str, Any], list[str]]:
             if definition not in _NOTHING:
                 raise _unusable(f"'{_ELSE}' must be null: it removes every stream without a map")
         elif name.startswith("__"):
-            raise _unusable(f"'{name}' stands beside the streams; it belongs into a stream's map")
+            raise _unusable(f"'{name}' is beside the streams, but belongs inside a stream's map")
         else:
             for stream in _sources(name, definition, known):
                 if stream in known.columns:

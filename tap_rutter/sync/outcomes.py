@@ -19,7 +19,8 @@ from tap_rutter.errors import (
 )
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.scouting import ENOUGH, Answer, Scouting
-from tap_rutter.sync.report import FOLDED, NOT_ACTIVATED, NOT_SYNCED, PartitionReport, Report
+from tap_rutter.sync.partition_report import FOLDED, NOT_ACTIVATED, NOT_SYNCED, PartitionReport
+from tap_rutter.sync.report import Report
 from tap_rutter.sync.unserved import Unserved
 
 logger = logging.getLogger("tap-rutter")
@@ -107,7 +108,7 @@ class Outcomes:
                 error.message,
             )
         elif isinstance(error, NotActivated) and not is_served:
-            # A bookmark is no objection: the organisation may have had the product before.
+            # With a bookmark, too: the organisation may have had the product before.
             answer = Answer.CLOSED
             self.skip(entry, error.reason, now, error)
         elif isinstance(error, Unsupported) and not (partition.input_state or is_served):

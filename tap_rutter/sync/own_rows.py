@@ -11,7 +11,7 @@ from tap_rutter.errors import MapFailed
 from tap_rutter.sync.delivery import Delivery
 from tap_rutter.sync.interfaces import RunStream
 from tap_rutter.sync.outcomes import Outcomes
-from tap_rutter.sync.report import ALL, PartitionReport
+from tap_rutter.sync.partition_report import ALL, PartitionReport
 
 
 class OwnRows:

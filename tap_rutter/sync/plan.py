@@ -45,52 +45,71 @@ class Plan:
         self._is_left_out = is_left_out
         self._all = connections
         self._asked = [connection for connection in connections if is_asked(connection, run)]
-        self._partitions: dict[str, list[Partition]] = {}
+        self._read: dict[str, dict[int, Partition]] = {}
+        """By stream: the partitions that are read, by their index."""
         self._lock = threading.Lock()
 
     def partitions(self, stream: Endpoint) -> list[Partition]:
-        """The partitions of a stream: the same objects at every call."""
+        """The partitions of a stream. Those that are read are the same objects at every call.
+
+        The others are made anew, and not kept: where hardly anything is read, the plan is made far
+        ahead of the emitter.
+        """
         with self._lock:
-            if stream.name not in self._partitions:
-                chosen = self._all if stream.is_about_connections else self._asked
-                wanted = [entry for entry in chosen if entry.wanted.has(stream.name)]
-                partitions = self._partitions[stream.name] = [
-                    told(Partition(stream, connection, self._run, index=index))
+            chosen = self._all if stream.is_about_connections else self._asked
+            wanted = [entry for entry in chosen if entry.wanted.has(stream.name)]
+            if stream.name in self._read:
+                read = self._read[stream.name]
+                return [
+                    read.get(index) or self._made(stream, connection, index)
                     for index, connection in enumerate(wanted)
                 ]
-                if not stream.is_about_connections:
-                    for partition in partitions:
-                        partition.is_dropped = self._is_left_out(partition)
-                    self._run.scouting.begin(
-                        stream.name, [each.place for each in partitions if _is_scout(each)]
-                    )
-            return self._partitions[stream.name]
+            made = [
+                self._made(stream, connection, index) for index, connection in enumerate(wanted)
+            ]
+            read = {each.index: each for each in made if _is_read(each)}
+            self._read[stream.name] = read
+            if not stream.is_about_connections:
+                # Those with a bookmark are asked whatever others find out: they speak for none.
+                scouts = [each.place for each in read.values() if each.input_state is None]
+                self._run.scouting.begin(stream.name, scouts)
+            return made
+
+    def _made(self, stream: Endpoint, connection: Connection, index: int) -> Partition:
+        partition = told(Partition(stream, connection, self._run, index=index))
+        partition.is_dropped = not stream.is_about_connections and self._is_left_out(partition)
+        return partition
 
     def chains(self) -> Iterator[Chain[Partition]]:
         """A chain for each partition that was not dropped, in plan order."""
         for stream in self._streams:
-            for partition in self.partitions(stream):
-                if not (partition.is_dropped or is_unchanged(partition)):
+            for partition in self._to_read(stream):
+                if _is_read(partition):
                     yield Chain(partition, items_of(partition))
+
+    def _to_read(self, stream: Endpoint) -> list[Partition]:
+        if stream.name not in self._read:
+            self.partitions(stream)
+        with self._lock:
+            return list(self._read[stream.name].values())
 
     def forget(self, stream: Endpoint) -> None:
         """A stream has been read: its partitions are not needed any more."""
         with self._lock:
-            self._partitions[stream.name] = []
+            self._read[stream.name] = {}
         self._run.scouting.forget(stream.name)
 
 
-def _is_scout(partition: Partition) -> bool:
-    """Whether it may speak for others. With a bookmark it is asked whatever they find out."""
-    is_read = not (partition.is_dropped or is_unchanged(partition))
-    return is_read and partition.input_state is None
+def _is_read(partition: Partition) -> bool:
+    """Whether it is read, as far as is known now."""
+    return not (partition.is_dropped or is_unchanged(partition))
 
 
 def is_unchanged(partition: Partition, *, ask: bool = False) -> bool:
     """Whether nothing was synced since it was last read; known once its connection was asked."""
     run, connection = partition.run, partition.connection
-    if connection.wanted != ALL:
-        return False  # the caller knows of changes
+    if run.after_sync is None or connection.wanted != ALL:
+        return False  # without the setting all is read; or the caller knows of changes
     return is_asked(connection, run) and run.is_unchanged(partition.endpoint, connection, ask=ask)
 
 

@@ -18,9 +18,9 @@ from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import Unavailable
 from tap_rutter.sync.emitter import Emitter
 from tap_rutter.sync.interfaces import RunStream
+from tap_rutter.sync.partition_report import ALL, PartitionReport
 from tap_rutter.sync.plan import Plan, items_of
 from tap_rutter.sync.read_ahead import Chain, Failed, ReadAhead
-from tap_rutter.sync.report import ALL, PartitionReport
 from tap_rutter.sync.writer import BlockWriter
 
 logger = logging.getLogger("tap-rutter")

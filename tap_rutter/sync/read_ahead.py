@@ -21,12 +21,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from tap_rutter.replication.gates import Gate
-from tap_rutter.replication.items import DeliveredItem, Inline, WaitFor
+from tap_rutter.replication.items import Begin, DeliveredItem, Done, End, Inline, WaitFor
 
 Owner = TypeVar("Owner")
 
@@ -35,6 +35,8 @@ _MOST_CHAINS = 128
 _MOST_PAGES = 48
 _NEXT_CHAINS = 4  # that the consumer comes to next: they may use all of the bounds
 _TICK = 0.5  # seconds
+_MARKS = (Begin, End, Done)
+"""They cost nothing to bring, and are handed over together with what comes next."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ class Chain(Generic[Owner]):
         if isinstance(item, Inline):
             return _Inlined(tuple(Chain(self.owner, reading) for reading in item.readings))
         return item
+
+    def steps(self) -> list[Any]:
+        """Marks, and the one step that comes after them."""
+        items = [self.step()]
+        while isinstance(items[-1], _MARKS) and not self.cancelled:
+            items.append(self.step())
+        return items
 
 
 @dataclass(frozen=True)
@@ -177,20 +186,21 @@ class ReadAhead(Generic[Owner]):
 
     def _drain(self, chain: Chain[Owner]) -> Iterator[tuple[Chain[Owner], Any]]:
         """A chain's items, with those of its inlined chains at their place."""
-        while (item := self._take(chain)) is not None:
-            if isinstance(item, _Inlined):
-                for inlined in item.chains:
-                    yield from self._drain(inlined)
-            else:
-                yield chain, item
-            if chain.cancelled:
-                break
+        while items := self._take(chain):
+            for item in items:
+                if isinstance(item, _Inlined):
+                    for inlined in item.chains:
+                        yield from self._drain(inlined)
+                else:
+                    yield chain, item
+                if chain.cancelled:
+                    break
         with self._lock:
             if chain in self._active:
                 self._active.remove(chain)
 
-    def _take(self, chain: Chain[Owner]) -> Any:
-        """Wait for the chain's next item; None at its end."""
+    def _take(self, chain: Chain[Owner]) -> list[Any]:
+        """Wait for what the chain brings next, marks with what comes after; empty at its end."""
         if not self._workers:
             return self._step_here(chain)
         self._start()
@@ -200,21 +210,26 @@ class ReadAhead(Generic[Owner]):
                 self._work.notify()
             while not (chain.items or chain.done or chain.cancelled or self._stopped):
                 if not self._brought.wait(_TICK) and not (chain.items or chain.done):
-                    return IDLE
+                    return [IDLE]
             self._wanted = None
-            if not chain.items:
-                return None
-            item = chain.items.popleft()
-            size = size_of(item)
-            chain.buffered -= size
-            self._bytes -= size
-            self._pages -= is_heavy(item)
-            self._work.notify()
-            return item
+            items: list[Any] = []
+            while chain.items and not (items and not isinstance(items[-1], _MARKS)):
+                items.append(self._take_out(chain))
+            if items:
+                self._work.notify()
+            return items
 
-    def _step_here(self, chain: Chain[Owner]) -> Any:
+    def _take_out(self, chain: Chain[Owner]) -> Any:
+        item = chain.items.popleft()
+        size = size_of(item)
+        chain.buffered -= size
+        self._bytes -= size
+        self._pages -= is_heavy(item)
+        return item
+
+    def _step_here(self, chain: Chain[Owner]) -> list[Any]:
         if chain.done or chain.cancelled:
-            return None
+            return []
         while isinstance(item := chain.step(), WaitFor):
             pass  # all that it could wait for has been taken
         if item is None or isinstance(item, Failed):
@@ -222,9 +237,9 @@ class ReadAhead(Generic[Owner]):
         if isinstance(item, _Inlined):
             at = self._active.index(chain) if chain in self._active else 0
             self._active[at:at] = item.chains
-        return item
+        return [] if item is None else [item]
 
-    # ---- the workers' side; the lock is held but where it says otherwise, and in _walk's own step
+    # ---- the workers' side; the lock is held but where it says otherwise
 
     def _start(self) -> None:
         if self._threads or self._stopped:
@@ -243,25 +258,29 @@ class ReadAhead(Generic[Owner]):
                     self._work.wait()
                 chain.running = True
                 chain.held_at = None
-            item = chain.step()
-            if isinstance(item, WaitFor):
-                self._hold(chain, item.gate)
-                continue
-            with self._lock:
-                chain.running = False
-                if item is None or isinstance(item, Failed):
-                    chain.done = True
-                if item is not None and not chain.cancelled:
-                    self._keep(chain, item)
-                if chain is self._wanted or chain.cancelled:
-                    self._brought.notify_all()
-                self._work.notify()
+            self._settle(chain, chain.steps())
 
-    def _hold(self, chain: Chain[Owner], gate: Gate) -> None:
-        """Leave a chain alone until its gate is open. The lock is not held here."""
+    def _settle(self, chain: Chain[Owner], steps: Sequence[Any]) -> None:
+        """Take in what some steps have brought. The lock is not held here."""
+        *marks, item = steps
         with self._lock:
             chain.running = False
-            chain.held_at = gate
+            for mark in marks:
+                self._keep(chain, mark)
+            if isinstance(item, WaitFor):
+                chain.held_at = item.gate
+            elif item is not None:
+                self._keep(chain, item)
+            if item is None or isinstance(item, Failed):
+                chain.done = True
+            if chain is self._wanted or chain.cancelled:
+                self._brought.notify_all()
+            self._work.notify()
+        if isinstance(item, WaitFor):
+            self._hold(chain, item.gate)
+
+    def _hold(self, chain: Chain[Owner], gate: Gate) -> None:
+        """Have a chain walked again once its gate is open. The lock is not held here."""
         gate.when_open(lambda: self._release(chain, gate))
 
     def _release(self, chain: Chain[Owner], gate: Gate) -> None:
@@ -272,6 +291,8 @@ class ReadAhead(Generic[Owner]):
                 self._work.notify()
 
     def _keep(self, chain: Chain[Owner], item: Any) -> None:
+        if chain.cancelled:
+            return
         size = size_of(item)
         chain.items.append(item)
         chain.buffered += size

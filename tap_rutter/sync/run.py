@@ -105,7 +105,7 @@ class Run:
         for connection in started.selection.connections:
             if is_asked(connection, context):
                 with suppress(ConnectionUnusable):  # kept, and told of with its first partition
-                    context.sync_status(connection)
+                    context.standing(connection)
                 break
         context.cutoff = self.clock.now()
 

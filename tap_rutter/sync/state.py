@@ -65,13 +65,14 @@ class Bookmarks:
         """Index a tap's state. The dict itself is kept up to date, and is what STATE shows."""
         self._state = tap_state
         self._index: dict[str, dict[str, PartitionState]] = {}
-        self._input: dict[tuple[str, str], PartitionState] = {}
+        self._input: dict[str, dict[str, PartitionState]] = {}
         # One for all partitions of a connection: there are as many as there are streams.
         self._contexts: dict[str, dict[str, str]] = {}
         self._places: dict[str, int] = {}
         self.changed = False
         for stream, entry in tap_state.get("bookmarks", {}).items():
             partitions = self._index.setdefault(stream, {})
+            given = self._input.setdefault(stream, {})
             for partition in entry.get("partitions", ()):
                 connection_id = partition["context"].get("connection_id")
                 if connection_id is not None:
@@ -79,14 +80,18 @@ class Bookmarks:
                     connection_id = self._context(connection_id)["connection_id"]
                     partitions[connection_id] = partition
                     # What the run was given is replaced, never changed, and nor is what is in it.
-                    self._input[stream, connection_id] = partition
+                    given[connection_id] = partition
         self._counts = Counter(
-            connection_id for stream, connection_id in self._input if stream != CONNECTIONS
+            connection_id
+            for stream, partitions in self._input.items()
+            if stream != CONNECTIONS
+            for connection_id in partitions
         )
 
     def input_state(self, stream: str, connection_id: str) -> PartitionState | None:
         """The partition that the run was given. It never changes, so any thread may read it."""
-        return self._input.get((stream, connection_id))
+        partitions = self._input.get(stream)
+        return None if partitions is None else partitions.get(connection_id)
 
     def get(self, stream: str, connection_id: str) -> PartitionState | None:
         """The partition as it is now. It is not created if it does not exist."""
@@ -108,7 +113,7 @@ class Bookmarks:
         if current is None:
             partitions[connection_id] = wanted
             self._list(stream).append(wanted)
-        elif current is self._input.get((stream, connection_id)):
+        elif current is self.input_state(stream, connection_id):
             self._list(stream)[self._place(stream, current)] = wanted
             partitions[connection_id] = wanted
         else:
@@ -131,8 +136,8 @@ class Bookmarks:
         """By connection: what it was answered with a 404, as the run was given it."""
         return {
             connection_id: partition[UNSERVED]
-            for (stream, connection_id), partition in self._input.items()
-            if stream == CONNECTIONS and partition.get(UNSERVED)
+            for connection_id, partition in self._input.get(CONNECTIONS, {}).items()
+            if partition.get(UNSERVED)
         }
 
     def put_unserved(self, connection_id: str, entries: list[Mapping[str, Any]]) -> None:

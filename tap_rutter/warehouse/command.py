@@ -50,6 +50,15 @@ def _script(name: str) -> Callable[[_Command], click.Command]:
     return make
 
 
+days_kept = click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=90,
+    show_default=True,
+    help="Keep all rows of the last so many days.",
+)
+"""How much of ``sync_report`` stays; the fleet's command has the same option."""
+
 _one_connection = click.option(
     "--connection-id", default="", metavar="ID", help="This connection only."
 )
@@ -96,13 +105,7 @@ def remove_connection(schema: str, execute: bool, dsn: str | None, connection_id
 
 
 @_script("prune-report")
-@click.option(
-    "--days",
-    type=click.IntRange(min=1),
-    default=90,
-    show_default=True,
-    help="Keep all rows of the last so many days.",
-)
+@days_kept
 def prune_report(schema: str, execute: bool, dsn: str | None, days: int) -> None:
     _deliver(render("prune-report", schema, days=str(days)), execute, dsn)
 

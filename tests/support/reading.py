@@ -21,14 +21,6 @@ class Item:
     is_heavy: bool = True
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for what other threads bring about."""
-    end = time.monotonic() + WATCHDOG
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.001)
-
-
 def quiet(count: Callable[[], int]) -> int:
     """A count once it has stood still for a while: a worker that may go on would raise it."""
     seen, calm = count(), 0

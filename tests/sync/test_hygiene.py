@@ -266,7 +266,7 @@ def test_a_server_that_does_not_prove_itself_is_refused_at_once(
     assert run.waits == ()
     assert len(simulator.requests) == 0
     assert (
-        "The connections cannot be listed: /connections cannot be asked for: the server's TLS"
+        "The connections cannot be listed: /connections cannot be requested: the server's TLS"
         " certificate cannot be verified (self-signed certificate)."
     ) in run.log
     assert "REQUESTS_CA_BUNDLE" in run.log

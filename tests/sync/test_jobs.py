@@ -117,4 +117,18 @@ def test_a_job_that_is_not_there_any_more_is_a_failure(status: int) -> None:
         simulator.faults.add("respond", path="/jobs/j", status=status, body=gone, times=None)
         messages = sync(simulator, STREAM, start_date="2026-01-01")
     assert outcome(messages)[0] == "failed"
+    (row,) = messages.records["sync_report"]
+    assert row["error_code"] == "RESOURCE_NOT_FOUND"
     assert messages.waits == ()
+
+
+def test_the_code_with_which_a_job_failed_is_in_the_report() -> None:
+    world, _connection = ledger()
+    body = '{"error_type":"PLATFORM_ERROR","error_code":"PLATFORM_BUSY","error_message":"later"}'
+    failed = job_of(body).replace('"success"', '"failure"')
+    with Simulator(world) as simulator:
+        simulator.faults.add("respond", path=PATH, status=200, body=PROMISE, times=None)
+        simulator.faults.add("respond", path="/jobs/j", status=200, body=failed, times=None)
+        run = sync(simulator, STREAM, start_date="2026-01-01")
+    (row,) = run.records["sync_report"]
+    assert (row["status"], row["error_code"]) == ("failed", "PLATFORM_BUSY")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.in_process import Run, run_here, sync
-from support.singer import Ended, Json, arguments, discovered, settings
+from support.singer import Ended, Json, arguments, catalog_of, discovered, settings
 
 from tap_rutter.simulator import Connection, Simulator, World
 from tap_rutter.tap import TapRutter
@@ -115,7 +115,7 @@ UNUSABLE: list[tuple[Json, str]] = [
     ({BILLS: {"__alias__": 5}}, f"'__alias__' of '{BILLS}' must be a name"),
     ({BILLS: {"__key_properties__": ["no_such"]}}, "'stream_maps'"),
     ({"__else__": "all"}, "'__else__' must be null"),
-    ({"__filter__": "memo"}, "'__filter__' stands beside the streams"),
+    ({"__filter__": "memo"}, "'__filter__' is beside the streams"),
 ]
 
 
@@ -153,6 +153,21 @@ def test_valid_forms_of_maps_are_taken(simulator: Simulator, maps: Json) -> None
     run = sync(simulator, BILLS, VENDORS, stream_maps=maps)
     assert run.code == 0, run.log
     assert "WARNING" not in run.log
+
+
+@pytest.mark.parametrize("maps", [{VENDORS: {"memo": None}}, {VENDORS: None}, {"*": {}}], ids=str)
+def test_a_map_of_a_stream_that_is_not_selected_changes_nothing(
+    simulator: Simulator, maps: Json
+) -> None:
+    catalog = catalog_of(BILLS, VENDORS)
+    for entry in catalog["streams"]:
+        for part in entry["metadata"]:
+            part["metadata"]["selected"] = entry["tap_stream_id"] == BILLS
+    with arguments(settings(simulator, stream_maps=maps), catalog=catalog) as files:
+        ended = run_here(*files)
+    assert ended.code == 0, ended.stderr
+    assert len(ended.messages.records[BILLS]) == 18
+    assert PATHS[VENDORS] not in asked(simulator)
 
 
 def test_maps_of_every_stream_of_every_version_are_taken() -> None:

@@ -118,7 +118,7 @@ def test_an_outage_ends_the_run_within_half_as_much_again(simulator: Simulator, 
         assert "answers again" not in run.log
     for row in unasked:
         assert row["reason"] == "retries_exhausted"
-        assert "was not asked for" in row["error_message"]
+        assert "was not requested" in row["error_message"]
     # The next run brings the rest.
     simulator.faults.clear()
     again = read(simulator, state=run.state)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support.in_process import sync
-from support.ledgers import BILLS, VENDORS, read
+from support.ledgers import BILLS, VENDORS, error, read
 from support.ledgers import BILLS_PATH as PATH
 from support.singer import Json
 
@@ -100,6 +100,27 @@ def test_the_waits_double_with_jitter_within_the_life_of_a_request(
     assert row["error_message"] == (
         f"/accounting/bills failed {len(run.waits) + 1} times, last with status 503"
     )
+
+
+@pytest.mark.parametrize("status", [429, 452, 500, 503])
+def test_the_report_has_the_code_of_the_last_answer(
+    simulator: Simulator, ledger: Connection, status: int
+) -> None:
+    body = error("PLATFORM_BUSY", "come back later")
+    simulator.faults.add("respond", path=PATH, status=status, body=body, times=None)
+    row = read(simulator, max_retry_seconds=2).report(BILLS, ledger.id)
+    assert (row["status"], row["error_code"]) == ("failed", "PLATFORM_BUSY")
+    assert f"last with status {status} PLATFORM_BUSY: come back later" in row["error_message"]
+
+
+def test_the_report_has_no_code_where_the_last_answer_had_none(
+    simulator: Simulator, ledger: Connection
+) -> None:
+    simulator.faults.add("respond", path=PATH, status=500, body=error("PLATFORM_BUSY"))
+    simulator.faults.add("respond", path=PATH, status=502, times=None)
+    run = read(simulator, max_retry_seconds=2)
+    assert run.waits
+    assert run.report(BILLS, ledger.id)["error_code"] is None
 
 
 @pytest.mark.parametrize("most", [0, 1, 30])

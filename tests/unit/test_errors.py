@@ -14,6 +14,7 @@ from tap_rutter.errors import (
     CredentialsRefused,
     ErrorBody,
     Gone,
+    MapFailed,
     NotActivated,
     PartitionFailed,
     RequestFailed,
@@ -151,7 +152,47 @@ def test_a_redirect_says_which_setting_to_look_at(status: int) -> None:
     assert "api_url" in error.message
 
 
+KINDS = [
+    (300, None, "C", PartitionFailed, "refused"),
+    (399, None, "C", PartitionFailed, "refused"),
+    (400, None, "C", PartitionFailed, "refused"),
+    (401, None, "C", ConnectionUnusable, "unauthorized"),
+    (404, None, "C", Unsupported, "unsupported"),
+    (410, None, "C", Gone, "refused"),
+    (403, "PRODUCT_NOT_ALLOWED", "PRODUCT_NOT_ALLOWED", NotActivated, "not_activated"),
+    (404, "INVALID_CREDENTIALS", "INVALID_CREDENTIALS", ConnectionUnusable, "unauthorized"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kept", "kind", "reason"), KINDS)
+def test_an_error_keeps_all_that_is_known(
+    status: int, code: str | None, kept: str, kind: type[RequestFailed], reason: str
+) -> None:
+    error = refused(status, ErrorBody(error_code=code or "C", error_message="Said so."))
+    assert type(error) is kind
+    assert (error.reason, error.status, error.code) == (reason, status, kept)
+    is_redirect = 300 <= status < 400
+    said = "a redirect, which is not followed" if is_redirect else "Said so."
+    assert error.message.startswith(f"{PATH} answered {status}")
+    assert said in error.message
+
+
 # ---- messages
+
+
+@pytest.mark.parametrize(("length", "end"), [(300, "c"), (301, "c…")])
+def test_a_message_is_cut_where_it_is_too_long(length: int, end: str) -> None:
+    said = refused(400, ErrorBody(error_message="c" * length)).message
+    assert said == f"{PATH} answered 400: {'c' * 299}{end}"
+
+
+def test_a_failed_map_says_for_how_many_rows() -> None:
+    error = MapFailed("invoices", "memo", "TypeError")
+    assert error.message == "the stream map 'invoices' fails at 'memo': TypeError"
+    twice = error.once_more().once_more()
+    assert twice.message == "the stream map 'invoices' fails at 'memo' for 2 rows: TypeError"
+    assert twice.reason == "map_failed"
+    assert (twice.name, twice.column, twice.said) == ("invoices", "memo", "TypeError")
 
 
 def test_a_message_without_words_of_the_api() -> None:
@@ -233,6 +274,7 @@ def test_what_ends_a_run_is_not_a_failed_request(kind: type[TapError]) -> None:
 def test_the_end_by_a_signal_is_not_taken_for_a_fault() -> None:
     assert not issubclass(Terminated, Exception)
     assert Terminated(15).signum == 15
+    assert str(Terminated(15)) == "15"
 
 
 def test_an_error_is_read_though_its_message_has_a_raw_line_break() -> None:

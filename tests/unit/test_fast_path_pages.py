@@ -37,7 +37,7 @@ from tap_rutter.records.fast_path import FastPath, _are_normal
 from tap_rutter.replication.base import Partition
 from tap_rutter.schema.json_schema import is_any
 from tap_rutter.sync.delivery import Delivery, Line
-from tap_rutter.sync.report import PartitionReport
+from tap_rutter.sync.partition_report import PartitionReport
 
 MOMENTS = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30))
 FORMS = {
@@ -192,6 +192,28 @@ def test_times_that_are_normal_together_are_normal_one_by_one(texts: list[str]) 
     for text in texts:
         # The pattern for single rows leaves out 29 February.
         assert "02-29" in text or row.passes(json.dumps({"at": text}).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-03-02 09:30:00.000Z",
+        "2026-03-02T09:30:00.000z",
+        "2026-13-02T09:30:00.000Z",
+        "2026-03-02T09:30:00+00:00",
+        # Within JSON, its end would be read as an escape: 09:30:00Z.
+        "2026-03-02T09:30:0\\u0030Z",
+        "soon",
+        "",
+    ],
+)
+def test_a_time_in_another_form_is_not_normal_alone_or_together(text: str) -> None:
+    schema = {"properties": {"at": {"type": ["string"], "format": "date-time"}}}
+    row = FastPath(schema, REPLICATION_KEY)
+    assert row.passes(json.dumps({"at": "2026-03-02T09:30:00.000Z"}).encode())
+    assert not row.passes(json.dumps({"at": text}).encode())
+    assert not _are_normal([text])
+    assert not _are_normal([text, text])
 
 
 def test_threads_may_come_to_a_streams_first_page_together() -> None:

@@ -145,7 +145,7 @@ def test_plain_texts_are_sentences(plain: ModuleType) -> None:
     ("stream", "path", "expected"),
     [
         ("accounting_bills", "line_items[].total_amount", "amount of the line"),
-        ("accounting_bills", "total_amount", "amount in all"),
+        ("accounting_bills", "total_amount", "total amount"),
         ("accounting_bank_deposits", "total_amount", "whole deposit"),
         ("accounting_balance_sheets", "assets.account_id", "need not be an id of Rutter's"),
         ("accounting_bank_feed_accounts", "line_of_business", "Rutter does not say"),

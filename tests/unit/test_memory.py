@@ -6,14 +6,23 @@ import gc
 import json
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tap_rutter import times
+from tap_rutter.api.client import Client
+from tap_rutter.api.request import Counts, Request, Response
 from tap_rutter.connections.history import History
 from tap_rutter.connections.packed import Packed, json_of, packed
 from tap_rutter.connections.row_counts import RowCounts
+from tap_rutter.connections.sync_status import (
+    STATUS_PATH,
+    Standing,
+    SyncStatus,
+    read_standing,
+    read_sync_status,
+)
 from tap_rutter.sync.report import Report
 from tap_rutter.sync.state import Bookmarks
 
@@ -66,7 +75,7 @@ def test_a_state_that_was_given_takes_no_second_copy() -> None:
         state = json.loads(text)
         return state, Bookmarks(state)
 
-    assert held(given) / PARTITIONS < 470
+    assert held(given) / PARTITIONS < 390
 
 
 def test_what_was_given_stays_what_it_was_while_all_bookmarks_move() -> None:
@@ -97,10 +106,12 @@ def test_a_partition_that_was_read_takes_little_in_the_report() -> None:
             for number, connection in enumerate(connections):
                 entry = report.partition(connection, stream, START + number)
                 entry.rows, entry.pages = 5, 1
+                entry.window_end, entry.source_synced_ms = START, START - number
                 entry.complete(START + number + 1_000)
+                report.close(entry)
         return report
 
-    assert held(read) / PARTITIONS < 370
+    assert held(read) / PARTITIONS < 150
     assert all(row["repaired_values"] == 0 and row["skipped"] is None for row in read().rows())
 
 
@@ -123,6 +134,38 @@ def test_how_a_connection_stands_is_kept_in_a_fraction_of_its_memory() -> None:
     small = held(lambda: [packed(status(number)) for number in range(50)])
     counts = held(lambda: [RowCounts.of_status(status(number)) for number in range(50)])
     assert small + counts < plain / 8
+
+
+class FakeClient:
+    """Answers with how a connection stands."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def get(self, call: Request, decode: Callable[[Response], Any], counts: Counts) -> Any:
+        self._number += 1
+        counts.requests += 1
+        key = "status" if call.path == STATUS_PATH else "connection"
+        return decode(Response(json.dumps({key: status(self._number)}).encode(), START))
+
+
+def test_what_a_run_keeps_of_how_a_connection_stands_takes_little() -> None:
+    """With ``only_after_sync`` the first half of most connections, else all of it."""
+
+    def first_half() -> list[Standing]:
+        client = cast("Client", FakeClient())
+        return [read_standing(client, identity) for identity in ids()]
+
+    def whole() -> list[tuple[Standing, SyncStatus]]:
+        client = cast("Client", FakeClient())
+        return [
+            (standing, read_sync_status(client, identity, standing))
+            for identity, standing in zip(ids(), first_half(), strict=True)
+        ]
+
+    plain = held(lambda: [json.loads(json.dumps(status(number))) for number in range(CONNECTIONS)])
+    assert held(first_half) < plain / 8
+    assert held(whole) < plain / 3
 
 
 def test_a_packed_object_is_the_object() -> None:

@@ -20,8 +20,8 @@ from support.reading import (
     rows,
     taken,
     threads,
-    until,
 )
+from support.threads import until
 
 from tap_rutter.replication.items import Inline
 from tap_rutter.sync import read_ahead

@@ -19,8 +19,8 @@ from support.reading import (
     rows,
     taken,
     threads,
-    until,
 )
+from support.threads import until
 
 from tap_rutter.replication.gates import Gate
 from tap_rutter.replication.items import Inline, WaitFor

@@ -258,7 +258,7 @@ def test_the_summary_says_what_happened(scene: Scene) -> None:
         " /accounting/bills answered 410 GONE: no more"
     ) in said
     assert (
-        "Hint: connections that need to sign in again do so by the merchant, in Rutter Link."
+        "Hint: connections need to sign in again: only the merchant can do that, in Rutter Link."
         in said
     )
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_rutter.connections.history import History
-from tap_rutter.errors import ConfigError
+from tap_rutter.replication.after_sync import Given, LastRead
 from tap_rutter.sync.state import Bookmarks, PartitionStateManager, check_shape
 
 T1, T2 = "2024-01-31T10:00:00.000Z", "2024-01-31T12:00:00.000Z"
@@ -235,147 +235,76 @@ def test_history_leaves_what_else_is_known_of_a_connection() -> None:
     assert found["more"] == 1
 
 
-# ---- shapes
+# ---- what else is known of a connection
+
+ABSENT = {
+    "platform": "SHOPIFY",
+    "api_version": "2024-08-31",
+    "at": T1,
+    "streams": ["invoices", "bills"],
+}
+READ = LastRead(synced_ms=1_000, at_ms=5_000, missed=frozenset({"b", "a"}), bookmarks=2)
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        {},
-        {"bookmarks": {}},
-        {"bookmarks": {"invoices": {}}},
-        {"bookmarks": {"invoices": {"partitions": []}}},
-        {"bookmarks": {"invoices": {"partitions": [{"context": {}}]}}},
-        {"bookmarks": {"invoices": {"replication_key_value": None}}},
-        state_of(invoices=[partition("a")]),
-        state_of(invoices=[partition("a", passes={"expense": T1, "refund": T2})]),
-        state_of(invoices=[partition("a", passes={}, parents="abcdefgh", start_date=T1)]),
-        state_of(invoices=[partition("a", unknown={"to": ["us"]})]),
-        state_of(orders=[partition("a", null_times=True, whole_read_at=T1)]),
-        state_of(connections=[{"context": {"connection_id": "a"}, "history": HISTORY.to_state()}]),
-        {"bookmarks": {}, "more": 1},
-    ],
-)
-def test_a_shape_that_can_be_read(state: Any) -> None:
-    check_shape(state)
-    Bookmarks(state)
-
-
-def one(**parts: Any) -> dict[str, Any]:
-    return state_of(invoices=[partition("a"), {**partition("b"), **parts}])
-
-
-def history(value: Any) -> dict[str, Any]:
-    return state_of(connections=[{"context": {"connection_id": "a"}, "history": value}])
-
-
-BAD = "qxzzy"
-PARTITION = "bookmarks.invoices.partitions[1]"
-
-
-@pytest.mark.parametrize(
-    ("state", "path"),
-    [
-        ([], "the state"),
-        ("x", "the state"),
-        (17, "the state"),
-        ({"singer_state": {"bookmarks": {}}}, "the state"),
-        ({"completed": {}, "partial": {}}, "the state"),
-        ({"invoices": {"partitions": []}}, "the state"),
-        ({"bookmarks": None}, "bookmarks"),
-        ({"bookmarks": []}, "bookmarks"),
-        ({"bookmarks": BAD}, "bookmarks"),
-        ({"bookmarks": {"invoices": None}}, "bookmarks.invoices"),
-        ({"bookmarks": {"invoices": []}}, "bookmarks.invoices"),
-        ({"bookmarks": {"invoices": {"partitions": None}}}, "bookmarks.invoices.partitions"),
-        ({"bookmarks": {"invoices": {"partitions": {}}}}, "bookmarks.invoices.partitions"),
-        ({"bookmarks": {"invoices": {"replication_key_value": T1}}}, "bookmarks.invoices"),
-        (state_of(invoices=[partition("a"), None]), PARTITION),  # type: ignore[list-item]
-        (state_of(invoices=[partition("a"), [BAD]]), PARTITION),  # type: ignore[list-item]
-        (state_of(invoices=[partition("a"), {}]), f"{PARTITION}.context"),
-        (one(context=None), f"{PARTITION}.context"),
-        (one(context=[BAD]), f"{PARTITION}.context"),
-        (one(context={"connection_id": 17}), f"{PARTITION}.context.connection_id"),
-        (one(context={"connection_id": None}), f"{PARTITION}.context.connection_id"),
-        (one(replication_key_value=BAD), f"{PARTITION}.replication_key_value"),
-        (one(replication_key_value=17), f"{PARTITION}.replication_key_value"),
-        (one(replication_key_value=""), f"{PARTITION}.replication_key_value"),
-        (one(start_date=BAD), f"{PARTITION}.start_date"),
-        (one(start_date=True), f"{PARTITION}.start_date"),
-        (one(whole_read_at=[BAD]), f"{PARTITION}.whole_read_at"),
-        (one(passes=BAD), f"{PARTITION}.passes"),
-        (one(passes=[T1]), f"{PARTITION}.passes"),
-        (one(passes={"expense": BAD}), f"{PARTITION}.passes"),
-        (one(passes={"expense": None}), f"{PARTITION}.passes"),
-        (one(parents=[BAD]), f"{PARTITION}.parents"),
-        (history(BAD), "bookmarks.connections.partitions[0].history"),
-        (history([BAD]), "bookmarks.connections.partitions[0].history"),
-        (history({"completed": BAD}), "bookmarks.connections.partitions[0].history"),
-        (history({"batches": BAD}), "bookmarks.connections.partitions[0].history"),
-        (history({"batches": 1.5}), "bookmarks.connections.partitions[0].history"),
-        (history({"ready": [BAD]}), "bookmarks.connections.partitions[0].history"),
-        (history({"waiting": {"a": BAD}}), "bookmarks.connections.partitions[0].history"),
-    ],
-)
-def test_a_shape_that_cannot_be_read_is_refused_with_its_path(state: Any, path: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_shape(state)
-    assert f" {path} " in caught.value.message
-    assert BAD not in caught.value.message
-
-
-values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=4), st.just(T1)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(
-                [
-                    "bookmarks",
-                    "partitions",
-                    "context",
-                    "connection_id",
-                    "replication_key_value",
-                    "passes",
-                    "history",
-                    "ready",
-                    "start_date",
-                    "connections",
-                    "invoices",
-                ]
-            ),
-            inner,
-            max_size=4,
-        ),
-    ),
-    max_leaves=15,
-)
-
-
-@given(
-    st.one_of(
-        values,
-        values.map(lambda value: {"bookmarks": value}),
-        values.map(lambda value: {"bookmarks": {"invoices": value}}),
-        values.map(lambda value: {"bookmarks": {"connections": {"partitions": [value]}}}),
-        values.map(lambda value: one(history=value)),
-        values.map(lambda value: one(passes=value, parents=value)),
-    )
-)
-def test_any_state_is_refused_in_words_or_can_be_worked_with(state: Any) -> None:
-    try:
-        check_shape(state)
-    except ConfigError:
-        return
+def test_what_a_connection_was_answered_with_a_404_is_kept_beside_its_history() -> None:
+    state: dict[str, Any] = {}
     bookmarks = Bookmarks(state)
-    for stream in ("invoices", "connections"):
-        for connection in ("a", "b", ""):
-            bookmarks.get(stream, connection)
-            bookmarks.history(connection)
-            bookmarks.put_history(connection, HISTORY)
-            bookmarks.put(stream, connection, content())
-            bookmarks.put(stream, connection, None)
+    bookmarks.put_history("a", HISTORY)
+    bookmarks.put_unserved("a", [ABSENT])
+    bookmarks.put_unserved("b", [])
+    assert bookmarks.unserved == {}, "asked is what the run was given"
+    again = Bookmarks(copy.deepcopy(state))
     check_shape(state)
+    assert again.unserved == {"a": [ABSENT]}
+    assert again.history("a") == HISTORY
+    again.put_unserved("a", [])
+    assert again.get("connections", "a") == {
+        "context": {"connection_id": "a"},
+        "history": HISTORY.to_state(),
+    }
+
+
+def test_a_connection_is_not_listed_when_nothing_is_known_of_it_any_more() -> None:
+    state: dict[str, Any] = {}
+    bookmarks = Bookmarks(state)
+    bookmarks.put_unserved("a", [ABSENT])
+    bookmarks.put_unserved("a", [])
+    assert state == {"bookmarks": {"connections": {"partitions": []}}}
+
+
+def test_last_reads_are_kept_by_choice() -> None:
+    state = state_of(invoices=[partition("a"), partition("b")], bills=[partition("a")])
+    bookmarks = Bookmarks(state)
+    bookmarks.put_last_reads("a", {"one": READ})
+    bookmarks.put("orders", "a", content())
+    assert bookmarks.last_reads("a") == {"one": READ}
+    assert bookmarks.last_reads("b") == {}
+    assert bookmarks.given("a", "one") == Given(None, None, 2)
+    assert (bookmarks.count("a"), bookmarks.count("b"), bookmarks.count("z")) == (3, 1, 0)
+
+    check_shape(state)
+    again = Bookmarks(copy.deepcopy(state))
+    again.put_history("a", HISTORY)
+    assert again.given("a", "one") == Given(READ, None, 3)
+    assert again.given("a", "another") == Given(None, None, 3)
+    assert again.given("b", "one") == Given(None, None, 1)
+
+
+def test_only_the_latest_choices_are_kept() -> None:
+    bookmarks = Bookmarks({})
+    reads = {name: LastRead(1, at) for name, at in {"c": 3, "a": 1, "d": 4, "b": 2}.items()}
+    bookmarks.put_last_reads("x", reads)
+    assert bookmarks.last_reads("x") == {name: reads[name] for name in "bcd"}
+    bookmarks.put_last_reads("x", {})
+    assert bookmarks.last_reads("x") == {}
+
+
+def test_a_state_is_not_touched_to_remember_no_reads() -> None:
+    state: dict[str, Any] = {}
+    bookmarks = Bookmarks(state)
+    bookmarks.put_last_reads("a", {})
+    assert state == {}
+    assert not bookmarks.changed
 
 
 # ---- the SDK's view
