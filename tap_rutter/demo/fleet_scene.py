@@ -24,6 +24,7 @@ from tap_rutter.demo.fleet_watch import moment_of
 from tap_rutter.simulator import Connection, Simulator, World
 
 CATALOG = "catalog.json"
+CONFIG = "fleet.toml"
 
 
 class Scene:
@@ -83,9 +84,15 @@ class Scene:
         for _ in range(workers):
             self.add_worker()
 
-    def add_worker(self) -> subprocess.Popen[bytes]:
-        """One more worker."""
-        worker = self._process("work", log=f"worker-{len(self.workers) + 1}")
+    def add_worker(self, *options: str, config: str = CONFIG) -> subprocess.Popen[bytes]:
+        """One more worker.
+
+        Args:
+            options: of its command.
+            config: its configuration, in the scene's folder.
+        """
+        log = f"worker-{len(self.workers) + 1}"
+        worker = self._process("work", *options, log=log, config=config)
         self.workers.append(worker)
         return worker
 
@@ -138,16 +145,16 @@ class Scene:
             f"command = {json.dumps([str(command), '--config', str(folder / 'target.json')])}"
         ]
         lines += [f"database_url = {json.dumps(self.database.uri)}", f'schema = "{SCHEMA}"']
-        _private(folder / "fleet.toml", "\n".join(lines) + "\n")
+        _private(folder / CONFIG, "\n".join(lines) + "\n")
 
-    def _process(self, *arguments: str, log: str) -> subprocess.Popen[bytes]:
+    def _process(self, *arguments: str, log: str, config: str = CONFIG) -> subprocess.Popen[bytes]:
         with (self.folder / f"{log}.log").open("ab") as output:
             return subprocess.Popen(
                 [
                     Path(sys.executable).with_name("rutterctl"),
                     "fleet",
                     "--config",
-                    str(self.folder / "fleet.toml"),
+                    str(self.folder / config),
                     *arguments,
                 ],
                 cwd=self.folder,

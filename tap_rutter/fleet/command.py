@@ -14,11 +14,14 @@ from typing import IO, Any, TypeAlias
 import click
 from rich.console import Console
 
-from tap_rutter.errors import ConfigError, TapError
+from tap_rutter.config import read_json
+from tap_rutter.errors import ConfigError, CredentialsRefused, TapError
 from tap_rutter.fleet import show
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger, LedgerError
+from tap_rutter.fleet.runs import asked
 from tap_rutter.redact import SECRETS, guard_logging
+from tap_rutter.warehouse.command import days_kept
 
 _Command: TypeAlias = Callable[..., Any]
 _BAD_CONFIG, _FAILED, _REFUSED = 2, 1, 3
@@ -40,6 +43,7 @@ def fleet(context: click.Context, path: Path | None) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
+    logging.getLogger("singer_sdk").setLevel(logging.WARNING)  # it tells of each variable it reads
     guard_logging()
 
 
@@ -53,7 +57,7 @@ def _told_in_words() -> Iterator[None]:
         sys.exit(_BAD_CONFIG)
     except TapError as error:
         click.echo(f"Error: {error.message}", err=True)
-        sys.exit(_REFUSED if type(error).__name__ == "CredentialsRefused" else _FAILED)
+        sys.exit(_REFUSED if isinstance(error, CredentialsRefused) else _FAILED)
     except LedgerError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(_FAILED)
@@ -97,7 +101,8 @@ def serve(config: FleetConfig, ledger: Ledger, host: str, port: int) -> None:
     """
     from tap_rutter.fleet.webhooks.serve import serve as take_webhooks
 
-    take_webhooks(config, ledger, host=host, port=port)
+    with asked(config, for_runs=False) as config:
+        take_webhooks(config, ledger, host=host, port=port)
 
 
 @fleet.command()
@@ -110,7 +115,8 @@ def work(config: FleetConfig, metrics_port: int, metrics_host: str) -> None:
     """Claim what is due and run it, until SIGTERM or SIGINT."""
     from tap_rutter.fleet.work.worker import Worker
 
-    sys.exit(Worker(config, metrics_port=metrics_port, host=metrics_host).run())
+    with asked(config) as config:
+        sys.exit(Worker(config, metrics_port=metrics_port, host=metrics_host).run())
 
 
 @fleet.command()
@@ -130,11 +136,12 @@ def prepare(config: FleetConfig, ledger: Ledger) -> None:
     from tap_rutter.fleet.work.place import TargetPlace
 
     config.check_target()
-    place = TargetPlace(config, ledger)
-    try:
-        place.prepare()
-    finally:
-        place.close()
+    with asked(config) as config:
+        place = TargetPlace(config, ledger)
+        try:
+            place.prepare()
+        finally:
+            place.close()
     click.echo("The target's tables are prepared.")
 
 
@@ -144,8 +151,9 @@ def sweep(config: FleetConfig, ledger: Ledger) -> None:
     """List the connections now, and make due what has not been read for a while."""
     from tap_rutter.fleet.work.connection_list import ConnectionList
 
-    listing = ConnectionList(config, ledger).refresh()
-    due = ledger.make_due(config)
+    with asked(config, for_runs=False) as config:
+        listing = ConnectionList(config, ledger).refresh()
+        due = ledger.make_due(config)
     click.echo(
         f"{len(listing.added)} added, {len(listing.revived)} revived, {len(listing.parked)} parked,"
         f" {len(listing.unlisted)} missing from Rutter's list; {due} became due."
@@ -247,13 +255,7 @@ def remove(config: FleetConfig, ledger: Ledger, connection_id: str) -> None:
 
 
 @fleet.command()
-@click.option(
-    "--days",
-    type=click.IntRange(min=1),
-    default=90,
-    show_default=True,
-    help="Keep all rows of the last so many days.",
-)
+@days_kept
 @_with_config
 def prune(config: FleetConfig, days: int) -> None:
     """Delete old rows of sync_report, but keep what `reconcile` goes by.
@@ -265,7 +267,8 @@ def prune(config: FleetConfig, days: int) -> None:
 
     if not (config.target_database_url and config.target_schema):
         raise ConfigError(
-            "Settings 'database_url' and 'schema' of [target] are missing: where sync_report is."
+            "Settings 'database_url' and 'schema' of [target] are missing: they say where"
+            " sync_report is."
         )
     script = render("prune-report", config.target_schema, days=str(days))
     try:
@@ -295,11 +298,8 @@ def import_state(config: FleetConfig, ledger: Ledger, file: IO[str]) -> None:  #
     """Take over a state as the tap wrote it; with Meltano, what `meltano state get` shows."""
     from tap_rutter.sync.state import check_shape
 
-    try:
-        content = json.load(file)
-    except ValueError:
-        raise ConfigError("The state is not JSON.") from None
-    if isinstance(content, dict) and isinstance(content.get("singer_state"), dict):
+    content = read_json(file, "state") or {}
+    if isinstance(content.get("singer_state"), dict):
         content = content["singer_state"]
     check_shape(content)
     click.echo(f"Connections: {ledger.import_state(content)}.")

@@ -16,6 +16,9 @@
     variables = ["TARGET_POSTGRES_*"]   # what of the environment it gets, beside a few of its own
     database_url = "postgresql://…"     # to end the sessions of a run that was lost
     schema = "rutter"                   # and to bring webhooks' deletions beside its tables
+
+    [meltano]                    # in the place of the tap's settings and the target's command
+    project = "."                # the folder with meltano.yml, which says both
 """
 
 from __future__ import annotations
@@ -36,6 +39,17 @@ PREFIX = "RUTTER_FLEET_"
 
 
 @dataclass(frozen=True)
+class MeltanoProject:
+    """What a Meltano project has said when it was asked; see ``runs/meltano.py``."""
+
+    directory: str
+    """For this user alone: the catalog, and a system database that nobody has used."""
+    plugins: str
+    """Where Meltano has installed the project's plugins."""
+    loader_settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class FleetConfig:
     """The checked configuration. Lengths of time are in seconds unless the name says otherwise."""
 
@@ -48,6 +62,8 @@ class FleetConfig:
     """Runs at once in a worker."""
     sweep_minutes: int = 60
     """A connection without a run of all streams for so long is due."""
+    sweep_only_after_sync: bool = True
+    """Whether a sweep leaves out what Rutter has not synced since it was last read."""
     full_read_hours: int = 24
     """How often everything is read anew, for reconcile; 0: never."""
     look_seconds: float = 2.0
@@ -81,6 +97,19 @@ class FleetConfig:
     target_schema: str = ""
     """Where in that database the target's tables are; deletions that webhooks told of are brought
     there."""
+    meltano_project: str = ""
+    """The folder with meltano.yml; empty: tap and target run without Meltano."""
+    meltano_environment: str = ""
+    """Empty: the default environment of meltano.yml."""
+    meltano_extractor: str = "tap-rutter"
+    meltano_loader: str = "target-postgres"
+    meltano_command: tuple[str, ...] = ()
+    """Empty: meltano, of this installation or else along the PATH."""
+    meltano_variables: tuple[str, ...] = ()
+    """What of the environment Meltano gets when it is asked for settings and catalog, beside
+    TAP_RUTTER_…"""
+    meltano: MeltanoProject | None = field(default=None, repr=False)
+    """Filled in by asking the project; this is not a setting."""
 
     @classmethod
     def load(cls, path: Path | None, environment: Mapping[str, str] = os.environ) -> FleetConfig:
@@ -99,6 +128,8 @@ class FleetConfig:
                 hint = f" Did you mean '{close}'?" if close else ""
                 raise ConfigError(f"[{section}] has no setting '{setting}'.{hint}")
             values[name] = _checked(section, setting, value, base)
+        if values.get("meltano_project"):
+            _check_meltano(values)
         if environment is os.environ:
             # Secrets are kept out of files: the tap's own variables count here as they do there.
             values["tap_config"] = {**values.get("tap_config", {}), **_tap_variables()}
@@ -116,7 +147,7 @@ class FleetConfig:
         Raises:
             ConfigError: when there is no command.
         """
-        if not self.target_command:
+        if not self.target_command and not self.meltano_project:
             raise ConfigError(
                 "Setting 'command' of [target] is missing: the command as an array, such as"
                 ' ["target-postgres", "--config", "target.json"].'
@@ -131,7 +162,12 @@ _SECTIONS = {
         "database_url": "target_database_url",
         "schema": "target_schema",
     },
+    "meltano": {
+        name: f"meltano_{name}"
+        for name in ("project", "environment", "extractor", "loader", "command", "variables")
+    },
 }
+_NOT_A_SETTING = "meltano"
 _NAMES: dict[tuple[str, str], str] = {
     (section, setting): name
     for section, settings in _SECTIONS.items()
@@ -140,10 +176,11 @@ _NAMES: dict[tuple[str, str], str] = {
 _NAMES |= {
     ("fleet", entry.name): entry.name
     for entry in fields(FleetConfig)
-    if entry.name not in {*_NAMES.values()}
+    if entry.name not in {*_NAMES.values(), _NOT_A_SETTING}
 }
 _TYPES = {entry.name: entry.type for entry in fields(FleetConfig)}
 _LISTS = {"tuple[str, ...]"}
+_WORDS = {"true": True, "false": False}
 _COUNTS = {"slots", "largest_run", "park_after", "sweep_minutes", "bulk_rows"}  # at least 1
 
 
@@ -165,7 +202,9 @@ def _entries(
     entries = []
     for section, content in given.items():
         if section not in {"fleet", *_SECTIONS} or not isinstance(content, dict):
-            raise ConfigError(f"[{section}] is not a section: there are fleet, tap and target.")
+            raise ConfigError(
+                f"[{section}] is not a section: there are fleet, {', '.join(_SECTIONS)}."
+            )
         entries += [(section, setting, value) for setting, value in content.items()]
     by_variable = {
         f"{PREFIX}{'' if section == 'fleet' else section.upper() + '_'}{setting.upper()}": (
@@ -195,6 +234,11 @@ def _checked(section: str, setting: str, value: Any, base: Path) -> Any:
         if not isinstance(value, list) or not all(isinstance(v, str) and v.strip() for v in value):
             raise ConfigError(f"{where} must be an array of strings.")
         return tuple(entry.strip() for entry in value)
+    if kind == "bool":
+        found = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
+        if not isinstance(found, bool):
+            raise ConfigError(f"{where} must be true or false.")
+        return found
     if kind in {"int", "float"}:
         least = 1 if name in _COUNTS else 0
         try:
@@ -207,9 +251,25 @@ def _checked(section: str, setting: str, value: Any, base: Path) -> Any:
         return int(number) if kind == "int" else number
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{where} must be a string.")
-    if name == "catalog":
-        return str(base / value)
+    if name in {"catalog", "meltano_project", "work_directory"}:
+        return str((base / value.strip()).absolute())
     return value.strip()
+
+
+def _check_meltano(values: Mapping[str, Any]) -> None:
+    """With Meltano, the project is the one place that says how tap and target are run."""
+    for name in ("tap_command", "tap_config", "catalog", "target_command"):
+        if values.get(name):
+            section, setting = next(place for place, to in _NAMES.items() if to == name)
+            raise ConfigError(
+                f"Setting '{setting}' of [{section}] cannot be used beside [meltano]: the Meltano"
+                " project says it. Leave out one of the two."
+            )
+    folder = Path(values["meltano_project"])
+    if not (folder / "meltano.yml").is_file():
+        raise ConfigError(
+            f"Setting 'project' of [meltano] must be a folder with a meltano.yml: {folder}."
+        )
 
 
 def _tap_settings(where: str, value: Any, base: Path) -> Mapping[str, Any]:

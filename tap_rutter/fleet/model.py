@@ -12,6 +12,18 @@ from uuid import UUID
 ALL_STREAMS = "*"
 """Stands for every stream of a connection, as in ``sync_report``."""
 
+CHILDREN: Mapping[str, str] = {
+    # No webhook tells of attachments. They are read again where their parent has changed, so the
+    # parent's mark, which bears Rutter's own time, serves for both.
+    "accounting_bank_deposits": "accounting_bank_deposit_attachments",
+    "accounting_bank_transfers": "accounting_bank_transfer_attachments",
+    "accounting_bills": "accounting_bill_attachments",
+    "accounting_expenses": "accounting_expense_attachments",
+    "accounting_invoices": "accounting_invoice_attachments",
+    "accounting_journal_entries": "accounting_journal_entry_attachments",
+}
+"""A stream of which webhooks tell, and the stream whose rows hang under its rows."""
+
 State: TypeAlias = dict[str, Any]
 """A tap's state in the form that a STATE message carries; of one connection where it says so."""
 
@@ -151,6 +163,11 @@ class ConnectionOutcome:
     """For people; redacted."""
     rows: int = 0
     requests: int = 0
+    failed_streams: tuple[str, ...] = ()
+    """Streams that were not read to their ends; one whose child was not, as well. Empty where
+    nothing failed, or the connection failed as a whole."""
+    read_others: bool = False
+    """Whether another stream was read to its end, so that it is not the connection that fails."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ def _remarks(row: ConnectionStatus) -> list[str]:
     if row.failures:
         said.append(f"failed {row.failures} times in a row")
     if row.last_fault or row.failures:
-        said.append(": ".join(part for part in (row.last_reason, row.last_message) if part))
+        what = "some streams fail" if row.last_fault == "stream" else None
+        said.append(": ".join(part for part in (what, row.last_reason, row.last_message) if part))
     if row.marks:
         said.append(f"{row.marks} streams marked by webhooks")
     return [entry for entry in said if entry]

@@ -5,65 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from kombu import Connection
+from support.bells import consumer, line_of
 from support.brokers import BROKERS, broker
+from support.threads import until
 
 from tap_rutter.fleet.model import Lane
-from tap_rutter.fleet.work import doorbells
 from tap_rutter.fleet.work.doorbells import Ringer, make_app
-
-_CONSUMER = """
-import sys
-from tap_rutter.fleet.work import doorbells
-doorbells.QUEUE_PREFIX = sys.argv[2]
-app = doorbells.make_app(sys.argv[1])
-say = lambda *words: print(*words, flush=True)
-doorbells.answer_bells(app, lambda lanes: say("woke", *lanes))
-sys.exit(doorbells.run_worker(app, lambda: say("started"), lambda: say("stopped")))
-"""
-
-
-@contextmanager
-def consumer(url: str, prefix: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _CONSUMER, url, prefix],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    """The next line that it prints; "" where none comes in time."""
-    output = process.stdout
-    assert output is not None
-    found: list[str] = []
-    reader = threading.Thread(target=lambda: found.append(output.readline()), daemon=True)
-    reader.start()
-    reader.join(20)
-    return found[0].strip() if found else ""
-
-
-@pytest.fixture
-def prefix(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Queues of the test's own."""
-    name = f"test-{uuid.uuid4().hex[:10]}-"
-    monkeypatch.setattr(doorbells, "QUEUE_PREFIX", name)
-    return name
 
 
 @contextmanager
@@ -75,13 +29,6 @@ def cleaned(url: str, prefix: str) -> Iterator[None]:
             channel = connection.channel()
             for lane in Lane:
                 channel.queue_delete(f"{prefix}{lane}")
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("name", sorted(BROKERS))

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from support.ledger import LedgerWorld
+from support.threads import until
 
 from tap_rutter.errors import ConfigError
 from tap_rutter.fleet.config import FleetConfig
@@ -110,13 +111,6 @@ def working(config: FleetConfig, runs: Runs, ended: list[UUID] | None = None) ->
             yield engine
         finally:
             engine.stop()
-
-
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def readable(simulator: Simulator) -> set[str]:

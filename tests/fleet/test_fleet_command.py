@@ -243,6 +243,10 @@ def _no_secret(operator: Operator) -> None:
     operator.tap.pop("client_secret")
 
 
+def _no_catalog(operator: Operator) -> None:
+    operator.sections["tap"]["catalog"] = "nowhere.json"
+
+
 def _wrong_tap(operator: Operator) -> None:
     operator.tap["page_size"] = SECRET
 
@@ -258,6 +262,8 @@ def _wrong_tap(operator: Operator) -> None:
         (_no_secret, "serve", "Webhooks cannot be verified"),
         (_no_secret, "work", "client_secret"),
         (_wrong_tap, "sweep", "page_size"),
+        (_no_catalog, "work", "nowhere.json cannot be read: No such file"),
+        (_no_catalog, "prepare", "nowhere.json cannot be read: No such file"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(

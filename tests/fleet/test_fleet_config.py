@@ -58,10 +58,12 @@ def test_variables_win_and_are_enough(tmp_path: Path) -> None:
         ledger_url="postgresql://variable",
         slots="3",
         webhook_secrets="one, two",
+        sweep_only_after_sync="False",
         target_command="target --config x",
     )
     assert (config.ledger_url, config.slots) == ("postgresql://variable", 3)
     assert config.webhook_secrets == ("one", "two")
+    assert config.sweep_only_after_sync is False
     assert config.target_command == ("target", "--config", "x")
     assert FleetConfig.load(None, {"RUTTER_FLEET_LEDGER_URL": "x"}).ledger_url == "x"
 
@@ -73,6 +75,7 @@ def test_variables_win_and_are_enough(tmp_path: Path) -> None:
         ("[fleet]\nslots = 1.5", "'slots' of [fleet] must be a whole number"),
         ("[fleet]\nslots = true", "'slots' of [fleet] must be a whole number"),
         ("[fleet]\nlook_seconds = -1", "'look_seconds' of [fleet] must be a number, 0 or more"),
+        ("[fleet]\nsweep_only_after_sync = 1", "'sweep_only_after_sync' of [fleet] must be true"),
         ("[fleet]\nledger_url = 3", "'ledger_url' of [fleet] must be a string"),
         ("[fleet]\nledger_urls = 'x'", "no setting 'ledger_urls'. Did you mean 'ledger_url'?"),
         ("[target]\ncommand = 3", "'command' of [target] must be an array of strings"),
@@ -110,10 +113,13 @@ def test_what_is_secret_is_not_in_its_text() -> None:
 
 
 def test_every_setting_is_in_the_guide() -> None:
-    guide = (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8")
+    pages = sorted((ROOT / "docs").glob("fleet*.md"))
+    guide = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     assert [name for _, name in _NAMES if f"| `{name}` |" not in guide] == []
     defaults = FleetConfig()
     for entry in fields(FleetConfig):
         value = getattr(defaults, entry.name)
-        if isinstance(value, int | float):
+        if isinstance(value, bool):
+            assert f"| `{entry.name}` | {str(value).lower()} |" in guide, entry.name
+        elif isinstance(value, int | float):
             assert f"| `{entry.name}` | {value:g} |" in guide.replace(",", ""), entry.name

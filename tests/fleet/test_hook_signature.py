@@ -45,6 +45,8 @@ def test_either_secret_signs_while_one_replaces_the_other() -> None:
         [b" " + header(SECRET) + b"\t"],
         [header("another") + b", " + header(SECRET)],
         [header("another"), header(SECRET)],
+        [b"sha256=" + b"!" * 44, header(SECRET)],
+        [b", ".join([header(SECRET), *[b"something else"] * 20])],
     ],
 )
 def test_one_value_of_several_suffices(values: Sequence[bytes]) -> None:

@@ -11,6 +11,7 @@ import random
 import threading
 from collections import defaultdict
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -28,6 +29,7 @@ from tap_rutter.fleet.model import (
 )
 
 STREAMS = ("x", "y")
+_BAD_ENDS = ["crash", "crash", "fails", "partly", "partly", "died", "stopped", "released"]
 WORKERS = 4
 ROUNDS = 45
 CROWD = replace(
@@ -62,7 +64,8 @@ class World:
             with self.lock:
                 for name in STREAMS if stream == ALL_STREAMS else (stream,):
                     self.versions[connection_id, name] += 1
-            marks += [Mark(connection_id, stream)] * rng.randint(1, 2)
+            since = rng.choice([None, None, datetime(2026, 3, rng.randint(1, 9), tzinfo=UTC)])
+            marks += [Mark(connection_id, stream, since)] * rng.randint(1, 2)
         rng.shuffle(marks)
         put.put_webhooks(marks)
 
@@ -80,7 +83,7 @@ class World:
                 if claim.lane is not Lane.FRESH
                 or {stream, ALL_STREAMS} & {mark.stream for mark in member.marks}
             }
-        end = rng.choice(["well"] * 6 + ["crash", "crash", "fails", "died", "stopped", "released"])
+        end = rng.choice(["well"] * 6 + _BAD_ENDS)
         ledger.save_states(
             claim.id, {id_: state_of(id_, str(claim.id)) for id_ in claim.connection_ids}
         )
@@ -92,11 +95,12 @@ class World:
             with self.lock:
                 self.late.append(claim)
             return
-        failed = rng.choice(claim.connection_ids) if end == "fails" else None
+        failed = rng.choice(claim.connection_ids) if end in ("fails", "partly") else None
+        streams = (rng.choice(STREAMS),) if end == "partly" else STREAMS
         with self.lock:
-            if end in ("well", "fails"):
+            if end in ("well", "fails", "partly"):
                 for key, version in read.items():
-                    if key[0] != failed:
+                    if key[0] != failed or key[1] not in streams:
                         self.landed[key] = max(self.landed[key], version)
             for connection_id in claim.connection_ids:
                 self.owners.pop(connection_id)
@@ -108,7 +112,14 @@ class World:
             ledger.finish(claim, RunResult((), 0.01, fault=Fault.RUN), config=CROWD)
         else:
             outcomes = tuple(
-                ConnectionOutcome(id_, succeeded=id_ != failed, rows=1, requests=1)
+                ConnectionOutcome(
+                    id_,
+                    succeeded=id_ != failed,
+                    rows=1,
+                    requests=1,
+                    failed_streams=streams if id_ == failed and end == "partly" else (),
+                    read_others=True,
+                )
                 for id_ in claim.connection_ids
             )
             ledger.finish(claim, RunResult(outcomes, 0.01), config=CROWD)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import pytest
 
 from tap_rutter.errors import ConfigError
 from tap_rutter.fleet.config import FleetConfig
-from tap_rutter.fleet.model import Claim, ClaimedMark, Lane, Member
-from tap_rutter.fleet.runs import remove_leftovers, schema_hash, session_name
+from tap_rutter.fleet.model import CHILDREN, Claim, ClaimedMark, Lane, Member
+from tap_rutter.fleet.runs import schema_hash, session_name
 from tap_rutter.fleet.runs.environment import (
     learn_secrets,
     tap_environment,
@@ -24,7 +22,6 @@ from tap_rutter.fleet.runs.environment import (
     target_environment,
 )
 from tap_rutter.fleet.runs.files import (
-    RunDirectory,
     catalog_of,
     row_of,
     settings_of,
@@ -32,6 +29,8 @@ from tap_rutter.fleet.runs.files import (
     streams_of,
 )
 from tap_rutter.redact import redact
+from tap_rutter.replication.per_parent import PerParent
+from tap_rutter.streams import STREAMS, name_of
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ORDERS, PAYOUTS = "commerce_orders", "commerce_payouts"
@@ -113,6 +112,40 @@ def test_a_webhook_run_has_the_dirty_streams_only() -> None:
     assert [entry["tap_stream_id"] for entry in catalog["streams"]] == [ORDERS, PAYOUTS]
 
 
+BILLS, FILES = "accounting_bills", "accounting_bill_attachments"
+
+
+def with_bookmarks(found: Member, *streams: str) -> Member:
+    return replace(found, state={"bookmarks": {name: {} for name in streams}})
+
+
+@pytest.mark.parametrize("since", [NOON, None])
+def test_what_hangs_under_a_dirty_stream_is_read_with_it(since: datetime | None) -> None:
+    one = with_bookmarks(member(dirty(BILLS, since)), BILLS, FILES)
+    row = row_of(claim(one), one, LISTED)
+    assert row["streams"] == [FILES, BILLS]
+    noon = "2026-03-01T12:00:00Z"
+    assert row["since"] == ({BILLS: noon, FILES: noon} if since else {})
+    assert streams_of(claim(one)) == frozenset({BILLS, FILES})
+
+
+def test_what_was_never_read_under_a_dirty_stream_is_left_to_the_sweep() -> None:
+    """It would be read whole, with a request for each parent that there ever was."""
+    one = with_bookmarks(member(dirty(BILLS, NOON)), BILLS)
+    assert row_of(claim(one), one, LISTED)["streams"] == [BILLS]
+    assert streams_of(claim(one)) == frozenset({BILLS})
+
+
+def test_the_children_are_those_that_are_read_by_their_parents_time() -> None:
+    by_path = {leaf.path: name_of(leaf) for leaf in STREAMS}
+    found = {
+        by_path[leaf.path.split("/{id}")[0]]: name_of(leaf)
+        for leaf in STREAMS
+        if isinstance(leaf.replication, PerParent) and leaf.replication.reads_since
+    }
+    assert found == CHILDREN
+
+
 def test_any_other_run_has_them_all() -> None:
     assert streams_of(claim(member(dirty(ORDERS)), lane=Lane.SWEEP)) is None
     assert streams_of(claim(member(dirty(ORDERS)), member(dirty("*"), name="b"))) is None
@@ -168,59 +201,23 @@ def test_settings_of_a_claim_are_the_operators() -> None:
     agent = given.pop("user_agent")
     assert agent.startswith("tap-rutter/")
     assert agent.endswith(f"(claim {swept.id})"), "runs can be told apart"
-    assert given == {**settings, "empty_tables": False}
+    assert given == {**settings, "empty_tables": False, "only_after_sync": True}
     assert settings == {"client_id": "c", "page_size": 7}, "the operator's own are left as they are"
 
 
-# ---- the directory
+@pytest.mark.parametrize("operators", [{}, {"only_after_sync": True}, {"only_after_sync": False}])
+def test_sweeps_alone_leave_out_what_was_not_synced(operators: dict[str, Any]) -> None:
+    def asks(given: Claim, **more: bool) -> bool:
+        return bool(settings_of(given, operators, **more)["only_after_sync"])
 
-
-def test_a_runs_files_are_for_its_owner_alone_and_go_with_it(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        with RunDirectory(str(tmp_path)) as directory:
-            path = Path(directory.write("settings.json", {"client_secret": "s"}))
-            assert json.loads(path.read_text(encoding="utf-8")) == {"client_secret": "s"}
-            assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    finally:
-        os.umask(before)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_nobody_looks_after_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    lost = tmp_path / "rutter-run-lost"
-    lost.mkdir()
-    (lost / "lock").touch()
-    (lost / "connections.json").write_text("tokens", encoding="utf-8")
-    other = tmp_path / "somebody-elses"
-    other.mkdir()
-    with RunDirectory(str(tmp_path)) as directory:
-        assert remove_leftovers(str(tmp_path)) == 1
-        assert directory.path.is_dir()
-        assert not lost.exists()
-        assert other.exists()
-
-
-def test_a_directory_that_was_taken_for_a_leftover_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = fcntl.flock
-    taken: list[int] = []
-
-    def flock(descriptor: int, how: int) -> None:
-        if not taken:  # between the making of the directory and its lock
-            taken.append(remove_leftovers_by(real))
-        real(descriptor, how)
-
-    def remove_leftovers_by(lock: Any) -> int:
-        monkeypatch.setattr(fcntl, "flock", lock)
-        return remove_leftovers(str(tmp_path))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with RunDirectory(str(tmp_path)) as directory:
-        assert taken == [1]
-        assert directory.path.is_dir()
+    assert asks(claim(member(), member(name="b"), lane=Lane.SWEEP))
+    assert not asks(claim(member(), lane=Lane.SWEEP), after_sync=False)
+    # Of any member somebody has told of changes, which the run will count as read.
+    assert not asks(claim(member(), member(dirty(ORDERS), name="b"), lane=Lane.SWEEP))
+    assert not asks(claim(member(dirty("*", NOON)), lane=Lane.SWEEP))
+    assert not asks(claim(member(dirty(ORDERS, NOON))))
+    assert not asks(claim(member(), lane=Lane.BULK))
+    assert not asks(claim(member(), lane=Lane.BULK, full_read=True))
 
 
 # ---- environments

@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 from support.ledger import own_database
-from support.runs import SCHEMA, Fleet, mark, until
+from support.runs import SCHEMA, Fleet, mark
+from support.threads import until
 
 from tap_rutter.demo.database import Database
 from tap_rutter.fleet.model import Lane, RunResult
@@ -111,6 +112,8 @@ class Remembered:
 def test_targets_that_start_together_land_all_once_tables_are_prepared(fleet: Fleet) -> None:
     """And an empty database at the start: all of them want it prepared."""
     ledger, results = Remembered(), list[RunResult]()
+    while len(shops(fleet)) < 8:
+        fleet.simulator.world.add_connection("SHOPIFY", counts={"/orders": 5, "/products": 1})
     members = shops(fleet)
     config = fleet.config
 
@@ -119,18 +122,18 @@ def test_targets_that_start_together_land_all_once_tables_are_prepared(fleet: Fl
         try:
             ensure_prepared(ledger, slot)
             with lock:
-                claim = fleet.claim(members[number % len(members)], claim_id=slot.claim_id())
+                claim = fleet.claim(members[number], claim_id=slot.claim_id())
             results.append(fleet.run(claim, slot=slot, on_states=lambda *_: None))
         finally:
             slot.close()
 
     lock = threading.Lock()
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [done.fault for done in results] == [None, None, None], results
+    assert [done.fault for done in results] == [None] * 8, results
     assert ledger.times == 1
     assert fleet.landed(ORDERS) == fleet.expected("/orders", members)
 

@@ -128,6 +128,34 @@ def test_one_connections_failure_is_its_own() -> None:
     assert (bad.rows, bad.requests) == (6, 4)
 
 
+FAILED = {"status": "failed", "reason": "refused", "error_message": "no"}
+IDLE = {"status": "skipped", "reason": "not_synced_since"}
+BILLS, FILES = "accounting_bills", "accounting_bill_attachments"
+
+
+@pytest.mark.parametrize(
+    ("rows", "failed", "read_others"),
+    [
+        ([row("a"), row("a", BILLS, **FAILED)], (BILLS,), True),
+        ([row("a", BILLS, **FAILED)], (BILLS,), False),
+        ([row("a", "*", **IDLE), row("a", BILLS, **FAILED)], (BILLS,), True),
+        # A webhook tells of the parent for both.
+        ([row("a", BILLS), row("a", FILES, **FAILED)], (FILES, BILLS), True),
+        # That Rutter says how a connection stands does not prove that it can be read.
+        ([row("a", "connection_statuses"), row("a", BILLS, **FAILED)], (BILLS,), False),
+        ([row("a"), row("a", "*", **FAILED)], (), True),
+        ([row("a"), row("a", BILLS, **{**FAILED, "reason": "unauthorized"})], (), True),
+        ([row("a"), row("a", BILLS, status="skipped", reason="unsupported")], (), True),
+    ],
+)
+def test_a_streams_failure_is_told_from_that_of_its_connection(
+    rows: list[Mapping[str, Any]], failed: tuple[str, ...], read_others: bool
+) -> None:
+    (told,) = outcomes_of(["a"], rows)
+    assert set(told.failed_streams) == set(failed)
+    assert told.read_others is read_others
+
+
 @pytest.mark.parametrize("reason", ["needs_reauth", "disabled", "not_ready"])
 def test_a_connection_that_is_skipped_for_its_status_has_not_failed(reason: str) -> None:
     whole = row("a", "*", status="skipped", reason=reason, rows=0, requests=1)

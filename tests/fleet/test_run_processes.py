@@ -6,34 +6,29 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.hidden import secrets
 from support.ledger import own_database
+from support.run_workers import Worker, all_gone
 from support.runs import (
     LANDS,
     WELL,
     Fleet,
     descendants,
     is_alive,
-    listing_of,
     mark,
     scripted,
-    until,
 )
-from support.singer import environment
+from support.threads import until
 
 from tap_rutter.demo.database import Database
 from tap_rutter.fleet.model import Fault, Lane, RunResult
-from tap_rutter.fleet.runs import remove_leftovers
+from tap_rutter.fleet.runs import Slot, remove_leftovers
 from tap_rutter.fleet.runs.runner import close_nurseries, nursery_of_process
 from tap_rutter.fleet.runs.slot import imports_of
 from tap_rutter.simulator import Simulator, World
@@ -43,7 +38,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 ORDERS, PRODUCTS = "commerce_orders", "commerce_products"
-WORKER = Path(__file__).parents[1] / "support" / "run_worker.py"
 
 
 @pytest.fixture
@@ -113,10 +107,6 @@ def _targets(fleet: Fleet) -> list[int]:
     return [min(pids) for pids in children if pids]
 
 
-def _all_gone(pids: Any) -> bool:
-    return not any(map(is_alive, pids))
-
-
 # ---- a single process
 
 
@@ -126,7 +116,7 @@ def test_a_process_that_is_killed_ends_its_run_and_no_other(fleet: Fleet, victim
     os.kill(getattr(running, victim), signal.SIGKILL)
     done = running.ended()
     assert (done.fault, done.stopped, done.outcomes) == (Fault.RUN, False, ())
-    until(lambda: _all_gone(running.processes), f"the end of what was left of {victim}")
+    until(lambda: all_gone(running.processes), f"the end of what was left of {victim}")
     assert list(fleet.work_directory.iterdir()) == []
     again = fleet.run(fleet.claim(*fleet.simulator.world.connections.values()))
     assert again.fault is None, again.message
@@ -141,7 +131,7 @@ def test_a_run_goes_on_without_its_nursery_and_the_next_gets_another(fleet: Flee
     assert again.fault is None, again.message
     os.kill(running.target, signal.SIGKILL)
     assert running.ended().fault is Fault.RUN
-    until(lambda: _all_gone(running.processes), "the end of the first run")
+    until(lambda: all_gone(running.processes), "the end of the first run")
 
 
 def test_what_a_target_started_ends_with_the_run(fleet: Fleet) -> None:
@@ -169,51 +159,6 @@ def test_what_a_target_started_ends_with_the_run(fleet: Fleet) -> None:
 
 
 # ---- the worker
-
-
-class Worker:
-    """A worker in a process of its own (``support/run_worker.py``)."""
-
-    def __init__(self, fleet: Fleet, **variables: str) -> None:
-        order = {
-            "config": {**asdict(fleet.config), "webhook_secrets": []},
-            "listing": listing_of(fleet.simulator),
-            "states": str(fleet.directory / "states.json"),
-        }
-        file = fleet.directory / "order.json"
-        file.write_text(json.dumps(order), encoding="utf-8")
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), str(file)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment(**variables),
-        )
-        self.seen: set[int] = set()
-
-    def look(self) -> dict[int, str]:
-        """Its processes; all that were ever seen are remembered."""
-        found = descendants(self.process.pid)
-        self.seen |= set(found)
-        return found
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.wait()
-
-    def wait(self) -> str:
-        """What it said, once it and whatever has its output are gone."""
-        try:
-            text, _ = self.process.communicate(timeout=300)
-        except subprocess.TimeoutExpired:
-            left = self.look()
-            self.process.kill()
-            self.process.communicate()
-            raise AssertionError(f"the worker did not end; below it there is {left}") from None
-        return str(text)
-
-    def all_gone(self) -> bool:
-        return _all_gone(self.seen)
 
 
 def held(fleet: Fleet) -> threading.Event:
@@ -376,4 +321,40 @@ def test_kills_of_the_real_target_lose_nothing(
         claim = fleet.claim(*(fleet.member(shop, mark(ORDERS)) for shop in shops), lane=Lane.FRESH)
         done = fleet.run(claim)
         assert done.fault is None, done
+        assert fleet.landed(ORDERS) == fleet.expected("/orders")
+
+
+def test_a_target_that_is_told_to_end_at_every_phase_lands_everything(
+    run_rutter: Simulator, tmp_path: Path, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it waits, while it gets rows, and when the tap has ended and it still loads them."""
+    told: list[str] = []
+    with own_database(postgres) as url:
+        fleet = Fleet(run_rutter, tmp_path, url)
+
+        def tell(phase: str) -> None:
+            for pid in _targets(fleet):
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                        told.append(phase)
+
+        fleet.tap = {"page_size": 5, "concurrency": 1}
+        slot = fleet.slot = Slot(fleet.config)
+        replace_spare = slot.replace_spare
+
+        def tap_ended() -> None:
+            tell("ends")
+            replace_spare()
+
+        monkeypatch.setattr(slot, "replace_spare", tap_ended)
+        run_rutter.faults.add("delay", path="/orders", call=lambda _: tell("reads"), times=None)
+        claim_id = slot.claim_id()
+        until(lambda: _targets(fleet), "the target")
+        tell("waits")
+        shops = [fleet.member(shop, mark(ORDERS)) for shop in run_rutter.world.connections.values()]
+        done = fleet.run(fleet.claim(*shops, lane=Lane.FRESH, claim_id=claim_id))
+        slot.close()
+        assert done.fault is None, done
+        assert set(told) == {"waits", "reads", "ends"}
         assert fleet.landed(ORDERS) == fleet.expected("/orders")

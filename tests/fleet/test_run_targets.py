@@ -18,12 +18,12 @@ from support.runs import (
     WELL,
     Fleet,
     all_texts,
-    descendants,
     listing_of,
     mark,
+    processes_of,
     scripted,
-    until,
 )
+from support.threads import until
 
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import ClaimLost
@@ -31,18 +31,9 @@ from tap_rutter.fleet.model import Fault, Lane, State
 from tap_rutter.fleet.runs import PrepareFailed, Slot, prepare
 from tap_rutter.fleet.runs import pipe as pipe_of
 from tap_rutter.fleet.runs import slot as slot_of
-from tap_rutter.simulator import Simulator, World
+from tap_rutter.simulator import Simulator
 
 ORDERS, PRODUCTS = "commerce_orders", "commerce_products"
-
-
-@pytest.fixture
-def run_rutter() -> Iterator[Simulator]:
-    world = World()
-    for _ in range(2):
-        world.add_connection("SHOPIFY", counts={"/orders": 12, "/products": 3})
-    with Simulator(world) as simulator:
-        yield simulator
 
 
 @pytest.fixture
@@ -53,11 +44,7 @@ def fleet(run_rutter: Simulator, tmp_path: Path) -> Iterator[Fleet]:
     if made.slot is not None:
         made.slot.close()
     assert list(made.work_directory.iterdir()) == [], "a run left files behind"
-    until(lambda: not _of_runs(tmp_path), "the end of all processes of the runs")
-
-
-def _of_runs(directory: Path) -> dict[int, str]:
-    return {pid: line for pid, line in descendants().items() if str(directory) in line}
+    until(lambda: not processes_of(tmp_path), "the end of all processes of the runs")
 
 
 def fresh(fleet: Fleet) -> Any:
@@ -176,7 +163,7 @@ def test_a_claim_that_is_lost_kills_the_run_and_says_so(fleet: Fleet) -> None:
 
     with pytest.raises(ClaimLost):
         fleet.run(claim, on_states=on_states)
-    assert _of_runs(fleet.directory) == {}
+    assert processes_of(fleet.directory) == {}
 
 
 def test_a_full_read_reads_everything_anew(fleet: Fleet) -> None:
@@ -439,7 +426,7 @@ def test_a_stop_signals_the_tap_and_what_it_delivered_lands(fleet: Fleet) -> Non
 def test_a_stop_kills_what_does_not_end_by_itself(fleet: Fleet, body: str) -> None:
     fleet.use(stop_seconds=1.0)
     thread, stop, _, found = stuck(fleet, body)
-    until(lambda: _of_runs(fleet.directory), "the target")
+    until(lambda: processes_of(fleet.directory), "the target")
     stop.set()
     thread.join(60)
     assert found[0].stopped
@@ -449,7 +436,7 @@ def test_a_stop_kills_what_does_not_end_by_itself(fleet: Fleet, body: str) -> No
 def test_a_kill_waits_for_nothing(fleet: Fleet) -> None:
     fleet.use(stop_seconds=600.0)
     thread, _, kill, found = stuck(fleet, "time.sleep(600)")
-    until(lambda: _of_runs(fleet.directory), "the target")
+    until(lambda: processes_of(fleet.directory), "the target")
     kill.set()
     thread.join(60)
     assert found[0].stopped
@@ -542,7 +529,7 @@ def test_a_slot_that_nobody_asks_for_an_id_starts_no_spare(fleet: Fleet) -> None
 def test_a_spare_that_died_is_replaced(fleet: Fleet) -> None:
     slot = fleet.slot = Slot(fleet.config)
     claim_id = slot.claim_id()
-    (pid,) = until(lambda: _of_runs(fleet.directory), "the spare")
+    (pid,) = until(lambda: processes_of(fleet.directory), "the spare")
     os.kill(pid, signal.SIGKILL)
     until(lambda: slot.claim_id() != claim_id, "another spare")
     shops = fleet.simulator.world.connections.values()

@@ -81,10 +81,20 @@ class LedgerWorld:
         tables: dict[str, list[str]] = {}
         for row in columns:
             tables.setdefault(row["table_name"], []).append(row["column_name"])
-        with self._direct.transaction():
-            for table, names in tables.items():
-                moved = ", ".join(f"{name} = {name} - make_interval(secs => %s)" for name in names)
-                self.sql(f"update rutter_fleet.{table} set {moved}", *[seconds] * len(names))
+        while not self._moved(tables, seconds):
+            pass  # a worker and this held what the other wanted: nothing was moved
+
+    def _moved(self, tables: Mapping[str, list[str]], seconds: float) -> bool:
+        try:
+            with self._direct.transaction():
+                for table, names in tables.items():
+                    moved = ", ".join(
+                        f"{name} = {name} - make_interval(secs => %s)" for name in names
+                    )
+                    self.sql(f"update rutter_fleet.{table} set {moved}", *[seconds] * len(names))
+        except psycopg.errors.DeadlockDetected:
+            return False
+        return True
 
     def list(self, *ids: str, platform: str = "QUICKBOOKS", status: str = "active") -> None:
         """One listing that shows what the ledger has, and these connections as they are here."""

@@ -40,7 +40,7 @@ def main() -> None:
         beside.replace(kept)
 
     claim_id: Any = slot.claim_id() if order.get("spare") else uuid.uuid4()
-    claim = Claim(claim_id, Lane.SWEEP, members[0].platform, members, 60.0)
+    claim = Claim(claim_id, Lane.SWEEP, members[0].platform, members, order["lease_seconds"])
     done = run_claim(
         claim,
         config,

@@ -8,9 +8,8 @@ import os
 import sys
 import textwrap
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -243,6 +242,11 @@ def descendants(pid: int | None = None) -> dict[int, str]:
     return found
 
 
+def processes_of(directory: Path) -> dict[int, str]:
+    """Those below this process whose command line names a directory, with their command lines."""
+    return {pid: line for pid, line in descendants().items() if str(directory) in line}
+
+
 def is_alive(pid: int) -> bool:
     """Whether there is such a process that has not ended."""
     try:
@@ -250,17 +254,6 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """Wait for something that must come; it fails only if it never does."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"it never came: {what}")
 
 
 def all_texts(*parts: Any) -> str:

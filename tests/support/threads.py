@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 HANG = 60.0
 """Seconds after which a test that waits has failed."""
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Return once something is so.
+def until(
+    condition: Callable[[], Any], what: str = "it", seconds: float = HANG, pause: float = 0.005
+) -> Any:
+    """Wait for what other threads or processes bring about.
 
     Args:
-        condition: Whether it is.
+        condition: Gives something that counts as true once it is so.
         what: It, in words, for the failure.
+        seconds: How long it may take.
+        pause: Seconds between two looks.
+
+    Returns:
+        What the condition gave.
     """
-    end = time.monotonic() + HANG
-    while not condition():
+    end = time.monotonic() + seconds
+    while not (found := condition()):
         assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.001)
+        time.sleep(pause)
+    return found

@@ -137,11 +137,11 @@ _TAKE = """
 # A run of changes since a time moves no bookmark, and a usual read may begin later than that time:
 # neither does the other's work, so a stream's two marks are never given to one run. Those with a
 # time go first. A run of all streams reads from its own bookmarks and takes the others; a first or
-# full read takes all there is.
+# full read takes all there is. What failed of itself is left to a run of all streams.
 _TAKE_MARKS = """
     with found as (
         select
-            m.connection_id, m.stream, m.kind, c.read_once, c.heavy,
+            m.connection_id, m.stream, m.kind, m.left_to_sweep, c.read_once, c.heavy,
             bool_or(m.kind = 'since') over (partition by m.connection_id) as any_since,
             bool_or(m.kind = 'since' and m.stream = '*')
                 over (partition by m.connection_id) as all_since,
@@ -151,6 +151,7 @@ _TAKE_MARKS = """
         cross join lateral (
             select * from rutter_fleet.marks as o
             where o.connection_id = c.connection_id and o.connection_id = any(%(ids)s)
+                and not (o.left_to_sweep and c.read_once and %(lane)s = 'fresh')
         ) as m
         where c.connection_id = any(%(ids)s)
     )
@@ -162,7 +163,7 @@ _TAKE_MARKS = """
         and (m.connection_id, m.stream, m.kind) = (f.connection_id, f.stream, f.kind)
         and case
             when %(everything)s or not f.read_once then true
-            when %(lane)s <> 'fresh' then f.kind <> 'since'
+            when %(lane)s <> 'fresh' then f.kind <> 'since' or f.left_to_sweep
             when f.kind = 'since' then true
             when f.kind = 'grown' then false
             when f.stream = '*' then not (f.heavy or f.any_since)

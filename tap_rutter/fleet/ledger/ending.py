@@ -15,7 +15,7 @@ from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import claims, leases, marks, states, verdicts
 from tap_rutter.fleet.ledger.database import Transaction
 from tap_rutter.fleet.ledger.errors import LedgerError
-from tap_rutter.fleet.model import Fault, Lane, RunResult, State
+from tap_rutter.fleet.model import ALL_STREAMS, Fault, Lane, RunResult, State
 
 _SAVE = """
     insert into rutter_fleet.states as s (connection_id, state, saved_at, claim_id)
@@ -26,10 +26,10 @@ _SAVE = """
         state = excluded.state, saved_at = excluded.saved_at, claim_id = excluded.claim_id
     where s.state is distinct from excluded.state
 """
-# The lengths and rows of its last runs are averaged with the newest, so that one odd run does not
-# change its lane; `whole` says that the run read all streams, `everything` that it read them anew.
 # `whole`: the run read all streams; `everything`: anew, from their start; `grown`: as far as their
-# history had grown. Lengths are averaged with those before, so that one odd run says little.
+# history had grown. `partly`: some streams failed of themselves. Nothing is learnt from that, and a
+# full read is not made again before the next night. Lengths are averaged with those before, so that
+# one odd run says little and does not change a lane.
 _SETTLE = """
     update rutter_fleet.connections as c
     set
@@ -37,21 +37,24 @@ _SETTLE = """
         finished_at = case when v.ran then clock_timestamp() else c.finished_at end,
         lost = v.lost,
         crowd = v.crowd,
+        partial_runs = v.partial_runs,
         sweep_failures = case when v.whole then v.failures else c.sweep_failures end,
         fresh_failures = case
-            when not v.whole then v.failures when v.served then 0 else c.fresh_failures
+            when not v.whole then v.failures
+            when v.served or v.partly then 0
+            else c.fresh_failures
         end,
         sweep_not_before = greatest(
             case when v.whole and v.ran then '-infinity' else c.sweep_not_before end,
             case when v.pause > 0 then c.started_at + make_interval(secs => v.pause) end,
-            case when v.whole and v.wait > 0
+            case when (v.whole or v.partly) and v.wait > 0
                 then clock_timestamp() + make_interval(secs => v.wait) end
         ),
         fresh_not_before = greatest(
-            case when v.ran and (v.served or not v.whole) then '-infinity'
+            case when v.ran and (v.served or v.partly or not v.whole) then '-infinity'
                 else c.fresh_not_before end,
             case when v.pause > 0 then c.started_at + make_interval(secs => v.pause) end,
-            case when not v.whole and v.wait > 0
+            case when not (v.whole or v.partly) and v.wait > 0
                 then clock_timestamp() + make_interval(secs => v.wait) end
         ),
         last_seconds = coalesce(v.seconds, c.last_seconds),
@@ -61,20 +64,27 @@ _SETTLE = """
             case when v.ran or v.fault is not null then v.message else c.last_message end,
         -- A need that arose while the run was working is not met by it.
         sweep_at = case
-            when v.served and v.whole and c.sweep_at <= c.started_at then null else c.sweep_at
+            when v.served and v.whole and c.sweep_at <= c.started_at then null
+            when v.partly and v.whole then coalesce(c.sweep_at, clock_timestamp())
+            else c.sweep_at
         end,
         full_at = case
-            when v.served and v.everything and c.full_at <= c.started_at then null else c.full_at
+            when (v.served or v.partly) and v.everything and c.full_at <= c.started_at then null
+            else c.full_at
         end,
         swept_at = case when v.served and v.whole then c.started_at else c.swept_at end,
         full_read_at =
-            case when v.served and v.everything then c.started_at else c.full_read_at end,
+            case when (v.served or v.partly) and v.everything then c.started_at
+            else c.full_read_at end,
         -- A first read that failed, but was not large, is not a backfill that delays others.
-        read_once = c.read_once or (v.served and v.whole)
+        read_once = c.read_once or ((v.served or v.partly) and v.whole)
             or coalesce(v.ran and v.whole and v.rows > 0 and v.rows < %(bulk_rows)s, false),
         heavy = case
             when v.served and v.whole and not (v.everything or v.grown)
-            then v.rows >= %(bulk_rows)s else c.heavy
+            then v.rows >= %(bulk_rows)s
+            -- What is left of a large first read is large, too.
+            when v.partly and v.whole and not c.read_once then v.rows >= %(bulk_rows)s
+            else c.heavy
         end,
         large = case
             when v.served and v.everything then v.rows >= %(bulk_rows)s else c.large
@@ -104,15 +114,15 @@ _SETTLE = """
         status_since = case when c.status = 'active' and v.park_by is not null
             then clock_timestamp() else c.status_since end
     from unnest(
-        %(ids)s::text[], %(ran)s::boolean[], %(served)s::boolean[], %(whole)s::boolean[],
-        %(everything)s::boolean[], %(grown)s::boolean[], %(failures)s::integer[],
-        %(lost)s::integer[], %(crowd)s::integer[],
-        %(park_by)s::text[], %(park_reason)s::text[], %(wait)s::float8[],
+        %(ids)s::text[], %(ran)s::boolean[], %(served)s::boolean[], %(partly)s::boolean[],
+        %(whole)s::boolean[], %(everything)s::boolean[], %(grown)s::boolean[],
+        %(failures)s::integer[], %(partial_runs)s::integer[], %(lost)s::integer[],
+        %(crowd)s::integer[], %(park_by)s::text[], %(park_reason)s::text[], %(wait)s::float8[],
         %(pause)s::float8[], %(seconds)s::float8[], %(rows)s::bigint[], %(fault)s::text[],
         %(reason)s::text[], %(message)s::text[]
     ) as v (
-        connection_id, ran, served, whole, everything, grown, failures, lost, crowd, park_by,
-        park_reason, wait, pause, seconds, rows, fault, reason, message
+        connection_id, ran, served, partly, whole, everything, grown, failures, partial_runs, lost,
+        crowd, park_by, park_reason, wait, pause, seconds, rows, fault, reason, message
     )
     where c.connection_id = v.connection_id and c.claim_id = %(claim_id)s
 """
@@ -275,8 +285,9 @@ def _settle(
     anew = whole if held["full_read"] else whole & first_reads
     judged = judge(
         [
-            {**row, "failures": row[f"{_class(row['connection_id'] in whole)}_failures"]}
+            {**row, "whole": is_whole, "failures": row[f"{_class(is_whole)}_failures"]}
             for row in members
+            for is_whole in [row["connection_id"] in whole]
         ]
     )
     ids = [verdict.connection_id for verdict in judged]
@@ -291,7 +302,9 @@ def _settle(
             "grown": [connection_id in grown for connection_id in ids],
             "ran": [verdict.ran for verdict in judged],
             "served": [verdict.served for verdict in judged],
+            "partly": [bool(verdict.failed_streams) for verdict in judged],
             "failures": [verdict.failures for verdict in judged],
+            "partial_runs": [verdict.partial_runs for verdict in judged],
             "lost": [verdict.lost for verdict in judged],
             "crowd": [verdict.crowd for verdict in judged],
             "park_by": [verdict.park_by for verdict in judged],
@@ -307,9 +320,28 @@ def _settle(
     )
     marks.clear(
         transaction,
-        [verdict.connection_id for verdict in judged if verdict.served],
-        [verdict.connection_id for verdict in judged if not verdict.served],
+        [verdict.connection_id for verdict in judged if _is_served(verdict)],
+        [verdict.connection_id for verdict in judged if not _is_served(verdict)],
+        [
+            (verdict.connection_id, stream)
+            for verdict in judged
+            for stream in _left(verdict, verdict.connection_id in whole)
+        ],
     )
+
+
+def _is_served(verdict: verdicts.Verdict) -> bool:
+    return verdict.served or bool(verdict.failed_streams)
+
+
+def _left(verdict: verdicts.Verdict, whole: bool) -> Sequence[str]:
+    """The streams whose marks stay: after a run of marks, a mark of all of them as well.
+
+    A run of all streams is made again for those that it has left out.
+    """
+    if not verdict.failed_streams or whole:
+        return verdict.failed_streams
+    return (*verdict.failed_streams, ALL_STREAMS)
 
 
 def _class(whole: bool) -> str:

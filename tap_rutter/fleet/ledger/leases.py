@@ -83,7 +83,7 @@ def end(transaction: Transaction, claim_id: UUID, how: str) -> None:
 def members_of(transaction: Transaction, claim_id: UUID) -> list[dict[str, Any]]:
     """The rows of the claim's connections, locked, in the order of their ids."""
     return transaction.execute(
-        "select connection_id, read_once, fresh_failures, sweep_failures, lost, crowd"
+        "select connection_id, read_once, fresh_failures, sweep_failures, partial_runs, lost, crowd"
         " from rutter_fleet.connections where claim_id = %s"
         " order by connection_id for no key update",
         [claim_id],

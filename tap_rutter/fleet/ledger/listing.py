@@ -239,6 +239,7 @@ _FORGOTTEN = """
         or case
             when m.kind = 'grown' then c.grown_at
             when m.kind = 'plain' and m.stream = '*' then c.whole_at
+            when m.left_to_sweep then c.sweep_at
             else c.marked_at
         end is null
     )

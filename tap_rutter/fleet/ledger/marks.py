@@ -4,6 +4,8 @@ A mark is of one of three kinds, and each kind of a stream is a row of its own, 
 cleared by different runs: ``since`` (changes from a time on), ``plain`` (no time is known) and
 ``grown`` (older rows have come).
 
+Marks of a stream that has failed are left to the next run of all streams: ``left_to_sweep``.
+
 Whoever changes marks of a known connection holds the lock of its row in ``connections`` first, in
 the order of their ids, so that nobody waits in a circle.
 """
@@ -47,21 +49,25 @@ _PUT = """
 """
 REFRESH = """
     update rutter_fleet.connections as c
-    set marked_at = m.marked_at, whole_at = m.whole_at, grown_at = m.grown_at
+    set marked_at = m.marked_at, whole_at = m.whole_at, grown_at = m.grown_at,
+        sweep_at = coalesce(c.sweep_at, m.left_at)
     from unnest(%(ids)s::text[]) as u (connection_id)
     cross join lateral (
         select
             min(o.first_at) filter (
-                where o.kind = 'since' or (o.kind = 'plain' and o.stream <> '*')
+                where not o.left_to_sweep
+                    and (o.kind = 'since' or (o.kind = 'plain' and o.stream <> '*'))
             ) as marked_at,
             min(o.first_at) filter (where o.kind = 'plain' and o.stream = '*') as whole_at,
-            min(o.first_at) filter (where o.kind = 'grown') as grown_at
+            min(o.first_at) filter (where o.kind = 'grown') as grown_at,
+            min(o.first_at) filter (where o.left_to_sweep) as left_at
         from rutter_fleet.marks as o
         where o.connection_id = u.connection_id
     ) as m
     where c.connection_id = any(%(ids)s) and c.connection_id = u.connection_id
-        and (c.marked_at, c.whole_at, c.grown_at)
-            is distinct from (m.marked_at, m.whole_at, m.grown_at)
+        and (c.marked_at, c.whole_at, c.grown_at, c.sweep_at)
+            is distinct from
+            (m.marked_at, m.whole_at, m.grown_at, coalesce(c.sweep_at, m.left_at))
 """
 """Brings the needs of connections up to date with their marks; needs their rows' locks."""
 # least() passes over null: what no webhook has touched since is as it was before the claim.
@@ -71,13 +77,20 @@ _GIVE_BACK = """
         claimed_seq = null, claimed_since = null, claimed_first_at = null
     where connection_id = any(%(ids)s) and claimed_seq is not null
 """
+_LEAVE_TO_SWEEP = """
+    update rutter_fleet.marks as m
+    set since = least(m.since, m.claimed_since), first_at = least(m.first_at, m.claimed_first_at),
+        claimed_seq = null, claimed_since = null, claimed_first_at = null, left_to_sweep = true
+    from unnest(%(ids)s::text[], %(streams)s::text[]) as f (connection_id, stream)
+    where (m.connection_id, m.stream) = (f.connection_id, f.stream) and m.claimed_seq is not null
+"""
 _CLEAR = """
     delete from rutter_fleet.marks
     where connection_id = any(%(ids)s) and claimed_seq = seq
 """
 _KEEP_MOVED = """
     update rutter_fleet.marks
-    set claimed_seq = null, claimed_since = null, claimed_first_at = null
+    set claimed_seq = null, claimed_since = null, claimed_first_at = null, left_to_sweep = false
     where connection_id = any(%(ids)s) and claimed_seq is not null
 """
 # The first time stays, so that a webhook that is sent again deletes nothing that has come since.
@@ -106,12 +119,14 @@ def kind_of(mark: Mark) -> str:
     """
     if mark.grown:
         if mark.stream != ALL_STREAMS or mark.since is not None:
-            raise LedgerError("A mark of grown history is for all streams, and bears no time.")
+            raise LedgerError(
+                "A mark of grown history must be for all streams, and without a time."
+            )
         return GROWN
     if mark.since is None:
         return PLAIN
     if mark.since.tzinfo is None:
-        raise LedgerError("The time of a mark must bear its offset.")
+        raise LedgerError("The time of a mark must have its offset from UTC.")
     return SINCE
 
 
@@ -157,8 +172,25 @@ def give_back(transaction: Transaction, connection_ids: Iterable[str]) -> None:
     transaction.execute(REFRESH, ids)
 
 
-def clear(transaction: Transaction, served: Iterable[str], not_served: Iterable[str] = ()) -> None:
-    """After a run: the marks of those served go, unless they have moved; the others' come back."""
+def clear(
+    transaction: Transaction,
+    served: Iterable[str],
+    not_served: Iterable[str] = (),
+    failed: Iterable[tuple[str, str]] = (),
+) -> None:
+    """After a run: the marks of those served go, unless they have moved; the others' come back.
+
+    Args:
+        transaction: of the run's end.
+        served: connections of which what was asked is done, but for their ``failed`` streams.
+        not_served: the other connections of the run.
+        failed: streams of served connections that were not read, with their connections.
+    """
+    if pairs := sorted(failed):
+        transaction.execute(
+            _LEAVE_TO_SWEEP,
+            {"ids": [pair[0] for pair in pairs], "streams": [pair[1] for pair in pairs]},
+        )
     ids = {"ids": sorted(served)}
     if ids["ids"]:
         transaction.execute(_CLEAR, ids)

@@ -24,6 +24,8 @@ PAUSE_FACTOR = 3.0
 STATUS_REASONS = frozenset({"not_ready", "needs_reauth", "disabled"})
 """Outcomes that speak of the connection's status at Rutter: nothing was read, so no mark is
 cleared, and it is parked until a listing shows another status."""
+STREAM = "stream"
+"""Whose fault it is where some streams of a connection fail, and not the connection."""
 _SPLIT = 8
 """A run of many that died is tried again in so many parts. One bad connection among 500 is found
 by some 20 runs, and a target's restart does not turn 500 connections into 500 runs."""
@@ -45,6 +47,11 @@ class Verdict:
     """It was run to its own end, well or not; otherwise it is as before the claim."""
     served: bool = False
     """What was asked for is done: needs and marks that have not moved are cleared."""
+    failed_streams: tuple[str, ...] = ()
+    """Streams that failed of themselves: the others are served, and these are left to the next run
+    of all streams."""
+    partial_runs: int = 0
+    """Runs of all streams in a row, this one included, that have left out some of them."""
     failures: int = 0
     lost: int = 0
     crowd: int | None = None
@@ -72,8 +79,9 @@ def judge(
     """The verdicts on a run's members.
 
     Args:
-        members: the rows of the ledger's connections, with ``failures``, ``lost`` and ``crowd``.
-            Failures of runs of all streams are counted apart from those of marks.
+        members: the rows of the ledger's connections, with ``failures``, ``partial_runs``,
+            ``lost``, ``crowd``, and ``whole``: whether all streams were read. Failures of such
+            runs are counted apart from those of marks.
         result: how the run ended.
         config: back-off and parking.
         start_seconds: what a run costs before its first request.
@@ -121,6 +129,7 @@ def lost(row: Mapping[str, Any], members: int, config: FleetConfig) -> Verdict:
     return Verdict(
         row["connection_id"],
         failures=row["failures"],
+        partial_runs=row["partial_runs"],
         lost=times,
         crowd=1 if times >= _LOST_BEFORE_ALONE else row["crowd"],
         wait_seconds=_back_off(times - 2, config) if members == 1 and times > 2 else 0.0,
@@ -131,7 +140,11 @@ def lost(row: Mapping[str, Any], members: int, config: FleetConfig) -> Verdict:
 
 def _as_before(row: Mapping[str, Any]) -> Verdict:
     return Verdict(
-        row["connection_id"], failures=row["failures"], lost=row["lost"], crowd=row["crowd"]
+        row["connection_id"],
+        failures=row["failures"],
+        partial_runs=row["partial_runs"],
+        lost=row["lost"],
+        crowd=row["crowd"],
     )
 
 
@@ -141,6 +154,7 @@ def _of_dead_run(
     verdict = Verdict(
         row["connection_id"],
         failures=row["failures"],
+        partial_runs=row["partial_runs"],
         fault=str(Fault.RUN),
         message=_said(result.message or "The run ended without an outcome of it."),
     )
@@ -165,6 +179,7 @@ def _of_outcome(
         row["connection_id"],
         ran=True,
         failures=row["failures"],
+        partial_runs=row["partial_runs"],
         pause_seconds=max(SHORTEST_PAUSE, PAUSE_FACTOR * part * result.seconds),
         rows=outcome.rows,
         reason=outcome.reason,
@@ -175,6 +190,8 @@ def _of_outcome(
         # longer each time.
         failed = _failed(verdict, outcome.reason, config)
         return replace(failed, park_by="status", park_reason=outcome.reason)
+    if outcome.failed_streams and (outcome.read_others or not row["whole"]):
+        return _of_failed_streams(verdict, row, outcome, config)
     if not outcome.succeeded:
         failed = _failed(verdict, outcome.reason or "failed", config)
         return replace(failed, fault=str(Fault.CONNECTION))
@@ -182,7 +199,28 @@ def _of_outcome(
         verdict,
         served=True,
         failures=0,
+        partial_runs=0 if row["whole"] else row["partial_runs"],
         seconds=max(0.01, part * (result.seconds - start_seconds)),
+    )
+
+
+def _of_failed_streams(
+    verdict: Verdict, row: Mapping[str, Any], outcome: ConnectionOutcome, config: FleetConfig
+) -> Verdict:
+    """Some streams failed, and nothing says that it is the connection: it is never parked for it.
+
+    A run of marks leaves them to a run of all streams, which tells whether others can be read. That
+    one tries them again soon at first, and then as often as the sweep.
+    """
+    partial = row["partial_runs"] + row["whole"]
+    longest = max(config.back_off_seconds, config.sweep_minutes * 60.0)
+    return replace(
+        verdict,
+        failures=0 if row["whole"] else row["failures"],
+        failed_streams=outcome.failed_streams,
+        partial_runs=partial,
+        wait_seconds=min(longest, _back_off(max(1, partial), config)),
+        fault=STREAM,
     )
 
 

@@ -1,7 +1,7 @@
-"""The nursery: ``python -m tap_rutter.fleet.nursery DESCRIPTOR [tap] [target=MODULE:NAME]``.
+"""The nursery: ``python -m tap_rutter.fleet.nursery DESCRIPTOR [tap[=MODULE:NAME]] [target=…]``.
 
 The descriptor is a socket. For each byte that comes, with four descriptors, it forks a supervisor.
-What else is named it imports first, the tap or a target's command, so that supervisors can fork it.
+What else is named it imports first, the tap or another command, so that supervisors can fork it.
 When the worker at the other end of the socket goes, its supervisors end, and it with them.
 """
 

@@ -1,11 +1,12 @@
 """Looks after the processes of one run: a target, and the tap that writes into it.
 
-Orders, in this order; each at most once but the last two::
+Orders, in this order; each at most once but the last three::
 
-    {"target": {"argv": […], "environment": {…}, "fork": true}}
-                     start the target, which waits for its input
+    {"target": {"argv": […], "environment": {…}, "fork": true, "directory": ""}}
+                     start the target, which waits for its input; the directory is its own
     {"tap": {"argv": […], "environment": {…}, "fork": true, "last_line": null}, "directory": "…"}
                      start the tap, which writes into it
+    {"alive": 18.0}  the worker is alive: kill all unless it says so again within so many seconds
     {"stop": 30.0}   end the tap; kill all after so many seconds
     {"kill": true}   kill all
 
@@ -14,9 +15,11 @@ With ``fork`` the process is this one's copy, if what it is to run has been impo
 Events::
 
     {"event": "ready", "pid": 1}    {"event": "target", "code": 0}    {"event": "tap", "code": 0}
+    {"event": "orphaned"}    the worker has not said in time that it is alive: all is killed
 
 A code below 0 is the number of the signal that ended a process. When the worker goes, its end of
 the socket closes: everything is killed, and the run's directory, which holds tokens, is removed.
+The target's own directory is removed in any case.
 """
 
 from __future__ import annotations
@@ -68,7 +71,9 @@ class Supervisor:
         self._has_run = False
         self._last_line = b""
         self._deadline: float | None = None
+        self._alive_until: float | None = None
         self._directory = ""
+        self._targets_directory = ""
 
     def run(self) -> NoReturn:
         """Do as told until nothing is left to look after, then end."""
@@ -96,6 +101,8 @@ class Supervisor:
             self._reap()
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 self._kill()
+            if self._alive_until is not None and time.monotonic() >= self._alive_until:
+                self._orphaned()
         self._end()
 
     def _is_over(self) -> bool:
@@ -104,13 +111,16 @@ class Supervisor:
         )
 
     def _patience(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        ends = [end for end in (self._deadline, self._alive_until) if end is not None]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
 
     def _end(self) -> NoReturn:
         self._kill()
         if self._orders.is_over and self._directory:
             # The worker would have removed it.
             shutil.rmtree(self._directory, ignore_errors=True)
+        if self._targets_directory:
+            shutil.rmtree(self._targets_directory, ignore_errors=True)
         self._control.close()
         # Whatever target or tap have left behind, and this process with it.
         os.killpg(os.getpid(), signal.SIGKILL)
@@ -125,6 +135,8 @@ class Supervisor:
             elif "tap" in order:
                 self._directory = order["directory"]
                 self._start_tap(order["tap"])
+            elif "alive" in order:
+                self._alive_until = time.monotonic() + float(order["alive"])
             elif "stop" in order:
                 self._stop(float(order["stop"]))
             elif "kill" in order:
@@ -132,6 +144,7 @@ class Supervisor:
                 self._kill()
 
     def _start_target(self, order: Message) -> None:
+        self._targets_directory = order.get("directory", "")
         reading, self._input = os.pipe()
         self._target = self._started(
             "target",
@@ -229,6 +242,12 @@ class Supervisor:
     def _close(self, *names: str) -> None:
         for name in names:
             os.close(self._outputs.pop(name))
+
+    def _orphaned(self) -> None:
+        """The worker is stopped, or its machine was: others take its connections over soon."""
+        self._alive_until = None
+        send(self._control, {"event": "orphaned"})
+        self._kill()
 
     def _kill(self) -> None:
         self._kill_one(self._tap)

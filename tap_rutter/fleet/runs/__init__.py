@@ -5,7 +5,8 @@ target has committed, at once and cut by connection, and in the end how it went 
 No token, no client secret and no state is left behind, however it ends.
 
 - ``run.py``: the whole of it. ``files.py``: what the tap is given. ``environment.py``: what of the
-  worker's environment its processes get.
+  worker's environment its processes get. ``command.py``: which commands they are. ``meltano.py``:
+  both by way of Meltano.
 - ``slot.py``: a place for a run, with a spare target. ``runner.py``: the worker's side of the
   processes that ``fleet/nursery`` starts. ``pipe.py``: what comes out of them.
 - ``outcome.py``: how it ended, and whose fault that was.
@@ -13,7 +14,8 @@ No token, no client secret and no state is left behind, however it ends.
   target's database.
 """
 
-from tap_rutter.fleet.runs.files import remove_leftovers
+from tap_rutter.fleet.runs.files import read_catalog, remove_leftovers
+from tap_rutter.fleet.runs.meltano import asked
 from tap_rutter.fleet.runs.run import run_claim
 from tap_rutter.fleet.runs.runner import NurseryGone
 from tap_rutter.fleet.runs.sessions import SessionsRemain, session_name, terminate_sessions
@@ -25,8 +27,10 @@ __all__ = [
     "PrepareFailed",
     "SessionsRemain",
     "Slot",
+    "asked",
     "ensure_prepared",
     "prepare",
+    "read_catalog",
     "remove_leftovers",
     "run_claim",
     "schema_hash",

@@ -21,7 +21,7 @@ from tap_rutter.config import read_environment
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.model import Environment
 from tap_rutter.redact import SECRETS
-from tap_rutter.settings_schema import JSONSCHEMA
+from tap_rutter.settings_schema import JSONSCHEMA, VARIABLE_PREFIX
 
 ALLOWED = (
     "PATH",
@@ -89,6 +89,16 @@ def target_environment(
     }
 
 
+def asking_environment(
+    config: FleetConfig, environment: Environment = os.environ
+) -> dict[str, str]:
+    """The variables of a Meltano that is asked for settings and catalog."""
+    return _chosen(
+        environment,
+        (*ALLOWED, f"{VARIABLE_PREFIX}*", *config.meltano_variables, *config.target_variables),
+    )
+
+
 def _chosen(environment: Environment, patterns: tuple[str, ...]) -> dict[str, str]:
     return {
         name: value
@@ -106,14 +116,17 @@ def tap_settings(config: FleetConfig) -> dict[str, Any]:
         ConfigError: for a variable that is not of its setting's type.
     """
     given = {**config.tap_config, **read_environment(copy.deepcopy(JSONSCHEMA))}
-    return {name: value for name, value in given.items() if name not in _OF_THE_RUN}
+    chosen = {name: value for name, value in given.items() if name not in _OF_THE_RUN}
+    # Meltano has the tap read its own settings first, which may choose connections as well.
+    return {**dict.fromkeys(_OF_THE_RUN), **chosen} if config.meltano else chosen
 
 
 def learn_secrets(config: FleetConfig, environment: Environment = os.environ) -> None:
     """Have what targets must not say hidden in whatever is kept of their output."""
     settings = tap_settings(config)
     SECRETS.add_basic(str(settings.get("client_id", "")), str(settings.get("client_secret", "")))
-    SECRETS.add(*config.webhook_secrets, *settings.get("access_tokens", ()))
+    # The fleet may list by tokens, although a run's settings never hold them.
+    SECRETS.add(*config.webhook_secrets, *(config.tap_config.get("access_tokens") or ()))
     texts = [config.ledger_url, config.broker_url, config.target_database_url]
     for name, value in _chosen(environment, config.target_variables).items():
         if _SECRET_NAME.search(name):
@@ -121,6 +134,8 @@ def learn_secrets(config: FleetConfig, environment: Environment = os.environ) ->
         texts.append(value)
     for content in target_files(config).values():
         texts += [*_secrets_in(_decoded(content))]
+    if config.meltano is not None:
+        texts += [*_secrets_in(config.meltano.loader_settings)]
     for text in texts:
         SECRETS.add(*passwords_in(text))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tap_rutter.fleet.model import ALL_STREAMS, ConnectionOutcome, Fault, RunResult
+from tap_rutter.fleet.model import ALL_STREAMS, CHILDREN, ConnectionOutcome, Fault, RunResult
 from tap_rutter.fleet.runs.pipe import Watched
 
 _LONGEST = 500
@@ -26,7 +26,14 @@ _BENIGN = frozenset(
     {"unsupported", "unavailable", "not_activated", "not_synced_since", "not_ready"}
     | {"needs_reauth", "disabled"}
 )
-"""Reasons of ``sync_report`` that are no failures."""
+"""Reasons of ``sync_report`` that are not failures."""
+_WHOLE = frozenset({"unauthorized", "interrupted"})
+"""Reasons that say nothing about the stream: its connection has failed, or the run."""
+_NO_PROOF = frozenset(
+    {ALL_STREAMS, "connections", "connection_statuses", "connection_sync_configs"}
+    | {"deleted_objects", "sync_report"}
+)
+"""Streams that Rutter answers for any connection, whether or not its data can be read."""
 _WORST_FIRST = (
     "unauthorized",
     "needs_reauth",
@@ -156,7 +163,7 @@ def outcomes_of(
 def _outcome(connection_id: str, rows: Sequence[Mapping[str, Any]]) -> ConnectionOutcome:
     failed = [row for row in rows if _failed(row)]
     # A connection that is skipped whole has a row of its own; what its platform does not serve
-    # stands there too, and is no reason.
+    # stands there too, and is not the reason.
     skipped = [
         row
         for row in rows
@@ -170,6 +177,7 @@ def _outcome(connection_id: str, rows: Sequence[Mapping[str, Any]]) -> Connectio
         where = "" if worst["stream"] == ALL_STREAMS else f"{worst['stream']}: "
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         message = f"{where}{worst['error_message']}"[:_LONGEST] + more
+    is_whole = any(row["stream"] == ALL_STREAMS or row["reason"] in _WHOLE for row in failed)
     return ConnectionOutcome(
         connection_id,
         succeeded=not failed,
@@ -177,7 +185,19 @@ def _outcome(connection_id: str, rows: Sequence[Mapping[str, Any]]) -> Connectio
         message=message,
         rows=sum(row["rows"] for row in rows),
         requests=sum(row["requests"] for row in rows),
+        failed_streams=() if is_whole else _with_parents(row["stream"] for row in failed),
+        read_others=any(
+            row["reason"] == "not_synced_since"
+            or (row["status"] == "complete" and row["stream"] not in _NO_PROOF)
+            for row in rows
+        ),
     )
+
+
+def _with_parents(streams: Iterable[str]) -> tuple[str, ...]:
+    """The streams, and those of which a webhook tells in their place."""
+    found = set(streams)
+    return tuple(sorted(found | {above for above, child in CHILDREN.items() if child in found}))
 
 
 def _failed(row: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ _CHUNK = 1 << 16
 _LONGEST_STATE = 64 << 20
 _KEPT = 16 << 10
 _LOOK_SECONDS = 0.2  # how often stop and kill are looked at
+_SIGNS = 6  # signs of life that this process gives within the time that one of them is good for
 _AFTERWARDS = 2.0  # seconds for what is left in the pipes of a supervisor that is gone
 LONGEST_SILENCE = 3600.0
 """Seconds without any sign of life from tap and target, after which a run is killed: one of them is
@@ -42,6 +43,11 @@ class Tail:
         if len(self._kept) > 2 * _KEPT:
             del self._kept[:-_KEPT]
             self._is_cut = True
+
+    def drop_lines(self, text: str) -> None:
+        """Forget the lines that hold a text."""
+        lines = self._kept.splitlines(keepends=True)
+        self._kept = bytearray(b"".join(line for line in lines if text.encode() not in line))
 
     def __bool__(self) -> bool:
         return bool(self._kept)
@@ -107,7 +113,7 @@ class Watched:
     was_stopped: bool = False
     """It was asked to end in order."""
     was_killed: bool = False
-    """It was killed, for its caller or for its silence."""
+    """It was killed: for its caller, for its silence, or for that of its worker."""
     was_silent: bool = False
 
 
@@ -119,6 +125,7 @@ def watch(
     stop: threading.Event,
     kill: threading.Event,
     stop_seconds: float,
+    orphan_seconds: float | None = None,
 ) -> Watched:
     """Follow a run to its end, and close its supervisor.
 
@@ -129,17 +136,25 @@ def watch(
         on_tap_end: Called when the tap has ended, while the target still works.
         stop: Ends the run in order; ``kill``: at once.
         stop_seconds: How long the order may take.
+        orphan_seconds: The run is killed when this process gives no sign of life for so long, as
+            when it is stopped.
     """
-    return _Watch(runner, on_state, on_tap_end).run(stop, kill, stop_seconds)
+    return _Watch(runner, on_state, on_tap_end, orphan_seconds).run(stop, kill, stop_seconds)
 
 
 class _Watch:
     def __init__(
-        self, runner: Runner, on_state: Callable[[State], None], on_tap_end: Callable[[], None]
+        self,
+        runner: Runner,
+        on_state: Callable[[State], None],
+        on_tap_end: Callable[[], None],
+        orphan_seconds: float | None,
     ) -> None:
         self._runner = runner
         self._on_state = on_state
         self._on_tap_end = on_tap_end
+        self._orphan_seconds = orphan_seconds
+        self._sign_at = float("-inf")
         self._seen = Watched()
         self._error: BaseException | None = None
 
@@ -159,6 +174,7 @@ class _Watch:
             selector.register(runner.control, selectors.EVENT_READ)
             try:
                 while selector.get_map():
+                    self._give_sign()
                     for key, _ in selector.select(_LOOK_SECONDS):
                         last_sign = time.monotonic()
                         if key.fileobj is runner.control:
@@ -186,6 +202,12 @@ class _Watch:
             raise self._error
         return seen
 
+    def _give_sign(self) -> None:
+        seconds, now = self._orphan_seconds, time.monotonic()
+        if seconds is not None and now - self._sign_at >= seconds / _SIGNS:
+            self._sign_at = now
+            self._runner.stay_alive(seconds)
+
     def _kill(self) -> None:
         self._seen.was_killed = True
         self._runner.kill()
@@ -209,6 +231,8 @@ class _Watch:
                     self._on_tap_end()
             elif event["event"] == "target":
                 self._seen.target_exit = event["code"]
+            elif event["event"] == "orphaned":
+                self._seen.was_killed = True
 
 
 def _read(descriptor: int, take: Callable[[bytes], None]) -> bool:

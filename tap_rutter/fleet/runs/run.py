@@ -12,10 +12,9 @@ from typing import Any
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger.states import cut
 from tap_rutter.fleet.model import Claim, ConnectionOutcome, Fault, RunResult, State
-from tap_rutter.fleet.runs import files
-from tap_rutter.fleet.runs.command import tap_command
-from tap_rutter.fleet.runs.environment import tap_environment, tap_settings
-from tap_rutter.fleet.runs.outcome import Report, is_race, outcomes_of, result_of
+from tap_rutter.fleet.runs import files, meltano
+from tap_rutter.fleet.runs.environment import tap_settings
+from tap_rutter.fleet.runs.outcome import CANNOT_START, Report, is_race, outcomes_of, result_of
 from tap_rutter.fleet.runs.pipe import Watched, watch
 from tap_rutter.fleet.runs.sessions import is_reachable
 from tap_rutter.fleet.runs.slot import Slot
@@ -27,6 +26,10 @@ OnStates = Callable[[dict[str, State], State], None]
 
 TRIES = 4
 """How often a run is begun whose target fell over another that made the same table."""
+_ORPHANED_AFTER = 0.3
+"""The part of a lease after which a run ends whose worker has stopped. A worker that works kills it
+0.6 of a lease after the last renewal at the latest (``work/heartbeat.py``), so it ends before its
+lease does, whenever the worker stopped."""
 
 
 def run_claim(
@@ -104,7 +107,7 @@ class _Run:
             is_last = attempt == TRIES - 1 or self._stop.is_set() or self._kill.is_set()
             if not is_race(seen) or is_last:
                 break
-            logger.info("A target fell over another that made the same table: run again.")
+            logger.info("A target failed since another one made the same table: it is run again.")
             time.sleep(random.uniform(0.05, 0.3) * (attempt + 1))
         return result_of(
             self._claim.connection_ids,
@@ -137,7 +140,9 @@ class _Run:
         with files.RunDirectory(config.work_directory) as directory:
             report = directory.path / "report.jsonl"
             settings = {
-                **files.settings_of(claim, tap_settings(config)),
+                **files.settings_of(
+                    claim, tap_settings(config), after_sync=config.sweep_only_after_sync
+                ),
                 "connections_file": directory.write("connections.json", {"connections": rows}),
                 "report_file": str(report),
             }
@@ -153,12 +158,7 @@ class _Run:
             if catalog is not None:
                 arguments += ["--catalog", directory.write("catalog.json", catalog)]
             runner = self._slot.take(claim.id)
-            runner.start_tap(
-                [*tap_command(config), *arguments],
-                tap_environment(self._slot.environment),
-                fork=self._slot.forks_tap,
-                directory=str(directory.path),
-            )
+            self._slot.start_tap(runner, arguments, directory.path)
             seen = watch(
                 runner,
                 on_state=self._hand_over,
@@ -166,7 +166,10 @@ class _Run:
                 stop=self._stop,
                 kill=self._kill,
                 stop_seconds=config.stop_seconds,
+                orphan_seconds=claim.lease_seconds * _ORPHANED_AFTER,
             )
+            if config.meltano is not None:
+                _see_through_meltano(seen, tap_began=report.exists())
             return seen, Report.read(report)
 
     def _hand_over(self, state: State) -> None:
@@ -187,3 +190,13 @@ class _Run:
     def _is_database_there(self) -> bool:
         url = self._config.target_database_url
         return is_reachable(url) if url else True
+
+
+def _see_through_meltano(seen: Watched, *, tap_began: bool) -> None:
+    """Meltano ends with 1 whatever is wrong; that it starts nothing concerns every run alike."""
+    for said in (seen.tap_said, seen.target_said):
+        said.drop_lines(meltano.ADVICE)
+    if seen.tap_exit == 1 and not tap_began:
+        seen.tap_exit = CANNOT_START
+    if seen.target_exit == 1 and meltano.has_not_started(seen.target_said.text):
+        seen.target_exit = CANNOT_START

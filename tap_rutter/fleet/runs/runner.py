@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from tap_rutter.errors import TapError
 from tap_rutter.fleet.model import Environment
 from tap_rutter.fleet.nursery.wire import Incoming, Message, send
 from tap_rutter.fleet.runs.environment import tap_environment
@@ -24,7 +25,7 @@ from tap_rutter.fleet.runs.environment import tap_environment
 _END_SECONDS = 5.0
 
 
-class NurseryGone(Exception):
+class NurseryGone(TapError):
     """The process that starts runs cannot be started, or ends at once."""
 
 
@@ -130,12 +131,23 @@ class Runner:
         self._incoming = Incoming(control)
         self._is_closed = False
 
-    def start_target(self, argv: Sequence[str], environment: Environment, *, fork: bool) -> bool:
+    def start_target(
+        self, argv: Sequence[str], environment: Environment, *, fork: bool, directory: str = ""
+    ) -> bool:
         """Start the target, which waits for its input; False if the supervisor is gone.
 
-        ``fork``: whether the process is to be a copy of the supervisor, if that has imported it.
+        Args:
+            argv: Its command.
+            environment: All of its variables.
+            fork: Whether it is to be a copy of the supervisor, if that has imported it.
+            directory: Removed by the supervisor at its end.
         """
-        order = {"argv": list(argv), "environment": dict(environment), "fork": fork}
+        order = {
+            "argv": list(argv),
+            "environment": dict(environment),
+            "fork": fork,
+            "directory": directory,
+        }
         return send(self.control, {"target": order})
 
     def start_tap(
@@ -153,7 +165,7 @@ class Runner:
             argv: Its command.
             environment: All of its variables.
             fork: As for the target.
-            directory: Removed by the supervisor if this process is gone at the run's end.
+            directory: The run's; removed by the supervisor if this process is gone at its end.
             last_line: What the target gets after the tap has ended with exit code 0.
         """
         order = {
@@ -163,6 +175,10 @@ class Runner:
             "last_line": last_line,
         }
         return send(self.control, {"tap": order, "directory": directory})
+
+    def stay_alive(self, seconds: float) -> None:
+        """The worker is alive; all is killed unless it says so again within so many seconds."""
+        send(self.control, {"alive": seconds})
 
     def stop(self, seconds: float) -> None:
         """End the tap, with its STATE; all is killed after so many seconds."""

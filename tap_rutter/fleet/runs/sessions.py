@@ -13,6 +13,8 @@ from uuid import UUID
 
 import psycopg
 
+from tap_rutter.errors import TapError
+
 _NAME = "rutter-fleet"
 _CONNECT_SECONDS = 5
 _BETWEEN_LOOKS = 0.05
@@ -20,7 +22,7 @@ _BETWEEN_LOOKS = 0.05
 _MINE = "application_name = any(%s) and pid <> pg_backend_pid()"
 
 
-class SessionsRemain(Exception):
+class SessionsRemain(TapError):
     """Sessions of a lost run could not be ended; the message says why and what to do."""
 
 

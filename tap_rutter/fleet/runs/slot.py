@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,7 +19,10 @@ from uuid import UUID, uuid4
 
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.model import Environment
-from tap_rutter.fleet.runs.environment import learn_secrets, target_environment
+from tap_rutter.fleet.runs import meltano
+from tap_rutter.fleet.runs.command import tap_command, target_command
+from tap_rutter.fleet.runs.environment import learn_secrets
+from tap_rutter.fleet.runs.files import RunDirectory
 from tap_rutter.fleet.runs.runner import Runner, nursery_of_process
 from tap_rutter.fleet.runs.sessions import session_name
 
@@ -26,8 +30,8 @@ SPARE_SECONDS = 900.0
 """A spare that has waited for so long is replaced: what it was started with may have changed."""
 
 
-TAP, TARGET = "tap", "target="
-"""What a nursery takes to import the tap; and, followed by its entry point, a target."""
+TAP, TARGET = "tap", "target"
+"""What a nursery imports: ``tap`` alone is this package's, else ``=`` and an entry point follow."""
 
 
 def imports_of(config: FleetConfig, environment: Environment = os.environ) -> tuple[str, ...]:
@@ -35,14 +39,18 @@ def imports_of(config: FleetConfig, environment: Environment = os.environ) -> tu
 
     The default tap; and the target, where its command is a console script that was installed
     beside this Python. On Linux only: elsewhere a copy may not use what the system's frameworks
-    have set up.
+    have set up. With Meltano, both are copies of Meltano, which starts the plugins as ever.
     """
     if sys.platform != "linux":
         return ()
+    path = environment.get("PATH")
+    if config.meltano is not None:
+        entry = _entry_point(meltano.command(config)[0], path)
+        return (f"{TAP}={entry}", f"{TARGET}={entry}") if entry else ()
     found = [] if config.tap_command else [TAP]
     if config.target_command:
-        entry = _entry_point(config.target_command[0], environment.get("PATH"))
-        found += [TARGET + entry] if entry else []
+        entry = _entry_point(config.target_command[0], path)
+        found += [f"{TARGET}={entry}"] if entry else []
     return tuple(found)
 
 
@@ -71,6 +79,8 @@ class Slot:
         self._nursery = nursery_of_process(self.imports)
         self._spare: _Spare | None = None
         self._is_asked = False
+        # What Meltano keeps for the slot's targets.
+        self._directory: RunDirectory | None = None
         learn_secrets(config, environment)
 
     def claim_id(self) -> UUID:
@@ -107,8 +117,11 @@ class Slot:
 
     @property
     def forks_tap(self) -> bool:
-        """Whether the tap is a copy of a process that has imported it."""
-        return TAP in self.imports
+        """Whether the tap, or Meltano for it, is a copy of a process that has imported it."""
+        return self._forks(TAP)
+
+    def _forks(self, which: str) -> bool:
+        return any(name.partition("=")[0] == which for name in self.imports)
 
     @property
     def nursery_pid(self) -> int | None:
@@ -125,14 +138,48 @@ class Slot:
         if spare is not None:
             spare.runner.close()
 
-    close = drop_spare
+    def close(self) -> None:
+        """End the spare; nothing of the slot is left."""
+        self.drop_spare()
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            directory.remove()
+
+    def start_tap(
+        self,
+        runner: Runner,
+        arguments: Sequence[str],
+        directory: Path,
+        *,
+        last_line: str | None = None,
+    ) -> None:
+        """Start the tap into a runner's target; see ``Runner.start_tap``."""
+        command = tap_command(self.config, arguments, directory, self.environment)
+        runner.start_tap(
+            command.argv,
+            command.environment,
+            fork=self.forks_tap,
+            directory=str(directory),
+            last_line=last_line,
+        )
 
     def _started(self, claim_id: UUID, **variables: str) -> Runner:
         runner = self._nursery.runner()
-        environment = target_environment(self.config, session_name(claim_id), self.environment)
+        directory = self._directory_for_target()
+        name = session_name(claim_id)
+        command = target_command(self.config, name, directory, self.environment)
         runner.start_target(
-            self.config.target_command,
-            {**environment, **variables},
-            fork=any(name.startswith(TARGET) for name in self.imports),
+            command.argv,
+            {**command.environment, **variables},
+            fork=self._forks(TARGET),
+            directory=str(directory or ""),
         )
         return runner
+
+    def _directory_for_target(self) -> Path | None:
+        if self.config.meltano is None:
+            return None
+        if self._directory is None:
+            self._directory = RunDirectory(self.config.work_directory)
+        # One for each: the slot's next target is started while this one still works.
+        return self._directory.path / uuid4().hex

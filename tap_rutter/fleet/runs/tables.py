@@ -16,14 +16,13 @@ import threading
 import time
 from contextlib import AbstractContextManager
 from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
 from tap_rutter import __version__
+from tap_rutter.errors import TapError
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.model import Environment, State
-from tap_rutter.fleet.runs.command import tap_command
 from tap_rutter.fleet.runs.environment import (
     tap_environment,
     tap_settings,
@@ -31,7 +30,7 @@ from tap_rutter.fleet.runs.environment import (
     target_files,
     without_secrets,
 )
-from tap_rutter.fleet.runs.files import RunDirectory, catalog_of
+from tap_rutter.fleet.runs.files import RunDirectory, catalog_of, read_catalog
 from tap_rutter.fleet.runs.outcome import CANNOT_START, is_race
 from tap_rutter.fleet.runs.pipe import STATE_NUMBER, Watched, watch
 from tap_rutter.fleet.runs.slot import Slot
@@ -67,7 +66,7 @@ _SHAPELESS = frozenset(
 )
 
 
-class PrepareFailed(Exception):
+class PrepareFailed(TapError):
     """The tables could not be prepared; the message says why, without secrets."""
 
 
@@ -85,6 +84,9 @@ def schema_hash(config: FleetConfig, environment: Environment = os.environ) -> s
     """A text that changes whenever the tables might: tap, settings, catalog, target.
 
     What is secret is left out, so that the hash tells nothing of it.
+
+    Raises:
+        ConfigError: for a catalog that cannot be read.
     """
     settings = tap_settings(config)
     target = {
@@ -98,13 +100,21 @@ def schema_hash(config: FleetConfig, environment: Environment = os.environ) -> s
             *config.tap_command,
         ],
         "settings": {name: settings[name] for name in settings if name not in _SHAPELESS},
-        "catalog": Path(config.catalog).read_text(encoding="utf-8") if config.catalog else None,
+        "catalog": read_catalog(config.catalog) if config.catalog else None,
         "target": without_secrets(list(config.target_command)),
         "files": {name: _file(text) for name, text in target_files(config).items()},
+        "meltano": _loader(config),
         "variables": without_secrets(target),
     }
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _loader(config: FleetConfig) -> Any:
+    """Meltano's loader and its settings; None without Meltano."""
+    if config.meltano is None:
+        return None
+    return [config.meltano_loader, without_secrets(config.meltano.loader_settings)]
 
 
 def _file(text: str) -> Any:
@@ -187,11 +197,10 @@ def _attempt(slot: Slot, stop: threading.Event) -> tuple[bool, Watched]:
         options = slot.environment.get("PGOPTIONS", "")
         options = options if "PGOPTIONS" in target_environment(config, "", slot.environment) else ""
         runner = slot.start(name, PGOPTIONS=f"{options} -c lock_timeout={LOCK_SECONDS}s".strip())
-        runner.start_tap(
-            [*tap_command(config), *arguments, "--test=schema"],
-            tap_environment(slot.environment),
-            fork=slot.forks_tap,
-            directory=str(directory.path),
+        slot.start_tap(
+            runner,
+            [*arguments, "--test=schema"],
+            directory.path,
             # A target may end with 0 and nothing done: it is to say that it came to this.
             last_line=json.dumps({"type": "STATE", "value": {"bookmarks": {}, STATE_NUMBER: 1}})
             + "\n",

@@ -31,7 +31,11 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     # name, both are marked: the list that a connection does not serve costs it one request.
     "ACCOUNT": ("accounting_accounts", "ads_accounts"),
     "ACCOUNTING_CUSTOMER_REFUND": ("accounting_customer_refunds",),
-    "BANK_ACCOUNT": ("banking_bank_accounts", "banking_bank_account_balances"),
+    "BANK_ACCOUNT": (
+        "banking_bank_accounts",
+        "banking_bank_account_balances",
+        "banking_bank_account_details",
+    ),
     "BANK_DEPOSIT": ("accounting_bank_deposits",),
     "BANK_FEED_ACCOUNT": ("accounting_bank_feed_accounts",),
     "BANK_TRANSACTION": ("banking_bank_transactions", "accounting_bank_feed_transactions"),
@@ -68,7 +72,7 @@ STREAMS: Mapping[str, tuple[str, ...]] = {
     "VENDOR": ("accounting_vendors",),
 }
 PARTS: Mapping[str, tuple[str, ...]] = {
-    # Objects that are no rows of a stream of their own, but parts of rows of these.
+    # Objects that have no stream of their own: they are parts of rows of these.
     "BILL_CREDIT_APPLICATION": ("accounting_bill_credit_memos", "accounting_bills"),
     "INVOICE_CREDIT_APPLICATION": ("accounting_invoice_credit_memos", "accounting_invoices"),
 }

@@ -290,8 +290,8 @@ class _Refusals:
 class _Readiness:
     """Whether the ledger answers: asked at most once a second, however many want to know.
 
-    A fleet that is paused goes on taking webhooks: they wait in the ledger. So it is told here,
-    and is no reason to send webhooks elsewhere.
+    A fleet that is paused goes on taking webhooks: they wait in the ledger. So a pause is
+    told here, and the status stays 200: webhooks need not be sent elsewhere.
     """
 
     def __init__(self, ledger: WebhookLedger) -> None:

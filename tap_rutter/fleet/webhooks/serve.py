@@ -43,7 +43,7 @@ def serve(
     app = receiver(config, ledger, limits)
     SECRETS.add(config.ledger_url, config.tap_config.get("client_secret"))
     if not 0 <= port <= 65_535:
-        raise ConfigError(f"The receiver cannot listen on port {port}: there are 0 to 65535.")
+        raise ConfigError(f"The receiver cannot listen on port {port}: ports are 0 to 65535.")
     try:
         listener = socket.create_server((host, port), backlog=2_048)
     except OSError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tap_rutter.errors import ConfigError
 from tap_rutter.fleet.config import FleetConfig
+from tap_rutter.fleet.runs import asked
 from tap_rutter.fleet.work.doorbells import connect_engine
 from tap_rutter.fleet.work.worker import Worker
 
@@ -30,7 +33,9 @@ def celery_application() -> Celery:
             "Setting 'broker_url' of [fleet] is missing: Celery needs a broker. Without one,"
             " start workers with: rutterctl fleet work"
         )
-    worker = Worker(config)
+    stack = ExitStack()
+    atexit.register(stack.close)
+    worker = Worker(stack.enter_context(asked(config)))
     assert worker.app is not None
     connect_engine(worker.start, worker.stop)
     return worker.app

@@ -29,6 +29,9 @@ _MOST_BELLS = 100
 _SAY_EVERY = 60.0
 _CONNECT_SECONDS = 2.0
 _TICK_SECONDS = 0.5
+_POLL_SECONDS = 5
+_SQS_KEEPS = 60
+"""Seconds for which SQS keeps a bell that nobody takes: the shortest that it allows."""
 
 
 def queue_of(lane: Lane) -> str:
@@ -40,7 +43,8 @@ def make_app(broker_url: str) -> Celery:
     """The Celery application: a task, three queues.
 
     Args:
-        broker_url: RabbitMQ (``amqp://``), Redis (``redis://``) or SQS (``sqs://``).
+        broker_url: RabbitMQ (``amqp://``), Redis (``redis://``) or SQS (``sqs://``). The first two
+            are tried as they are, SQS against a stand-in (moto's server), not at Amazon.
     """
     SECRETS.add(broker_url)
     app = Celery("rutter-fleet", broker=broker_url, set_as_current=False)
@@ -87,7 +91,19 @@ def _options(broker_url: str) -> dict[str, Any]:
     if broker_url.startswith(("redis", "rediss")):
         return {"socket_connect_timeout": _CONNECT_SECONDS, "socket_timeout": 10.0}
     if broker_url.startswith("sqs"):
-        return {"polling_interval": 1, "wait_time_seconds": 5, "visibility_timeout": 60}
+        return {
+            "polling_interval": 1,
+            "wait_time_seconds": _POLL_SECONDS,
+            "visibility_timeout": 60,
+            # SQS has no bound on a queue's length, and no time of a message's own.
+            "sqs-creation-attributes": {"MessageRetentionPeriod": str(_SQS_KEEPS)},
+            # Else an address that does not answer is tried for minutes.
+            "client-config": {
+                "connect_timeout": _CONNECT_SECONDS,
+                "read_timeout": 2 * _POLL_SECONDS,
+                "retries": {"total_max_attempts": 1},
+            },
+        }
     return {}
 
 
@@ -107,7 +123,8 @@ class Ringer:
                 if time.monotonic() - self._said_at > _SAY_EVERY:
                     self._said_at = time.monotonic()
                     logger.warning(
-                        "The broker does not take doorbells (%s): workers look by themselves.",
+                        "The broker takes no doorbells (%s): workers look in the ledger by"
+                        " themselves.",
                         type(error).__name__,
                     )
                 return

@@ -97,7 +97,7 @@ class Heartbeat:
             if entry.claim.id in renewed:
                 entry.renewed_at = before
             elif not (entry.kill.is_set() or entry.over.is_set()):
-                logger.error("A run is killed: its claim %s is held no more.", entry.claim.id)
+                logger.error("A run is killed: its claim %s is not held any more.", entry.claim.id)
                 entry.kill.set()
 
     def _kill_late(self, held: list[Held], now: float) -> None:

@@ -3,6 +3,7 @@
 - Runs of workers that are gone: their target sessions are ended, then their connections are free.
 - The sweep: connections are listed, and what has not been read for a while becomes due.
 - Deletions that webhooks told of are brought to the warehouse.
+- Files that dead workers of this machine have left behind are removed.
 - The relay: a lane that turned from idle to due rings once.
 """
 
@@ -18,6 +19,7 @@ from tap_rutter.errors import TapError
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger, LedgerError
 from tap_rutter.fleet.model import Lane
+from tap_rutter.fleet.runs import remove_leftovers
 from tap_rutter.fleet.webhooks.deletions import WarehouseError, copy_deletions
 from tap_rutter.fleet.work.connection_list import ConnectionList
 
@@ -26,9 +28,13 @@ logger = logging.getLogger("tap-rutter.fleet")
 SWEEP_SECONDS = 60.0
 """How often connections are listed and looked through; ``sweep_minutes`` says what is stale."""
 _PAUSE_SECONDS = 30.0
+_FILES_SECONDS = 60.0
 _COPY_SECONDS = 10.0
 """How often deletions are looked for: they are applied by a script, minutes later."""
 _SAY_EVERY = 600.0
+_AGAIN_SECONDS = 10.0
+_AGAIN_FOR_SECONDS = 300.0
+"""For so long after a claim was given up, sessions that bear its id are ended again."""
 
 
 class Housekeeping:
@@ -57,15 +63,16 @@ class Housekeeping:
         self._connections = connections
         self._end_sessions = end_sessions
         self._ring = ring
-        self._copied_at = self._said_at = float("-inf")
+        self._copied_at = self._said_at = self._ended_at = self._removed_at = float("-inf")
+        self._buried: dict[UUID, float] = {}
         self._ended = threading.Event()
         # A list of thousands takes its time, and Rutter may not answer for minutes: what has to do
         # with lost workers and bells does not wait for that.
+        first = (self.bury_lost, self.end_late_sessions, self.relay, self.remove_files)
+        second = (self.sweep, self.renew_list, self.copy_deletions)
         self._threads = [
             threading.Thread(target=self._loop, args=tasks, name=f"housekeeping-{n}", daemon=True)
-            for n, tasks in enumerate(
-                [(self.bury_lost, self.relay), (self.sweep, self.renew_list, self.copy_deletions)]
-            )
+            for n, tasks in enumerate((first, second))
         ]
 
     def start(self) -> None:
@@ -106,7 +113,24 @@ class Housekeeping:
         for claim_id in self._ledger.expired_claims():
             self._end_sessions(claim_id)
             self._ledger.bury(claim_id, config=self._config)
+            self._buried[claim_id] = time.monotonic()
             logger.warning("Claim %s was given up: its worker did not renew it.", claim_id)
+
+    def end_late_sessions(self) -> None:
+        """End again what bears the id of a claim that this worker has given up.
+
+        A machine that was asleep may wake up with a target that has not been in its database yet,
+        and would write what others have overtaken.
+        """
+        now = time.monotonic()
+        if now - self._ended_at < _AGAIN_SECONDS:
+            return
+        self._ended_at = now
+        self._buried = {
+            claim_id: at for claim_id, at in self._buried.items() if now - at < _AGAIN_FOR_SECONDS
+        }
+        for claim_id in self._buried:
+            self._end_sessions(claim_id)
 
     def sweep(self) -> None:
         """List and make due, if it is time and nobody else has."""
@@ -158,6 +182,13 @@ class Housekeeping:
             if now - self._said_at > _SAY_EVERY:
                 self._said_at = now
                 logger.warning("%s", error.message)
+
+    def remove_files(self) -> None:
+        """Remove what runs have left on this machine that nobody looks after: it holds tokens."""
+        now = time.monotonic()
+        if now - self._removed_at >= _FILES_SECONDS:
+            self._removed_at = now
+            remove_leftovers(self._config.work_directory)
 
     def relay(self) -> None:
         """Ring for lanes that turned from idle to due."""

@@ -14,9 +14,6 @@ from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger
 from tap_rutter.fleet.model import Claim, RunResult, State
 from tap_rutter.fleet.runs import (
-    NurseryGone,
-    PrepareFailed,
-    SessionsRemain,
     Slot,
     ensure_prepared,
     run_claim,
@@ -24,12 +21,11 @@ from tap_rutter.fleet.runs import (
 )
 
 
-class FleetFault(TapError):
-    """Something that concerns every connection: nothing is claimed for a while."""
-
-
 class TargetPlace:
-    """Runs ``tap | target`` for one slot."""
+    """Runs ``tap | target`` for one slot.
+
+    A ``TapError`` that leaves a method concerns every connection: nothing is claimed for a while.
+    """
 
     def __init__(self, config: FleetConfig, ledger: Ledger) -> None:
         self._config = config
@@ -41,23 +37,18 @@ class TargetPlace:
         """What the spare target is called.
 
         Raises:
-            FleetFault: when no process can be started.
+            NurseryGone: when no process can be started.
         """
-        try:
-            return self._slot.claim_id()
-        except NurseryGone as error:
-            raise FleetFault(str(error)) from None
+        return self._slot.claim_id()
 
     def prepare(self) -> None:
         """See that the tables are there; asked of the ledger once per form.
 
         Raises:
-            FleetFault: when they cannot be made.
+            PrepareFailed: when tap or target fails.
+            NurseryGone: when no process can be started.
         """
-        try:
-            self._prepared = ensure_prepared(self._ledger, self._slot, self._prepared)
-        except (PrepareFailed, NurseryGone) as error:
-            raise FleetFault(str(error)) from None
+        self._prepared = ensure_prepared(self._ledger, self._slot, self._prepared)
 
     def run(
         self,
@@ -71,20 +62,17 @@ class TargetPlace:
         """Run the claim; see ``runs.run_claim``.
 
         Raises:
-            FleetFault: when no process can be started.
+            NurseryGone: when no process can be started.
         """
-        try:
-            return run_claim(
-                claim,
-                self._config,
-                listing=listing,
-                on_states=on_states,
-                stop=stop,
-                kill=kill,
-                slot=self._slot,
-            )
-        except NurseryGone as error:
-            raise FleetFault(str(error)) from None
+        return run_claim(
+            claim,
+            self._config,
+            listing=listing,
+            on_states=on_states,
+            stop=stop,
+            kill=kill,
+            slot=self._slot,
+        )
 
     def close(self) -> None:
         """End the spare."""
@@ -95,16 +83,15 @@ def end_sessions_of(claim_id: UUID, config: FleetConfig) -> None:
     """End what the target of a lost claim still does in its database, if that is known.
 
     Raises:
-        FleetFault: when sessions are still there, or the database does not answer. The claim's
-            connections must wait until they have ended.
+        SessionsRemain: when sessions are still there. The claim's connections must wait until they
+            have ended.
+        TapError: when the database does not answer, with the same consequence.
     """
     if not config.target_database_url:
         return
     try:
         terminate_sessions(config.target_database_url, [claim_id])
-    except SessionsRemain as error:
-        raise FleetFault(str(error)) from None
     except psycopg.Error:
-        raise FleetFault(
+        raise TapError(
             "The target's database does not answer: sessions of a lost run cannot be ended."
         ) from None

@@ -6,15 +6,15 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger
-from tap_rutter.fleet.runs import remove_leftovers
+from tap_rutter.fleet.runs import read_catalog, remove_leftovers
 from tap_rutter.fleet.work.engine import Engine
 from tap_rutter.fleet.work.metrics import LedgerMetrics, RunMetrics, serve_metrics
 from tap_rutter.fleet.work.place import TargetPlace, end_sessions_of
@@ -42,6 +42,8 @@ class Worker:
         """
         SECRETS.add(config.ledger_url, config.broker_url, config.target_database_url)
         config.check_target()
+        if config.catalog:
+            read_catalog(config.catalog)
         self._config = config
         self._metrics = (host or "127.0.0.1", metrics_port)
         self.ledger = Ledger(config.ledger_url, pool_size=config.slots + 1)
@@ -59,15 +61,12 @@ class Worker:
             config,
             self.ledger,
             place=lambda: TargetPlace(config, self.ledger),
-            end_sessions=self._end_sessions,
+            end_sessions=partial(end_sessions_of, config=config),
             ring=ring,
             observers=[RunMetrics(registry)],
         )
         if self.app is not None:
             doorbells.answer_bells(self.app, self.engine.wake)
-
-    def _end_sessions(self, claim_id: UUID) -> None:
-        end_sessions_of(claim_id, self._config)
 
     def start(self) -> None:
         """Migrate the ledger, serve metrics, begin to work.
@@ -77,7 +76,6 @@ class Worker:
             ConfigError: metrics cannot be served.
         """
         self.ledger.migrate()
-        remove_leftovers(self._config.work_directory)
         host, port = self._metrics
         if port:
             serve_metrics(self._registry, port, host)
@@ -86,7 +84,7 @@ class Worker:
             "Worker %s works with %d slots%s.",
             self.engine.name,
             self._config.slots,
-            "" if self.app is not None else "; no broker: slots look by themselves",
+            "" if self.app is not None else "; no broker: slots look in the ledger by themselves",
         )
 
     def stop(self) -> None:
@@ -94,6 +92,7 @@ class Worker:
         logger.info("Worker %s ends its runs.", self.engine.name)
         self.engine.stop()
         self.ledger.close()
+        remove_leftovers(self._config.work_directory)
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; returns the exit code."""
