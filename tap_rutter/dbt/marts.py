@@ -33,29 +33,18 @@ class Mart:
         return found
 
 
+_DOCUMENT = (
+    "document_number",
+    "status",
+    "currency_code",
+    "issue_date",
+    "due_date",
+    "total_amount",
+    "amount_due",
+)
 _DEBTS = {
-    "accounting_invoices": [
-        "customer_id",
-        "document_number",
-        "status",
-        "currency_code",
-        "issue_date",
-        "due_date",
-        "total_amount",
-        "amount_due",
-        "linked_payments",
-    ],
-    "accounting_bills": [
-        "vendor_id",
-        "document_number",
-        "status",
-        "currency_code",
-        "issue_date",
-        "due_date",
-        "total_amount",
-        "amount_due",
-        "linked_credit_memos",
-    ],
+    "accounting_invoices": ["customer_id", *_DOCUMENT, "linked_payments"],
+    "accounting_bills": ["vendor_id", *_DOCUMENT, "linked_credit_memos"],
     "accounting_invoice_payments": ["txn_date", "linked_invoices"],
     "accounting_bill_payments": ["transaction_date", "status", "linked_bills"],
 }

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from support.dbt import Built, dbt_command, load, profile, run_dbt
+from support.dbt import Built, dbt_command, profile, run_dbt, sync
 
 from tap_rutter.dbt.command import write_package
 from tap_rutter.demo.database import Database
@@ -20,10 +20,10 @@ def built(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Itera
     dbt_command()
     world = standard_world()
     with Simulator(world) as simulator:
-        state = load(simulator, postgres, None, folder)
+        state = sync(simulator, postgres, None, folder)
         with world.lock:
             let_things_happen(world)
-        load(simulator, postgres, state, folder)
+        sync(simulator, postgres, state, folder)
     package = folder / "package"
     write_package(package, [], None, from_variables=False)
     (package / "profiles.yml").write_text(profile(postgres), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""``dbt build`` is green on a synced world, and its marts hold the world's own figures."""
+"""``dbt build``, as docs/dbt.md shows it, is green, and its marts hold the world's own figures."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
-import pytest
 
-from support.meltano import ROOT, loader_command
-from support.singer import arguments, environment, run_tap, settings
+from support.meltano import load, loader_command
+from support.singer import Json, environment, run_tap, settings
+from support.targets import own_environment
 from tap_rutter.demo.database import Database
 from tap_rutter.simulator import Simulator
 from tap_rutter.simulator.world import World
@@ -41,13 +40,7 @@ class Built:
 
 def dbt_command() -> Path:
     """The dbt that ``make targets`` installs; without it the calling test is skipped."""
-    found = ROOT / ".targets" / "dbt" / "bin" / "dbt"
-    if not found.exists():
-        reason = "dbt is not installed; `make targets` installs it"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return own_environment("dbt", "dbt")
 
 
 def run_dbt(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -89,19 +82,9 @@ def profile(database: Database) -> str:
     return json.dumps({"rutter": {"target": "test", "outputs": {"test": output}}})
 
 
-def load(simulator: Simulator, postgres: Database, state: Any, folder: Path) -> dict[str, Any]:
+def sync(simulator: Simulator, postgres: Database, state: Any, folder: Path) -> Json:
+    """One run of the tap into the warehouse; gives the state for the next."""
     ended = run_tap(config=settings(simulator), state=state)
     assert ended.code == 0, ended.stderr
     options = {"sqlalchemy_url": postgres.sqlalchemy_url, "default_target_schema": SCHEMA}
-    with arguments(options) as files:
-        done = subprocess.run(
-            [loader_command("target-postgres"), *files],
-            input=ended.stdout,
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            env=environment(),
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return ended.messages.state
+    return load(loader_command("target-postgres"), ended.stdout, options, folder)
