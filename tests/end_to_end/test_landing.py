@@ -5,7 +5,6 @@ Every part is real but Rutter itself: the tap, Meltano, target-postgres, Postgre
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,7 +25,8 @@ from support.compare import (
 from support.hidden import secrets
 from support.meltano import Project, from_to, loader_command
 from support.shown import BY_DEFAULT, OF_THE_RUN, PATHS, readable, shown
-from support.singer import discovered, pipe, settings
+from support.singer import pipe, settings
+from support.targets import as_table, json_lines
 from support.warehouse import Row, Table, read_tables
 
 from tap_rutter.demo.database import Database
@@ -263,15 +263,6 @@ def test_no_one_on_the_way_says_a_secret(story: Story) -> None:
 
 # ---- without Meltano
 
-_KINDS = {
-    "integer": "bigint",
-    "number": "numeric",
-    "boolean": "boolean",
-    "object": "jsonb",
-    "array": "jsonb",
-    "string": "text",
-}
-
 
 def small_world() -> World:
     """A few rows of everything, and an amount that no double can hold."""
@@ -307,26 +298,6 @@ def test_a_pipe_into_target_jsonl_writes_every_row(tmp_path: Path) -> None:
         options = {"destination_path": str(tmp_path), "do_timestamp_file": False}
         pipe(settings(simulator), target, options)
     for stream, rows in shown(world).items():
-        table = _file_as_table(tmp_path / f"{stream}.jsonl", stream)
+        table = as_table(stream, json_lines(tmp_path / f"{stream}.jsonl"))
         expected = expected_index(rows, table, Numbers.EXACT)
         assert differences(expected, landed_index(table)) == [], stream
-
-
-def _file_as_table(file: Path, stream: str) -> Table:
-    """The last line of each key, with the column types that the catalog stands for."""
-    entry = next(e for e in discovered()["streams"] if e["tap_stream_id"] == stream)
-    types = {}
-    for name, declared_type in entry["schema"]["properties"].items():
-        kind = next(kind for kind in declared_type["type"] if kind != "null")
-        is_time = declared_type.get("format") == "date-time"
-        types[name] = "timestamp without time zone" if is_time else _KINDS[kind]
-    key = tuple(entry["key_properties"])
-    rows = [
-        json.loads(line, parse_float=Decimal)
-        for line in file.read_text(encoding="utf-8").splitlines()
-    ]
-    unknown = {name for row in rows for name in row} - types.keys()
-    assert not unknown, f"fields that the catalog does not declare: {unknown}"
-    return Table(
-        key, types, tuple({tuple(row[name] for name in key): row for row in rows}.values())
-    )
