@@ -2,7 +2,8 @@
 
 ``make docs`` runs ``python scripts/build_docs.py``, which rewrites them. ``--check`` writes
 nothing, and exits with 1 if a file is not up to date. Generated parts are between ``<!-- begin:
-NAME -->`` and ``<!-- end: NAME -->``. A family of streams without a page gets a new page.
+NAME -->`` and ``<!-- end: NAME -->``. A family of streams without a page gets a new page. The
+definitions for ``meltano add`` are written as a whole.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from docs_streams import FAMILIES, endpoints_table, families_table, page, summary  # noqa: E402
+from docs_diagrams import all_references  # noqa: E402
+from docs_families import FAMILIES  # noqa: E402
+from docs_release import extractor, loader, published  # noqa: E402
+from docs_streams import endpoints_table, families_table, page, summary  # noqa: E402
 from docs_upgrading import differences, sources_table  # noqa: E402
 
 from tap_rutter.settings_schema import JSONSCHEMA  # noqa: E402
@@ -71,15 +75,22 @@ def streams_table() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "published": published,
     "settings": settings_table,
     "streams": streams_table,
     "families": families_table,
+    "references": all_references,
     "endpoints": endpoints_table,
     "api-versions": sources_table,
     "differences": differences,
     **{f"streams-{family}": partial(page, family) for family in FAMILIES},
 }
 
+# Files that are generated as a whole.
+FILES: dict[str, Callable[[], str]] = {
+    "plugins/extractors/tap-rutter.yml": extractor,
+    "plugins/loaders/target-postgres.yml": loader,
+}
 
 _PART = re.compile(r"<!-- begin: ([\w-]+) -->.*?<!-- end: \1 -->", re.DOTALL)
 _MARK = re.compile(r"<!-- (?:begin|end): ([\w-]+) -->")
@@ -132,10 +143,15 @@ def pages() -> dict[Path, str]:
     return found
 
 
+def _text(file: Path) -> str:
+    """A file as it is now; "" for one that does not exist yet."""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
 def _first(family: str) -> str:
     """The first page of a new family. A person has to write its introduction."""
     title = family.replace("_", " ").capitalize()
-    shared = "What all streams share is told on [the page above](../streams.md)."
+    shared = "What all streams share: [streams](../streams.md)."
     marks = f"<!-- begin: streams-{family} -->\n<!-- end: streams-{family} -->"
     return f"# {title}\n\n{shared}\n\n{marks}\n"
 
@@ -150,6 +166,7 @@ def main(argv: list[str] | None = None) -> int:
             file: (text, built(text or _first(file.stem), str(file.relative_to(ROOT))))
             for file, text in pages().items()
         }
+        made |= {ROOT / name: (_text(ROOT / name), make()) for name, make in FILES.items()}
     except MarksError as error:
         print(f"build_docs: {error}", file=sys.stderr)
         return 2

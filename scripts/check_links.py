@@ -19,7 +19,7 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(\s*<?([^)>\s]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-_HIDDEN = {".venv", ".meltano", ".demo", ".git", ".targets", "node_modules"}
+_HIDDEN = {".venv", ".meltano", ".demo", ".git", ".mutation", ".targets", ".site", "node_modules"}
 _SHOWN_ANYWAY = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE.md"}
 
 
@@ -64,11 +64,16 @@ def broken_links(file: Path, root: Path) -> Iterator[str]:
 
 def anchors(file: Path) -> set[str]:
     """The anchors that GitHub gives to the headings of a document."""
+    return anchors_of(file.read_text(encoding="utf-8"))
+
+
+def anchors_of(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings in a text."""
     seen: dict[str, int] = {}
     found = set()
-    for heading in _HEADING.findall(_FENCE.sub("", file.read_text(encoding="utf-8"))):
-        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
-        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+    for heading in _HEADING.findall(_FENCE.sub("", text)):
+        title = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", title).replace(" ", "-")
         count = seen.get(slug, 0)
         seen[slug] = count + 1
         found.add(f"{slug}-{count}" if count else slug)

@@ -101,7 +101,7 @@ BY_NAME: Mapping[str, str] = {
     "tax_number": "The tax number of the business or person.",
     "title": "The title that customers see.",
     "total": f"The amount in all. {TEXT}",
-    "total_amount": "The amount in all.",
+    "total_amount": "The total amount.",
     "type": "Its type.",
     "unit_amount": f"The amount for one unit. {_TAX}",
     "unit_cost": "What one unit costs the merchant.",

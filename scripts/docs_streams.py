@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from docs_fields import VERSIONS, Field, fields_of, versions_of
+from docs_diagrams import references
+from docs_families import FAMILIES, family_of, newest_fields, streams_in
+from docs_fields import VERSIONS, Field, versions_of
 from docs_plain_fields import plain_meaning
 
 from tap_rutter.connections.platforms import PLATFORMS
 from tap_rutter.schema.field_docs import meaning
-from tap_rutter.schema.foreign_keys import KINDS, target_of, target_of_kind
+from tap_rutter.schema.foreign_keys import KINDS, target_of
 from tap_rutter.streams import STREAMS, name_of
 from tap_rutter.streams.base import RutterStream
 
-FAMILIES = ("accounting", "commerce", "banking", "hris", "ads", "supplier_enablement", "account")
-_SHARED = 8  # a stream to which more streams than this point is in a table, not in the diagram
-_KEYS_SHOWN = 3
 _CHOICES_SHOWN = 20  # longer lists are of currencies, countries and platforms
-
-
-def family_of(stream: str) -> str:
-    """The family that a stream's name begins with; ``account`` if it is about the organisation."""
-    return next((name for name in FAMILIES if stream.startswith(f"{name}_")), "account")
-
-
-def streams_in(family: str) -> list[type[RutterStream]]:
-    """The streams of a family, by name."""
-    return [stream for stream in STREAMS if family_of(name_of(stream)) == family]
 
 
 def summary(stream: type[RutterStream]) -> str:
@@ -60,77 +48,15 @@ def endpoints_table() -> str:
 
 def page(family: str) -> str:
     """The generated part of a family's page."""
-    parts = [_references(family), *(_section(stream) for stream in streams_in(family))]
+    parts = [references(family), *(_section(stream) for stream in streams_in(family))]
     return "\n\n".join(part for part in parts if part)
-
-
-# ---- what points where
-
-
-def _keys(family: str) -> dict[tuple[str, str], list[str]]:
-    """Fields by the two streams that they connect: from, to."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for stream in streams_in(family):
-        for field in _newest_fields(stream):
-            target = target_of(name_of(stream), field.path)
-            if target is not None and field.path != "connection_id":
-                found[name_of(stream), target].append(field.path)
-    return found
-
-
-def _references(family: str) -> str:
-    """The family's entity diagram, and below it a table of streams that most others point to."""
-    keys = _keys(family)
-    sources: dict[str, list[str]] = defaultdict(list)
-    for source, target in keys:
-        sources[target].append(source)
-    shared = {target for target, names in sources.items() if len(names) > _SHARED}
-    drawn = {pair: paths for pair, paths in keys.items() if pair[1] not in shared}
-    parts = ["## What points where"]
-    if not keys:
-        return f"{parts[0]}\n\nNothing but `connection_id`, to `connections`."
-    if drawn:
-        lines = [
-            f'    {target} |o--o{{ {source} : "{_label(paths)}"'
-            for (source, target), paths in sorted(drawn.items())
-        ]
-        diagram = "\n".join(["```mermaid", "erDiagram", *lines, *_by_kind(family), "```"])
-        parts.append(diagram)
-    if shared:
-        lines = ["| stream | is pointed to by |", "| --- | --- |"]
-        for target in sorted(shared):
-            names = ", ".join(f"`{name}`" for name in sorted(sources[target]))
-            lines.append(f"| [`{target}`](#{target}) | {names} |")
-        parts.append("Not in the diagram, since most streams point to them:\n\n" + "\n".join(lines))
-    return "\n\n".join(parts)
-
-
-def _by_kind(family: str) -> Iterator[str]:
-    """Dotted relations, for fields that point into one of several streams."""
-    for stream in streams_in(family):
-        fields = {field.path: field for field in _newest_fields(stream)}
-        for (name, path), kind in KINDS.items():
-            if name != name_of(stream):
-                continue
-            beside = f"{path.rpartition('.')[0]}.{kind}".removeprefix(".")
-            targets = filter(None, map(target_of_kind, fields[beside].choices))
-            for target in sorted(set(targets)):
-                label = _label([path])
-                yield f'    {target} |o..o{{ {name} : "{label}, by {kind}"'
-
-
-def _label(paths: list[str]) -> str:
-    """The fields of one relation; if there are many, the first of them."""
-    shown = [path.replace("[]", "") for path in paths[:_KEYS_SHOWN]]
-    more = len(paths) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 # ---- a stream's section
 
 
 def _section(stream: type[RutterStream]) -> str:
-    fields = _newest_fields(stream)
+    fields = newest_fields(stream)
     parts = [f"## {name_of(stream)}", summary(stream), _facts(stream)]
     parts.append(_table(stream, "column", (field for field in fields if not field.is_nested)))
     nested = [field for field in fields if field.is_nested]
@@ -138,11 +64,6 @@ def _section(stream: type[RutterStream]) -> str:
         table = _table(stream, "field", nested)
         parts.append(f"<details><summary>Inside its columns</summary>\n\n{table}\n\n</details>")
     return "\n\n".join(parts)
-
-
-def _newest_fields(stream: type[RutterStream]) -> tuple[Field, ...]:
-    """The fields in the newest version that has the stream."""
-    return fields_of(versions_of(stream)[-1], name_of(stream))
 
 
 def _facts(stream: type[RutterStream]) -> str:

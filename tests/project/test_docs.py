@@ -59,6 +59,7 @@ def _root(builder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A copy of the documentation, which the script takes for the repository's."""
     shutil.copy(ROOT / "README.md", tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
     monkeypatch.setattr(builder, "ROOT", tmp_path)
     return tmp_path
 
