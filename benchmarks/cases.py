@@ -364,4 +364,5 @@ CASES = (
     Case("fleet-receiver", receiving.TITLE, "webhook", receiving.REFERENCE, receiving.measure),
     Case("fleet-fresh", working.FRESH, "change", working.REFERENCE, working.measure_fresh),
     Case("fleet-idle", working.IDLE, "connection", working.REFERENCE, working.measure_idle),
+    Case("fleet-scale", working.SCALE, "connection", working.REFERENCE, working.measure_scale),
 )

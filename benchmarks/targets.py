@@ -146,6 +146,7 @@ _TARGETS = (
     _Target("windows", "≥ 10 x one worker", _at_once("even over a year", 10)),
     _Target("windows", "≥ 5 x one worker", _at_once("bursts of two pages", 5)),
     _Target("windows", "≥ 5 x one worker", _at_once("bursts of five pages", 5)),
+    _Target("windows", "≥ 5 x one worker", _at_once("bursts of ten pages", 5)),
     _Target("connections", "≤ 20 % above 10 connections", _per_connection),
     _Target("connections", "≤ 300 MB", _memory_of_connections),
     _Target("records", "< 300 MB and flat", _memory),

@@ -1,4 +1,5 @@
-"""A whole fleet at work: how long rows take after their webhook, and what an idle sweep costs.
+"""A whole fleet at work: how long rows take after their webhook, what an idle sweep costs, and how
+many runs some workers get done.
 
 Receiver, two workers, taps and targets are processes as users have them; Rutter is simulated, and
 PostgreSQL embedded, on the same cores. What is counted begins when all connections have been read.
@@ -24,13 +25,17 @@ from tap_rutter.demo.fleet import PATHS, STREAMS, fleet_world
 from tap_rutter.demo.fleet_scene import Scene, until
 from tap_rutter.demo.fleet_watch import Watch, change_something, percentile
 
-FRESH, IDLE = "From webhook to row", "An idle sweep"
-REFERENCE = "two-workers"
+FRESH, IDLE, SCALE = "From webhook to row", "An idle sweep", "More workers"
+_KEYS = {1: "one-worker", 2: "two-workers", 4: "four-workers"}
+REFERENCE = _KEYS[2]
 _PACE = 5.0
 """Changes a second."""
 _FIRST_READS_SECONDS = 3_600.0
 _END_SECONDS = 600.0
+_COUNTED_SECONDS = 2.0
+"""PostgreSQL counts insertions some time after they happened."""
 _SHARE = 0.03  # of the rows of the usual world's connections: some twenty orders
+_WORKERS = (1, 2, 4)
 _SETTINGS = {"slots": 4, "lease_seconds": 60.0, "full_read_hours": 0, "sweep_minutes": 100_000}
 
 
@@ -69,43 +74,95 @@ def measure_idle(bench: Bench) -> tuple[str, list[Row]]:
     """A sweep over connections of which none has changed."""
     connections = bench.size(500, 4)
 
-    def once(scene: Scene, _: Row) -> Cost:
-        before, started = _spent(scene), time.monotonic()
+    def sweep(scene: Scene) -> None:
         with psycopg.connect(scene.database.uri, autocommit=True) as connection:
             connection.execute("update rutter_fleet.connections set sweep_at = clock_timestamp()")
         until(lambda: _is_swept(scene), _END_SECONDS, "the sweep did not end")
+
+    def once(scene: Scene, _: Row) -> Cost:
+        sweep(scene)  # the first one learns after which sync of Rutter's each was read
+        before, started = _spent(scene), time.monotonic()
+        sweep(scene)
         return _cost(scene, before, started)
 
     about = (
-        f"All streams of {connections} connections are read by a sweep, and nothing has changed."
-        f" Selected are {len(STREAMS)} streams. CPU and memory are those of receiver, workers, taps"
-        " and targets."
+        f"A sweep over {connections} connections. Rutter has synced none of them since the sweep"
+        f" before. Selected are {len(STREAMS)} streams. CPU and memory are those of receiver,"
+        " workers, taps and targets."
     )
     return about, _measured(bench, "idle", connections, connections, once)
 
 
-def _measured(
-    bench: Bench, name: str, connections: int, units: int, once: Callable[[Scene, Row], Cost]
-) -> list[Row]:
-    row = Row(
-        group="all",
-        key=REFERENCE,
-        label="two workers",
-        setting=f"{_SETTINGS['slots']} slots each, no broker",
-        units=units,
-        records=units,
+def measure_scale(bench: Bench) -> tuple[str, list[Row]]:
+    """How fast one, two and four workers read what has changed in all connections at once."""
+    connections = bench.size(200, 4)
+
+    def once(scene: Scene, row: Row) -> Cost:
+        watch, dice = Watch(scene.database.uri), random.Random(5)
+        runs = _runs(scene)
+        before, started = _spent(scene), time.monotonic()
+        try:
+            for connection in scene.readable():
+                watch.add(change_something(scene.world, [connection], PATHS, dice))
+            until(lambda: not watch.waiting(), _END_SECONDS, "rows did not come")
+            cost = _cost(scene, before, started)
+        finally:
+            watch.end()
+        runs = _runs(scene) - runs
+        row.note = (
+            f"{runs / cost.wall * 60:.0f} runs a minute; {cost.cpu / cost.wall:.1f} processors busy"
+        )
+        return cost
+
+    about = (
+        f"One row changes in each of {connections} connections, all at once, each with its webhook."
+        " Measured until all rows can be seen. CPU and memory are those of receiver, workers, taps"
+        " and targets; the simulator and PostgreSQL need processors, too."
     )
+    return about, _measured(bench, "scale", connections, connections, once, _WORKERS)
+
+
+def _measured(
+    bench: Bench,
+    name: str,
+    connections: int,
+    units: int,
+    once: Callable[[Scene, Row], Cost],
+    worker_counts: Sequence[int] = (2,),
+) -> list[Row]:
     with postgres(f"postgres-fleet-{name}") as database:
 
-        def run(folder: Path) -> Cost:
-            with _fleet(database, folder, connections) as scene:
-                return once(scene, row)
+        def entry(workers: int) -> Entry:
+            row = Row(
+                group="all",
+                key=_KEYS[workers],
+                label=f"{workers} worker{'s' if workers > 1 else ''}",
+                setting=f"{_SETTINGS['slots']} slots each, no broker",
+                units=units,
+                records=units,
+            )
 
-        return bench.measure([Entry(row, run)])
+            def run(folder: Path) -> Cost:
+                with _fleet(database, folder, connections, workers) as scene:
+                    return once(scene, row)
+
+            return Entry(row, run)
+
+        return bench.measure([entry(workers) for workers in worker_counts])
+
+
+def _runs(scene: Scene) -> int:
+    """How many claims there have been so far; each is a run."""
+    time.sleep(_COUNTED_SECONDS)
+    ((count,),) = scene.query(
+        "select n_tup_ins from pg_stat_user_tables"
+        " where schemaname = 'rutter_fleet' and relname = 'claims'"
+    )
+    return int(count)
 
 
 @contextmanager
-def _fleet(database: Database, folder: Path, connections: int) -> Iterator[Scene]:
+def _fleet(database: Database, folder: Path, connections: int, workers: int) -> Iterator[Scene]:
     """A fleet that has read everything once, and has nothing to do."""
     with psycopg.connect(database.uri, autocommit=True) as connection:
         for name in ("rutter_fleet", SCHEMA):
@@ -113,7 +170,7 @@ def _fleet(database: Database, folder: Path, connections: int) -> Iterator[Scene
     world = fleet_world(connections, share=_SHARE)
     scene = Scene(folder / "fleet", world, database, STREAMS, settings=_SETTINGS)
     try:
-        scene.start(workers=2)
+        scene.start(workers=workers)
         until(scene.is_read_once, _FIRST_READS_SECONDS, "the first reads did not end")
         until(lambda: scene.is_idle() and _is_swept(scene), _END_SECONDS, "it did not come to rest")
         yield scene

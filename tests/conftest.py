@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tap_rutter.demo import database
+
+# How long an example takes says nothing about the code: the machine may be busy.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # So that what they assert is shown with its values, as in a test.
 pytest.register_assert_rewrite("support", "soak")
@@ -15,7 +22,13 @@ pytest.register_assert_rewrite("support", "soak")
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[database.Database]:
-    """One embedded PostgreSQL for the whole test run; each test takes schemas of its own."""
+    """One embedded PostgreSQL for the whole test run; each test takes schemas of its own.
+
+    With TEST_POSTGRES_DATA: the one that already runs on this data folder.
+    """
+    if data := os.environ.get("TEST_POSTGRES_DATA"):
+        yield database.Database(database.pgserver().get_server(Path(data), cleanup_mode=None))
+        return
     with database.running(tmp_path_factory.mktemp("postgres") / "data") as server:
         server.prepare()
         yield server

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from singer_sdk.helpers import capabilities
 from singer_sdk.helpers._flattening import FlatteningOptions
+from support.meltano import kind_of
 
 import tap_rutter
 from tap_rutter.tap import TapRutter
@@ -67,15 +68,6 @@ def _plugins(kind: str) -> dict[str, dict[str, Any]]:
     return {plugin["name"]: plugin for plugin in project["plugins"][kind]}
 
 
-def _meltano_kind(schema: dict[str, Any]) -> str:
-    if schema.get("enum"):
-        return "options"
-    if schema.get("format") == "date-time":
-        return "date_iso8601"
-    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return next(str(name) for name in types if name != "null")
-
-
 # ---- meltano.yml
 
 
@@ -98,7 +90,7 @@ def test_meltano_yml_declares_the_settings_of_the_tap() -> None:
     declared = {s["name"]: s for s in _plugins("extractors")["tap-rutter"]["settings"]}
     for name, schema in _settings().items():
         setting = declared[name]
-        assert setting["kind"] == _meltano_kind(schema), name
+        assert setting["kind"] == kind_of(schema), name
         assert setting["label"] == schema["title"], name
         assert setting["description"] == schema["description"], name
         assert setting.get("sensitive", False) == schema.get("secret", False), name
@@ -128,7 +120,7 @@ def test_meltano_yml_declares_no_setting_that_the_tap_does_not_know() -> None:
     declared = {s["name"]: s for s in _plugins("extractors")["tap-rutter"]["settings"]}
     assert set(declared) == set(known) - _NOT_OFFERED
     for name in set(declared) & _OF_THE_SDK:
-        assert declared[name]["kind"] == _meltano_kind(known[name]), name
+        assert declared[name]["kind"] == kind_of(known[name]), name
 
 
 def test_meltano_yml_declares_the_capabilities_of_the_tap() -> None:
