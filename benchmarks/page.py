@@ -102,20 +102,20 @@ def part(
     measured: Mapping[str, float] | None,
 ) -> str:
     """The page's generated part, with the old sections of cases that were not measured now."""
-    sections = _sections(old)
-    sections[_TARGETS] = _targets(sections.get(_TARGETS, ""), results, verdicts, titles)
+    found = sections(old)
+    found[_TARGETS] = _targets(found.get(_TARGETS, ""), results, verdicts, titles)
     profile = _profile(results, measured)
     if profile:
-        sections[_PARTS] = profile
+        found[_PARTS] = profile
     for result in results:
-        sections[result.title] = tables.section(result, verdicts)
+        found[result.title] = tables.section(result, verdicts)
     first, *others = titles
     order = [first, _TARGETS, _PARTS, *others]
-    shown = [f"### {title}\n\n{sections[title]}" for title in order if sections.get(title)]
+    shown = [f"### {title}\n\n{found[title]}" for title in order if found.get(title)]
     return "\n\n".join([_PICTURE, *shown])
 
 
-def _sections(text: str) -> dict[str, str]:
+def sections(text: str) -> dict[str, str]:
     """The text under each heading."""
     pieces = re.split(r"^### (.+)$", text, flags=re.MULTILINE)[1:]
     return {title: body.strip() for title, body in zip(pieces[::2], pieces[1::2], strict=True)}

@@ -70,6 +70,7 @@ def _is_as_the_code_says(project: Path) -> None:
     assert {name: config[name] for name in [*defaults, *given]} == {**defaults, **given}
 
 
+@pytest.mark.own_workers
 def test_the_definitions_are_added_from_their_files(project: Path) -> None:
     _meltano(project, "add", "--no-install", "--from-ref", str(TAP), "tap-rutter")
     _is_as_the_code_says(project)
@@ -82,6 +83,7 @@ def test_the_definitions_are_added_from_their_files(project: Path) -> None:
     assert loading["use_copy"] is False  # COPY would round amounts to 15 digits
 
 
+@pytest.mark.own_workers
 def test_the_definition_is_added_from_a_hub_that_has_it(project: Path) -> None:
     with _hub() as hub:
         _meltano(project, "add", "--no-install", "tap-rutter", hub=hub)

@@ -105,26 +105,25 @@ def test_what_was_not_measured_stays_on_the_page() -> None:
     titles = [case.title for case in CASES]
     result = idle_result()
     new = page.part(old, [result], verdicts([result]), titles, None)
-    headings = [line.removeprefix("### ") for line in new.splitlines() if line.startswith("### ")]
-    assert headings[0] == idle.TITLE
-    assert set(headings) >= {line[4:] for line in old.splitlines() if line.startswith("### ")}
-    others = [
-        line
-        for line in old.splitlines()
-        if line.startswith("|") and not line.startswith(f"| {idle.TITLE}")
+    before, after = page.sections(old), page.sections(new)
+    assert next(iter(after)) == idle.TITLE
+    assert idle.TITLE in before
+    assert after.keys() == before.keys()
+    changed = {title for title, section in after.items() if section != before[title]}
+    assert changed == {idle.TITLE, "The targets"}
+    # Of the targets, those of the other cases stay.
+    targets = [
+        [
+            line
+            for line in page_of["The targets"].splitlines()
+            if not line.startswith(f"| {idle.TITLE}")
+        ]
+        for page_of in (before, after)
     ]
-    kept = new.splitlines()
-    assert [line for line in others if line not in kept] == [
-        line for line in others if idle_belongs(line, old)
-    ]
+    assert targets[0] == targets[1]
+    assert len(targets[0]) > 2
     # The same once more changes nothing.
     assert page.part(new, [result], verdicts([result]), titles, None) == new
-
-
-def idle_belongs(line: str, old: str) -> bool:
-    """Whether a line stands in the old page's own section of the idle run."""
-    own = old.partition(f"### {idle.TITLE}\n")[2].partition("\n### ")[0]
-    return line in own.splitlines()
 
 
 def test_the_documents_have_their_places() -> None:
