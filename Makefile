@@ -21,12 +21,13 @@ TARGETS := $(patsubst tests/targets/%.txt,.targets/%/.installed,$(wildcard tests
 UV := $(BIN)/uv pip install --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Many tests wait for a database or for other processes, so there are more of them than processors.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal
 PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 MELTANO := MELTANO_PROJECT_ROOT='$(CURDIR)' MELTANO_CLI_DISABLE_VERSION_CHECK=true MELTANO_CLI_LOG_LEVEL=warning $(BIN)/meltano
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo fleet-demo psql test targets test-workers coverage mutation lint types docs-check docs-site check format \
+.PHONY: help demo fleet-demo psql test test-longer targets test-workers coverage mutation lint types docs-check docs-site check format \
   openapi golden docs soak fleet-soak bench package-check install-test release lock clean
 
 help: ## Show this list
@@ -41,16 +42,18 @@ fleet-demo: $(FLEET_READY) ## Show a fleet: webhooks, two workers of which one i
 psql: $(DEMO_READY) ## Look at what the demo landed; make psql SQL='select …' prints one answer
 	@$(BIN)/rutterctl demo --psql -- $(if $(SQL),--command "$$SQL")
 
-test: $(TOOLS_READY) $(PLUGINS_READY) targets ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
+test: $(TOOLS_READY) $(PLUGINS_READY) ## Run the tests, but for those that take long
+	@$(PYTEST) -m 'not longer' $(ARGS)
+
+test-longer: $(TOOLS_READY) $(PLUGINS_READY) targets ## Run the others: other targets, dbt, kills of fleets, the pages' commands
+	@$(PYTEST) -m longer $(ARGS)
 
 targets: $(TARGETS) ## Install the targets that the tests load into
 
 test-workers: $(TOOLS_READY) $(PLUGINS_READY) ## Run the tests of rows, faults and progress with 1, 8 and 32 workers
 	@set -e; for workers in $${WORKERS:-1 8 32}; do \
 	  echo "With $$workers workers:"; \
-	  TEST_WORKERS=$$workers $(BIN)/python -m pytest --quiet --numprocesses $(PROCESSES) --dist worksteal \
-	    -m any_workers $(ARGS); \
+	  TEST_WORKERS=$$workers $(PYTEST) --quiet -m any_workers $(ARGS); \
 	done
 
 lint: $(TOOLS_READY) ## Check style and formatting
@@ -72,7 +75,7 @@ docs-site: $(TOOLS_READY) $(SITE_READY) ## Build the documentation as a site, in
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 	@$(BIN)/python scripts/check_site.py
 
-check: lint types docs-check docs-site test ## All of the checks above
+check: lint types docs-check docs-site test test-longer ## All of the checks above
 
 format: $(TOOLS_READY) ## Format the code, and fix what ruff can fix
 	@$(BIN)/ruff check --fix-only --quiet
@@ -97,8 +100,7 @@ docs: $(TOOLS_READY) ## Write the generated parts of README.md and docs/
 	@$(BIN)/python scripts/build_docs.py
 
 soak: $(TOOLS_READY) ## Test random histories, thousands or SOAK_HISTORIES=n, then minutes of faults
-	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(BIN)/python -m pytest --numprocesses $(PROCESSES) \
-	  tests/sync/test_histories.py $(ARGS)
+	@SOAK_HISTORIES=$${SOAK_HISTORIES:-5000} $(PYTEST) tests/sync/test_histories.py $(ARGS)
 	@FAULT_SOAK_CONNECTIONS=$${FAULT_SOAK_CONNECTIONS:-200} \
 	  FAULT_SOAK_SECONDS=$${FAULT_SOAK_SECONDS:-180} \
 	  $(BIN)/python -m pytest tests/sync/test_fault_soak.py $(ARGS)

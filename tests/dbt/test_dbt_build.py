@@ -9,9 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from support.dbt import MODELS, SCHEMA, Built, run_dbt
 
 from tap_rutter.demo.world import readable, rows_shown
+
+pytestmark = pytest.mark.longer
 
 AS_OF = date(2026, 2, 20)
 Figures = dict[tuple[Any, ...], tuple[Any, ...]]

@@ -111,6 +111,7 @@ def printed(config: dict[str, object], width: int, *, terminal: bool) -> list[st
 
 
 @pytest.mark.parametrize("width", [72, 80, 120, 250])
+@pytest.mark.longer
 def test_on_a_terminal_nothing_is_cut_and_no_line_is_too_long(width: int) -> None:
     world = standard_world(seed=1)
     with Simulator(world) as simulator:

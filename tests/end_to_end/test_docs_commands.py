@@ -155,6 +155,7 @@ def _landed(warehouse: Database, simulator: Simulator, schema: str, runs: int) -
 # ---- the README: installed by what it says
 
 
+@pytest.mark.longer
 def test_the_readme_installs_and_syncs_from_an_empty_folder(
     tmp_path: Path, simulator: Simulator, warehouse: Database, schema: str
 ) -> None:
@@ -190,6 +191,7 @@ def test_the_readme_installs_and_syncs_with_packages_of_the_index(
 
 
 @pytest.mark.parametrize("page", [name for name in RUN if name != README])
+@pytest.mark.longer
 def test_a_page_works_as_written(
     page: str,
     tmp_path: Path,

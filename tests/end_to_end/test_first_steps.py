@@ -56,6 +56,7 @@ def shows(output: str, lines: tuple[str, ...]) -> str | None:
     return None
 
 
+@pytest.mark.longer
 def test_the_page_shows_what_happens(postgres: Database, tmp_path: Path) -> None:
     world = standard_world(seed=1)
     Project.make(tmp_path)

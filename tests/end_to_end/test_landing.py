@@ -272,6 +272,7 @@ def small_world() -> World:
     return world
 
 
+@pytest.mark.longer
 def test_a_pipe_into_a_target_that_copies_lands_every_row(postgres: Database) -> None:
     """With all optional streams, and with every record checked by the target too."""
     world = small_world()

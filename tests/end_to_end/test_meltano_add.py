@@ -16,6 +16,8 @@ from support.singer import environment, run
 
 from tap_rutter.settings_schema import JSONSCHEMA
 
+pytestmark = pytest.mark.longer
+
 ROOT = Path(__file__).resolve().parents[2]
 TAP = ROOT / "plugins" / "extractors" / "tap-rutter.yml"
 LOADER = ROOT / "plugins" / "loaders" / "target-postgres.yml"

@@ -15,6 +15,7 @@ from tap_rutter.simulator import Simulator, standard_world
 pytestmark = pytest.mark.any_workers
 
 
+@pytest.mark.longer
 def test_a_stream_that_fails_fails_the_meltano_run_after_all_else_has_landed(
     postgres: Database, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from support.warehouse import read_tables
 from tap_rutter.demo.database import Database
 from tap_rutter.simulator import Simulator, standard_world
 
+pytestmark = pytest.mark.longer
+
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 PERSONAL = {
     "address",

@@ -21,6 +21,8 @@ from support.warehouse import Table, read_tables
 from tap_rutter.demo.database import Database
 from tap_rutter.simulator import Simulator, World
 
+pytestmark = pytest.mark.longer
+
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:

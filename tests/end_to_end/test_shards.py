@@ -36,6 +36,7 @@ def world() -> World:
     return world
 
 
+@pytest.mark.longer
 def test_the_documented_processes_land_all_connections_and_keep_a_state_each(
     postgres: Database, tmp_path: Path, world: World
 ) -> None:

@@ -114,6 +114,7 @@ def let_things_happen(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", TARGETS, ids=lambda kind: kind.__name__)
+@pytest.mark.longer
 def test_three_runs_land_what_rutter_shows(
     kind: type[Target], runs: list[Run], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -75,6 +75,7 @@ def test_rabbitmq_keeps_no_more_than_so_many_bells(prefix: str) -> None:
             until(lambda: queue.queue_declare(passive=True).message_count == 100)
 
 
+@pytest.mark.longer
 def test_a_dead_broker_stops_neither_the_ringer_nor_the_worker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_message_holds_a_lane_and_nothing_else_and_is_not_kept(sqs: str, prefi
     assert kept["MessageRetentionPeriod"] == "60"
 
 
+@pytest.mark.longer
 def test_an_address_that_does_not_answer_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     url = f"sqs://{KEY}:{SECRET}@127.0.0.1:9//"
     Ringer(make_app(url))([Lane.FRESH])

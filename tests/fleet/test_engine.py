@@ -239,6 +239,7 @@ def test_a_stop_ends_runs_in_order_and_counts_against_nobody(
         assert row.lane is not None, "it is due again at once"
 
 
+@pytest.mark.longer
 def test_a_run_that_does_not_stop_is_killed_in_the_end(
     simulator: Simulator, ledger_world: LedgerWorld
 ) -> None:

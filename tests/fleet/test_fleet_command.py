@@ -273,6 +273,7 @@ def test_a_wrong_configuration_is_one_line(
     assert said in operator.fails(2, command)
 
 
+@pytest.mark.longer
 def test_a_ledger_that_does_not_answer_is_one_line(operator: Operator) -> None:
     operator.sections["fleet"]["ledger_url"] = f"postgresql://me:{PASSWORD}@127.0.0.1:9/none"
     operator.fails(1, "status")
@@ -333,6 +334,7 @@ def hears_sigterm(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it looks into /proc")
+@pytest.mark.longer
 def test_celery_starts_the_same_worker(
     operator: Operator, simulator: Simulator, ledger_url: str
 ) -> None:

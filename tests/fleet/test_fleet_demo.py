@@ -10,6 +10,7 @@ from tap_rutter.demo import fleet
 from tap_rutter.demo.fleet_watch import Change
 
 
+@pytest.mark.longer
 def test_the_demo_shows_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fleet.main(tmp_path, connections=2, seconds=4) == 0
     said = capsys.readouterr()

@@ -81,6 +81,7 @@ def harm(scene: Scene, deed: str, dice: random.Random) -> None:
             )
 
 
+@pytest.mark.longer
 def test_whatever_is_killed_landed_equals_the_world(scene: Scene) -> None:
     dice = random.Random(11)
     port = free_port()

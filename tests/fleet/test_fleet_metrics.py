@@ -121,6 +121,7 @@ def test_the_ledger_is_asked_at_each_scrape(ledger_world: LedgerWorld) -> None:
     assert "rutter_fleet_ledger_up 1.0" in text
 
 
+@pytest.mark.longer
 def test_without_a_ledger_only_that_is_told() -> None:
     registry = CollectorRegistry()
     with Ledger("postgresql://127.0.0.1:9/none") as ledger:

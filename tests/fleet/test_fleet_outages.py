@@ -107,6 +107,7 @@ def restart(server: Database) -> None:
     )
 
 
+@pytest.mark.longer
 def test_broker_and_ledger_go_and_come_under_load(tmp_path: Path) -> None:
     dice, broker = random.Random(5), Broker()
     with (

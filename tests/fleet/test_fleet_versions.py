@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import psycopg
+import pytest
 from support.harm import (
     PATHS,
     bustle,
@@ -57,6 +58,7 @@ def next_version(scene: Scene) -> str:
     return "fleet-next.toml"
 
 
+@pytest.mark.longer
 def test_two_versions_at_once_prepare_once_each_and_no_load_changes_a_table(
     postgres: Database, tmp_path: Path
 ) -> None:

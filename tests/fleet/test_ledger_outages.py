@@ -91,6 +91,7 @@ def test_a_database_that_is_not_there_is_said_without_its_password(
     ledger.close()
 
 
+@pytest.mark.longer
 def test_a_lock_that_is_held_for_long_is_waited_for(ledger_world: LedgerWorld) -> None:
     """Nothing hangs for ever behind a session that keeps a lock."""
     ledger_world.settled("a")

@@ -183,6 +183,7 @@ def _all_well(claim: Claim) -> RunResult:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.longer
 def test_whatever_workers_do_nothing_is_lost_and_nothing_runs_twice(
     ledger_world: LedgerWorld, seed: int
 ) -> None:

@@ -26,6 +26,7 @@ from tap_rutter.simulator import Simulator, World
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="it looks into /proc")
+@pytest.mark.longer
 def test_a_run_ends_by_itself_when_its_worker_stands_still(tmp_path: Path) -> None:
     """Its target may not have been in the database yet, where nobody could end its sessions."""
     world = World()

@@ -91,6 +91,7 @@ def together(fleet: Fleet, *runs: dict[str, Any]) -> list[RunResult]:
     return [results[number] for number in sorted(results)]
 
 
+@pytest.mark.longer
 def test_runs_by_way_of_meltano_land_the_world_and_keep_apart(fleet: Fleet) -> None:
     world = fleet.simulator.world
     first, second = world.connections.values()

@@ -257,6 +257,7 @@ def _change(fleet: Fleet, random_: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.longer
 def test_kills_at_any_moment_lose_nothing(fleet: Fleet, seed: int) -> None:
     chance = random.Random(seed)
     path = fleet.directory / "landed.jsonl"

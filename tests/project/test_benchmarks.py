@@ -166,6 +166,7 @@ def test_the_last_state_of_each_kind_is_kept(tmp_path: Path) -> None:
         keeping.singer(tmp_path)
 
 
+@pytest.mark.longer
 def test_the_server_counts_the_requests_of_an_idle_run() -> None:
     """The real thing, with the tap alone: the peers would have to be installed."""
     _, rows = idle.measure(Bench(runs=1, quick=True, timeout=120, contestants=frozenset({"tap"})))

@@ -52,6 +52,6 @@ def test_what_answers_and_was_not_tried_is_said(
 
     names = {url: name for name, url in brokers.BROKERS.items()}
     monkeypatch.setattr(brokers, "answers", lambda url: names[url] in answering)
-    assert script.main(report(tmp_path, **inner)) == bool(wrong)
+    assert script.main([report(tmp_path, **inner)]) == bool(wrong)
     said = capsys.readouterr().err.splitlines()
     assert said == [f"{name} answers, but its tests did not run." for name in wrong]

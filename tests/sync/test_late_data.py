@@ -169,6 +169,7 @@ def test_lookback_hours_of_zero_rely_on_the_horizon_alone(scene: Make) -> None:
 
 @pytest.mark.parametrize("days", [3, 5, 6, 10, 14])
 @pytest.mark.parametrize("path", ["/orders", "/payouts"])
+@pytest.mark.longer
 def test_a_list_that_lags_loses_nothing_wherever_a_run_breaks(
     scene: Make, path: str, days: int
 ) -> None:

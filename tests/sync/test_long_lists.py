@@ -166,6 +166,7 @@ def test_a_list_of_three_pages_costs_about_three_requests(
 @pytest.mark.parametrize("is_told", [True, False])
 @pytest.mark.parametrize("empty_pages", [True, False])
 @pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.longer
 def test_no_shape_costs_more_than_half_again_what_its_cursor_takes(
     shop: Shop, name: str, empty_pages: bool, is_told: bool
 ) -> None:
@@ -190,6 +191,7 @@ def test_no_shape_costs_more_than_half_again_what_its_cursor_takes(
 
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
+@pytest.mark.longer
 def test_any_shape_is_read_whole_within_the_law(data: st.DataObject) -> None:
     pieces = st.tuples(
         st.sampled_from([60.0, HOUR, DAY, 30.0 * DAY, 3.0 * YEAR]),

@@ -308,6 +308,7 @@ def test_where_nothing_answers_a_run_says_so_within_half_a_minute(
 
 
 @pytest.mark.usefixtures("no_proxies")
+@pytest.mark.longer
 def test_a_server_that_takes_requests_and_never_answers_is_not_waited_for(
     simulator: Simulator,
 ) -> None:

@@ -90,6 +90,7 @@ def counted_on_the_page() -> dict[str, int]:
     return {what: int(number) for what, number in rows}
 
 
+@pytest.mark.longer
 def test_an_idle_run_asks_what_the_documentation_counts() -> None:
     with Simulator(standard_world()) as simulator:
         state = sync(simulator).state
@@ -147,6 +148,7 @@ def test_lists_below_a_page_cost_one_request_in_any_run(connections: int) -> Non
 
 
 @pytest.mark.parametrize("burst", [0, 1_000])
+@pytest.mark.longer
 def test_a_long_updated_list_costs_what_the_documentation_says(burst: int) -> None:
     assert "1.5 \u00d7 pages + 24" in PAGE.read_text("utf-8")
     pages = 40

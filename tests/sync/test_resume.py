@@ -124,6 +124,7 @@ class Orders:
 
 
 @pytest.mark.own_workers  # what is read ahead, and so read again, grows with their number
+@pytest.mark.longer
 def test_a_large_backfill_that_is_killed_repeats_little() -> None:
     count, page_size = 200_000, 500
     world = bulk_world(count, body_size=0, pool=7)

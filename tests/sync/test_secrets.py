@@ -102,6 +102,7 @@ def test_a_healthy_run_gives_nothing_away(rutter: Simulator) -> None:
 
 
 @pytest.mark.parametrize("logs", ["console", "structured"])
+@pytest.mark.longer
 def test_faults_give_nothing_away(rutter: Simulator, tmp_path: Path, logs: str) -> None:
     world, faults = rutter.world, rutter.faults
     body = json.dumps(confession(world))

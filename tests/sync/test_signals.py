@@ -163,6 +163,7 @@ def test_a_signal_while_the_pipe_is_full_waits_for_a_reader_that_reads(
     assert_resumes(simulator, messages)
 
 
+@pytest.mark.longer
 def test_a_reader_or_server_that_is_stuck_does_not_hold_the_end_up(simulator: Simulator) -> None:
     with (
         running(simulator) as full,

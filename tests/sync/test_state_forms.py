@@ -284,6 +284,7 @@ def test_a_run_that_changes_nothing_ends_with_the_state_it_was_given(
     assert sync(simulator, *STREAMS, state=json.loads(json.dumps(state)), now=now).state == state
 
 
+@pytest.mark.longer
 def test_meltano_keeps_the_state_as_it_is(simulator: Simulator, tmp_path: Path) -> None:
     state = sync(simulator, *STREAMS).state
     project = Project.make(tmp_path)
@@ -304,6 +305,7 @@ def test_meltano_keeps_the_state_as_it_is(simulator: Simulator, tmp_path: Path) 
         assert from_kept.records[stream] == from_own.records[stream]
 
 
+@pytest.mark.longer
 def test_a_corrupt_state_is_refused_with_its_path_or_can_be_worked_with(
     simulator: Simulator,
 ) -> None:

@@ -106,6 +106,7 @@ def parted(page: Page) -> Page:
 
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pages_of())
+@pytest.mark.longer
 def test_a_page_checked_at_once_is_the_same_page(given_page: tuple[str, str, bytes]) -> None:
     component, field, content = given_page
     _, short, conformer = ways(component)

@@ -26,6 +26,8 @@ from tap_rutter.connections.sync_status import (
 from tap_rutter.sync.report import Report
 from tap_rutter.sync.state import Bookmarks
 
+pytestmark = pytest.mark.longer
+
 START = 1_706_702_400_000
 CONNECTIONS, STREAMS = 100, 30
 PARTITIONS = CONNECTIONS * STREAMS

@@ -76,6 +76,7 @@ def frames(said: str, line: str) -> list[str]:
     return [entry.strip() for entry in text.split("\n") if entry.strip().startswith(line)]
 
 
+@pytest.mark.longer
 def test_the_last_that_is_seen_is_the_end() -> None:
     with Simulator(standard_world(seed=1)) as simulator:
         ended = watched(simulator)
@@ -91,6 +92,7 @@ def test_the_last_that_is_seen_is_the_end() -> None:
     assert f"Read {rows:,} rows" in ended.stderr
 
 
+@pytest.mark.longer
 def test_what_is_waited_for_is_seen_while_it_is() -> None:
     with Simulator(standard_world(seed=1)) as simulator:
         simulator.faults.add("respond", path="/accounting/bills", status=503, body="busy")
@@ -105,6 +107,7 @@ def test_what_is_waited_for_is_seen_while_it_is() -> None:
 
 
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+@pytest.mark.longer
 def test_figures_for_machines_are_not_shown_to_people(level: str) -> None:
     with Simulator(standard_world(seed=1)) as simulator:
         ended = watched(simulator, without_rich=True, level=level)
@@ -113,6 +116,7 @@ def test_figures_for_machines_are_not_shown_to_people(level: str) -> None:
     assert "METRIC" in elsewhere.stderr
 
 
+@pytest.mark.longer
 def test_without_rich_the_log_tells_it() -> None:
     with Simulator(standard_world(seed=1)) as simulator:
         ended = watched(simulator, without_rich=True)
@@ -122,6 +126,7 @@ def test_without_rich_the_log_tells_it() -> None:
 
 
 @pytest.mark.parametrize("connections", [1, 40])
+@pytest.mark.longer
 def test_elsewhere_log_lines_are_few_whatever_the_connections(connections: int) -> None:
     world = standard_world(seed=1)
     for number in range(connections):

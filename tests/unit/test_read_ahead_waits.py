@@ -84,6 +84,7 @@ class Spread:
 
 
 @pytest.mark.parametrize("under_way", [1, 3, 12])
+@pytest.mark.longer
 def test_what_is_planned_from_answers_does_not_depend_on_which_came_first(under_way: int) -> None:
     found = []
     for workers in WORKERS:
