@@ -121,11 +121,7 @@ class Partition:
         Nor what has changed since a time that the caller names: rows that became visible late lie
         within the lookback of a bookmark that stays where the last usual read left it.
         """
-        if self.since is not None:
-            return False
-        return self.run.is_ready(self.connection) and not (
-            self.run.settings.force_fetch and self.sync_status.is_ready is False
-        )
+        return self.since is None and self.run.counts(self.connection)
 
     def resumes(self, value: str | None) -> int | None:
         """A bookmark of the partition as Unix milliseconds, or None for a read from its start.

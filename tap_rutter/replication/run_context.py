@@ -157,6 +157,18 @@ class RunContext:
         sync_status = self.known_sync_status(connection)
         return sync_status is None or sync_status.is_ready is not False
 
+    def counts(self, connection: Connection) -> bool:
+        """Whether what is read of a connection says how it is, and not only how it is so far.
+
+        With ``force_fetch`` a connection is read while its first sync goes on. What it gives then
+        may be incomplete, and a list that it lacks may still come: none of it is remembered.
+        """
+        if not self.is_ready(connection):
+            return False
+        sync_status = self.known_sync_status(connection)
+        is_underway = sync_status is not None and sync_status.is_ready is False
+        return not (self.settings.force_fetch and is_underway)
+
 
 class _Once(Generic[_T]):
     """A value made by the first thread that asks; the others wait. An error is kept as well."""

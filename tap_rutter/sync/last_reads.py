@@ -56,7 +56,7 @@ class LastReads:
             return
         choice = self._after_sync.choice
         for connection in connections:
-            if self._ended[connection.id] != streams or not self._counts(connection):
+            if self._ended[connection.id] != streams or not self._run.counts(connection):
                 continue
             kept = {**self._bookmarks.last_reads(connection.id)}
             before = kept.pop(choice, None)
@@ -64,12 +64,6 @@ class LastReads:
             if last is not None:
                 kept[choice] = before if before and _is_same(before, last) else last
             self._bookmarks.put_last_reads(connection.id, kept)
-
-    def _counts(self, connection: Connection) -> bool:
-        """Whether what was read counts; of a connection that is not ready the state stays as is."""
-        status = self._run.known_sync_status(connection)
-        is_forced = self._run.settings.force_fetch and status and status.is_ready is False
-        return self._run.is_ready(connection) and not is_forced
 
     def _last_read(self, connection: Connection) -> LastRead | None:
         standing = self._run.known_standing(connection)

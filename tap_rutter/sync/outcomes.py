@@ -112,7 +112,8 @@ class Outcomes:
             answer = Answer.CLOSED
             self.skip(entry, error.reason, now, error)
         elif isinstance(error, Unsupported) and not (partition.input_state or is_served):
-            answer = Answer.MISSING
+            if partition.run.counts(partition.connection):
+                answer = Answer.MISSING
             self.skip(entry, "unsupported", now, error)
         else:
             entry.fail(error, now)

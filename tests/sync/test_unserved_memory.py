@@ -152,6 +152,28 @@ def test_whoever_fails_does_not_count_and_the_next_is_asked(workers: int) -> Non
     }
 
 
+def test_connections_whose_first_sync_goes_on_speak_for_nobody() -> None:
+    world = ledgers(6)
+    ready = ids(world)[2:]
+    for identity in ids(world)[:2]:
+        world.connections[identity].status = "not_ready"
+        world.connections[identity].initial_sync_done = False
+    with Simulator(world) as simulator:
+        refuse(simulator, BILLS_PATH, *ids(world)[:2])
+        run = read(simulator, force_fetch=True)
+        assert asked(simulator, BILLS_PATH) == ids(world)
+    assert run.code == 0
+    for identity in ids(world)[:2]:
+        assert told(run, BILLS, identity) == ("skipped", "unsupported")
+        assert identity not in str(run.state)
+    assert {told(run, BILLS, identity) for identity in ready} == {("complete", None)}
+    with Simulator(world) as simulator:
+        refuse(simulator, BILLS_PATH, *ids(world))
+        run = read(simulator, force_fetch=True)
+    # Two that are ready speak for all.
+    assert {entry["context"]["connection_id"] for entry in remembered(run.state)} == set(ready[:2])
+
+
 @pytest.mark.own_workers
 @pytest.mark.parametrize("workers", [8, 32])
 def test_who_waits_for_a_slow_answer_is_read_in_its_other_lists(workers: int) -> None:
