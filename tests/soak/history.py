@@ -185,7 +185,9 @@ class History:
         ended = "killed" if output.code is None else f"code {output.code} {output.failures}"
         self._note(f"END {ended}, {len(output.lines)} lines, state {self.store.state}")
         if not manner.changes:
-            assert forced == self._forced_bookmarks(self.store.state), "not ready, yet bookmarked"
+            partitions, missing = self._forced_bookmarks(self.store.state)
+            assert partitions == forced[0], "not ready, yet bookmarked"
+            assert missing <= forced[1], "not ready, yet it speaks for its platform"
         if output.code is None or manner.changes or manner.faults:
             return
         assert output.code == 0, output.failures
@@ -270,15 +272,21 @@ class History:
             told = {row["object_id"] for row in events if row["stream"] == stream}
             assert keys <= told, f"{path} {connection_id}: no event for {keys - told}"
 
-    def _forced_bookmarks(self, state: Json | None) -> list[Any]:
-        """The partitions of connections that are not ready: a run may not touch them."""
+    def _forced_bookmarks(self, state: Json | None) -> tuple[list[Any], set[tuple[str, str]]]:
+        """Of connections that are not ready: the partitions, which a run may not touch, and by
+        connection and stream what they were answered with a 404, which it may only forget."""
         waiting = {c.id for c in self.world.connections.values() if c.status == "not_ready"}
-        return [
-            (stream, partition)
-            for stream, entry in sorted(((state or {}).get("bookmarks") or {}).items())
-            for partition in entry.get("partitions", [])
-            if partition["context"].get("connection_id") in waiting
-        ]
+        partitions, missing = [], set()
+        for stream, entry in sorted(((state or {}).get("bookmarks") or {}).items()):
+            for partition in entry.get("partitions", []):
+                connection_id = partition["context"].get("connection_id")
+                if connection_id not in waiting:
+                    continue
+                kept = {name: value for name, value in partition.items() if name != "unserved"}
+                partitions += [(stream, kept)] if len(kept) > 1 else []
+                for said in partition.get("unserved", []):
+                    missing |= {(connection_id, name) for name in said["streams"]}
+        return partitions, missing
 
     def _note(self, text: str) -> None:
         self.trace.append(f"{self.world.clock}  {text}")
