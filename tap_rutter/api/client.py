@@ -25,6 +25,7 @@ from tap_rutter.api.transport import (
     place_of,
 )
 from tap_rutter.errors import (
+    ErrorBody,
     PartitionFailed,
     RequestFailed,
     Stopped,
@@ -43,6 +44,9 @@ _LONGEST_WAIT = 60.0
 _SPEAKING = frozenset({429, 452, 550})
 """Statuses that only Rutter itself sends, about too many requests or the platform: so it is up."""
 _LONGEST_TROUBLE = 200
+_REQUEST_ID = "x-rutter-request-id"
+"""A header that only Rutter sends: an answer with it is Rutter's own, whatever its body. The body
+of a 404 for a list that a platform does not have is not documented."""
 
 
 class Client:
@@ -196,6 +200,8 @@ class Client:
             self.patience.heard(life)
             return result
         body = error_body(content)
+        if body is None and _REQUEST_ID in headers and not request.proves_address:
+            body = ErrorBody()
         is_astray = status in {404, 410} and body is None
         if not is_transient(status, body) or (is_astray and request.proves_address):
             self.patience.heard(life)

@@ -36,6 +36,8 @@ class Answer:
     body: bytes
     content_type: str = JSON_TYPE
     headers: dict[str, str] = field(default_factory=dict)
+    is_gateways: bool = False
+    """Whether something before Rutter answers: then there is no ``X-Rutter-Request-ID``."""
 
 
 @dataclass(frozen=True)

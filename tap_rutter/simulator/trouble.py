@@ -20,14 +20,16 @@ def replaced(fault: Fault | None) -> Answer | None:
         return None
     match fault.action:
         case "respond":
-            kind = "application/json" if fault.body.startswith(("{", "[")) else "text/plain"
+            is_json = fault.body.startswith(("{", "["))
+            kind = "application/json" if is_json else "text/plain"
             body = fault.raw or to_bytes(fault.body)
-            return Answer(fault.status, body, kind, dict(fault.headers))
+            return Answer(fault.status, body, kind, dict(fault.headers), is_gateways=not is_json)
         case "redirect":
             headers = {"Location": "https://elsewhere.example/"} | fault.headers
             return Answer(302, b"", headers=headers)
         case "html":
-            return Answer(200, _HTML, "text/html; charset=utf-8", dict(fault.headers))
+            kind = "text/html; charset=utf-8"
+            return Answer(200, _HTML, kind, dict(fault.headers), is_gateways=True)
         case "no_list":
             return Answer(200, b'{"message":"nothing of what was asked for"}')
         case _:

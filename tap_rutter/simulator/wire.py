@@ -99,9 +99,11 @@ class Wire:
         headers = {
             "Date": date,
             "Content-Type": answer.content_type,
-            "X-Rutter-Request-ID": request_id,
             "Connection": "keep-alive" if keep_alive else "close",
-        } | answer.headers
+        }
+        if not answer.is_gateways:
+            headers["X-Rutter-Request-ID"] = request_id
+        headers |= answer.headers
         packed = "Content-Encoding" in answer.headers
         if compress and not packed and len(body) > _WORTH_COMPRESSING:
             body = gzip.compress(body, 1, mtime=0)
