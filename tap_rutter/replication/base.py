@@ -66,6 +66,9 @@ class Partition:
     """By list name: the parts in ``expand`` that the platform refuses."""
     expanded: set[str] = field(default_factory=set)
     """Names of the lists for which the platform has accepted a part in ``expand``."""
+    reads_older_path: bool | None = None
+    """Whether its rows are read at the path that older API versions have; None until one of the two
+    paths has answered (``per_parent.py``)."""
     absent: dict[str, RequestFailed] = field(default_factory=dict)
     """Parents, or names, that Rutter answered with 404 or 410."""
     is_served: bool = False

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from tap_rutter import times
 from tap_rutter.api.json_text import decode_value
 from tap_rutter.api.pages import Page, key_of
-from tap_rutter.errors import PartitionFailed, SortRefused
+from tap_rutter.errors import PartitionFailed, SortRefused, Unsupported
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Inline, Item, ListItem, ParentsRead
 from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
@@ -24,6 +24,9 @@ from tap_rutter.replication.synced import (
 )
 
 _TIME = "last_synced_at"
+_PARENT = "attached_to_id"
+"""The parameter of the older list that names a parent."""
+_NO_SUCH_LIST = frozenset({400, 404, 410})
 
 
 class Parents:
@@ -70,7 +73,9 @@ class PerParent:
     Args:
         parents: Their list.
         path: The child's endpoint, with ``{id}`` for the parent's id.
-        context: Values that a row gets from its parent's row.
+        older_path: The list of the rows of all parents, which older API versions have. It is asked
+            for those of one parent where the path under the parent is answered with a 404.
+        request_values: Makes the values that a row gets from its parent's row.
         single: Whether the answer is one object, not a list.
         incremental: Whether only parents that changed since the bookmark are read.
     """
@@ -81,6 +86,7 @@ class PerParent:
         parents: Parents,
         path: str,
         request_values: Callable[[Mapping[str, Any]], dict[str, Any]],
+        older_path: str = "",
         single: bool = False,
         incremental: bool = False,
     ) -> None:
@@ -88,6 +94,7 @@ class PerParent:
         self.reads_since = incremental
         self._parents = parents
         self._path = path
+        self._older_path = older_path
         self._values_of = request_values
         self._single = single
         self._incremental = incremental
@@ -128,10 +135,7 @@ class PerParent:
             return single_object(
                 partition, path=path, declared=declared, request_values=request_values
             )
-        params = {
-            name: value for name, value in partition.params(declared).items() if name != "limit"
-        }
-        pages = list(partition.pages(params, path=path, request_values=request_values))
+        pages = self._pages(partition, str(parent["id"]), path, request_values)
         raws = [raw for page in pages for raw in page.raws]
         return Page(
             raws=raws,
@@ -140,6 +144,51 @@ class PerParent:
             size=sum(page.size for page in pages),
             request_values=request_values,
         )
+
+    def _pages(
+        self, partition: Partition, parent: str, path: str, request_values: Mapping[str, Any]
+    ) -> list[Page]:
+        """What one parent has: under the parent, or in the list that older versions have instead.
+
+        The published description of 2023-03-14 has the older list alone, later pages of the same
+        version both.
+        """
+        if not partition.reads_older_path:
+            params = partition.params(partition.endpoint.path)
+            params.pop("limit", None)
+            try:
+                pages = list(partition.pages(params, path=path, request_values=request_values))
+            except Unsupported:
+                older = self._older_pages(partition, parent, request_values)
+                if older is None:
+                    raise
+                return older
+            partition.reads_older_path = False
+            return pages
+        return list(self._at_older_path(partition, parent, request_values))
+
+    def _older_pages(
+        self, partition: Partition, parent: str, request_values: Mapping[str, Any]
+    ) -> list[Page] | None:
+        """The parent's rows in the older list, which is tried once; None where it is of no use."""
+        is_known = partition.run.document.has(self._older_path)
+        if partition.reads_older_path is False or not is_known:
+            return None
+        try:
+            pages = list(self._at_older_path(partition, parent, request_values))
+        except (Unsupported, PartitionFailed) as error:
+            if error.status not in _NO_SUCH_LIST or error.reason == "retries_exhausted":
+                raise
+            partition.reads_older_path = False
+            return None
+        partition.reads_older_path = True
+        return pages
+
+    def _at_older_path(
+        self, partition: Partition, parent: str, request_values: Mapping[str, Any]
+    ) -> Iterator[Page]:
+        params = {**partition.params(self._older_path), _PARENT: parent}
+        return partition.pages(params, path=self._older_path, request_values=request_values)
 
     def progress(self, partition: Partition) -> NoBookmark | PerParentProgress:
         """A new object that keeps track of the partition's bookmark, if it has one."""

@@ -49,6 +49,7 @@ def _attachments(
     return PerParent(
         parents=Parents(f"/accounting/{parents}", parents, passes),
         path=f"/accounting/{parents}/{{id}}/attachments",
+        older_path=f"/accounting/{parents}/attachments",
         request_values=lambda parent: {
             "parent_id": parent["id"],
             "parent_type": parent_type,

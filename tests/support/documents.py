@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tap_rutter.simulator import Connection, World
+from tap_rutter.simulator.world import DEFAULT_VERSION
 
 ATTACHMENTS = {
     "accounting_bill_attachments": "bills",
@@ -17,10 +18,10 @@ BILLS = "/accounting/bills"
 
 
 def ledger(
-    parents: str = "bills", count: int = 5, attachments: int = 8
+    parents: str = "bills", count: int = 5, attachments: int = 8, version: str = DEFAULT_VERSION
 ) -> tuple[World, Connection]:
     """Documents of one kind, with attachments to most of them."""
-    world = World(5)
+    world = World(5, version=version)
     path = f"/accounting/{parents}"
     counts = {path: count, f"{path}/attachments": attachments}
     return world, world.add_connection("QUICKBOOKS", counts=counts)

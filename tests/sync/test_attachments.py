@@ -15,6 +15,8 @@ from tap_rutter.simulator import Connection, Simulator, World
 
 pytestmark = pytest.mark.any_workers
 
+OLDER = "2023-03-14"
+
 
 def _by_id(row: Json) -> str:
     return str(row["id"])
@@ -249,3 +251,66 @@ def test_an_id_is_one_segment_of_the_path() -> None:
         messages = sync(simulator, BILL_ATTACHMENTS)
     assert [row["parent_id"] for row in messages.records[BILL_ATTACHMENTS]] == [strange]
     assert asked(simulator) == {BILLS: 1, f"{BILLS}/{strange}/attachments": 1}
+
+
+# ---- the list that older API versions have
+
+
+@pytest.mark.parametrize("version", ["2023-02-07", "2023-03-14", "2024-04-30"])
+@pytest.mark.parametrize("stream", list(ATTACHMENTS)[:4])
+def test_an_older_version_may_have_the_list_of_all_parents_alone(stream: str, version: str) -> None:
+    parents = ATTACHMENTS[stream]
+    world, connection = ledger(parents, version=version)
+    path = f"/accounting/{parents}"
+    with Simulator(world) as simulator:
+        simulator.faults.add(
+            "respond", path=f"{path}/*/attachments", status=404, body=GONE, times=None
+        )
+        # The older list is in pages, the newer one is not.
+        messages = sync(simulator, stream, api_version=version, concurrency=1, page_size=1)
+        asked_for = [
+            entry.params["attached_to_id"]
+            for entry in simulator.requests
+            if entry.path == f"{path}/attachments" and "cursor" not in entry.params
+        ]
+        requests = [e.path for e in simulator.requests if e.path.endswith("/attachments")]
+    parent_type = parents.removesuffix("s").replace("entrie", "entry")
+    expected = attachments(world, connection, parents, parent_type)
+    assert len(expected) == 8
+    assert sorted(messages.records[stream], key=_by_id) == expected
+    assert status(messages, stream) == ("complete", None)
+    assert sorted(asked_for) == sorted(world.keys(connection.id, path))
+    missing = [asked_path for asked_path in requests if asked_path != f"{path}/attachments"]
+    assert len(missing) == 1, "once the older list has answered, it alone is asked"
+
+
+@pytest.mark.parametrize("code", [400, 404, 410])
+def test_a_platform_without_attachments_is_asked_for_the_older_list_once(code: int) -> None:
+    world, _ = ledger(count=5, version=OLDER)
+    with Simulator(world) as simulator:
+        for path, answer in ((f"{BILLS}/*/attachments", 404), (f"{BILLS}/attachments", code)):
+            simulator.faults.add("respond", path=path, status=answer, body=GONE, times=None)
+        messages = sync(simulator, BILL_ATTACHMENTS, api_version=OLDER, concurrency=1)
+    assert status(messages, BILL_ATTACHMENTS) == ("skipped", "unsupported")
+    assert asked(simulator)[f"{BILLS}/attachments"] == 1
+    assert sum(asked(simulator).values()) == 1 + 5 + 1
+
+
+def test_an_older_list_that_breaks_off_fails_the_partition() -> None:
+    world, _ = ledger(count=3, version=OLDER)
+    with Simulator(world) as simulator:
+        for path, answer in ((f"{BILLS}/*/attachments", 404), (f"{BILLS}/attachments", 500)):
+            simulator.faults.add("respond", path=path, status=answer, body=GONE, times=None)
+        messages = sync(simulator, BILL_ATTACHMENTS, api_version=OLDER)
+    assert status(messages, BILL_ATTACHMENTS) == ("failed", "retries_exhausted")
+    assert BILL_ATTACHMENTS not in messages.state.get("bookmarks", {})
+
+
+def test_the_newest_version_has_no_older_list() -> None:
+    world, _ = ledger(count=3)
+    with Simulator(world) as simulator:
+        simulator.faults.add(
+            "respond", path=f"{BILLS}/*/attachments", status=404, body=GONE, times=None
+        )
+        sync(simulator, BILL_ATTACHMENTS)
+    assert f"{BILLS}/attachments" not in asked(simulator)
