@@ -133,7 +133,8 @@ def _span_of_alike(stamps: Sequence[object]) -> Span | None:
         first,
         last,
         is_unsorted=is_unsorted,
-        falls=_falls([text[:_TO_SECOND] for text in texts]) if first >= last else False,
+        falls=texts[0][:_TO_SECOND] >= texts[-1][:_TO_SECOND]
+        and _falls([text[:_TO_SECOND] for text in texts]),
         ties=texts.count(earliest),
     )
 

@@ -46,6 +46,14 @@ class BoundsIgnored:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderBroken:
+    """The list was read in a way that relies on an order that it does not keep.
+
+    The bookmark is set back, and the whole list follows along its cursor.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class MonthsRead:
     """The months from ``first`` to ``last`` were requested, and their rows have come."""
 
@@ -87,7 +95,17 @@ class WaitFor:
     gate: Gate
 
 
-ListItem = Page | End | Unsorted | WindowEnd | BoundsIgnored | MonthsRead | ParentRead | ParentsRead
+ListItem = (
+    Page
+    | End
+    | Unsorted
+    | WindowEnd
+    | BoundsIgnored
+    | OrderBroken
+    | MonthsRead
+    | ParentRead
+    | ParentsRead
+)
 """What the lists of a partition say, in the order in which it is delivered."""
 
 Item = ListItem | Inline | WaitFor

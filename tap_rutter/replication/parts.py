@@ -74,6 +74,26 @@ class Tally:
         return self.requests - (1 + MORE) * self.worth
 
 
+@dataclass
+class Order:
+    """Whether a list keeps to the order that reading it in splits relies on.
+
+    Shared by all windows of the list. The split of a window takes for granted that what is newer
+    than its page was on it. A list that is sorted by another time may look sorted there, and show
+    on other pages that it is not.
+    """
+
+    is_relied_on: bool = False
+    """Whether a window has been split after a page of it."""
+    is_broken: bool = False
+    """Whether a row was newer, by a whole second, than one before it."""
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether rows may have been left out."""
+        return self.is_relied_on and self.is_broken
+
+
 @dataclass(eq=False)
 class Look:
     """A request for the newest row at or before a moment alone: it tells of time without rows."""
@@ -131,6 +151,8 @@ class Part:
     may_split: bool = True
     """Whether the list is sorted by the times that its bounds are about: what has not come of it
     is older then than what has."""
+    order: Order = field(default_factory=Order)
+    """What is known of the list's order."""
     cluster: float = 0.0
     """How many pages have lain close together in each of the windows before; 0 for not at all."""
     gate: Gate = field(default_factory=Gate)
@@ -165,10 +187,14 @@ class Part:
                 times.second_of(page.span.newest) > times.second_of(self.oldest)
             )
             self.may_split = self.may_split and page.span.falls and not is_later
+            if is_later or not (page.span.falls or page.span.nulls):
+                self.order.is_broken = True
             self.oldest = min(page.span.oldest, self.oldest or page.span.oldest)
             self.newest = max(page.span.newest, self.newest or page.span.newest)
             if page.next_cursor is not None and self.may_split:
                 rest = self._rest(page.span.oldest, page.span.newest, page.span.ties)
+                if rest is not None:
+                    self.order.is_relied_on = True
         if page.next_cursor is None:
             self.begun.open()
             self.gate.open()

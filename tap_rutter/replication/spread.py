@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from tap_rutter import times
 from tap_rutter.replication.gates import Gate
-from tap_rutter.replication.parts import FEW, Look, Part, Rest, Tally, between
+from tap_rutter.replication.parts import FEW, Look, Order, Part, Rest, Tally, between
 from tap_rutter.replication.windows import Window
 
 SPARE = 23.0
@@ -98,6 +98,7 @@ class Spread:
         self._may_look = may_look
         self._is_begin_known = is_begin_known
         self._is_sorted = is_sorted
+        self.order = Order()
         self._edges: tuple[int, ...] = ()
         self._under_way: deque[Part] = deque()
         self._recent: deque[Part] = deque(maxlen=_RECENT)
@@ -123,6 +124,7 @@ class Spread:
             longest=longest,
             spare=rest.spare,
         )
+        spread.order = part.order
         spread._edges = rest.edges
         return spread
 
@@ -133,7 +135,9 @@ class Spread:
 
     def whole(self) -> Part:
         """The whole range as one part."""
-        return Part(self._window, self._edge, self._page_rows, may_split=self._is_sorted)
+        part = Part(self._window, self._edge, self._page_rows, may_split=self._is_sorted)
+        part.order = self.order
+        return part
 
     def steps(self) -> Iterator[Part | Look | Gate]:
         """What to begin now, and gates to wait for before the next step is asked for."""
@@ -219,6 +223,7 @@ class Spread:
             self._page_rows,
             spare=spare,
             may_split=self._is_sorted,
+            order=self.order,
             cluster=self._cluster,
         )
         self._under_way.append(part)

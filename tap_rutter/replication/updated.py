@@ -24,6 +24,7 @@ from tap_rutter.replication.items import (
     Inline,
     Item,
     ListItem,
+    OrderBroken,
     WaitFor,
     WindowEnd,
 )
@@ -42,7 +43,6 @@ _TOLERANCE = times.SECOND  # platforms compare whole seconds
 # For streams whose rows change without a change of their time: up to when (by the platform's clock)
 # the last complete read knew all changes. Later changes are still to be read, however old they are.
 _KNOWN_TO = "known_to"
-_SORTED_BY = "updated_at_min"
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Updated:
         low: Query parameter of the lower bound; ``high`` that of the upper.
         again: For a stream whose rows change without a change of their time: query parameters. By
             each of them, the last ``payout_days`` are read again.
+        is_sorted: Whether the rows come newest first by the time that the bounds are about.
     """
 
     label = "updated"
@@ -76,10 +77,12 @@ class Updated:
         low: str = "updated_at_min",
         high: str = "updated_at_max",
         again: tuple[str, ...] = (),
+        is_sorted: bool = True,
     ) -> None:
         self._low = low
         self._high = high
         self._again = again
+        self._is_sorted = is_sorted
 
     @property
     def reads_since(self) -> bool:
@@ -186,8 +189,7 @@ class Updated:
             asked=asked,
             may_look=True,
             is_begin_known=oldest is not None or start.resumed is not None,
-            # Commerce lists come newest updated_at first, whatever their bounds are about.
-            is_sorted=self._low == _SORTED_BY,
+            is_sorted=self._is_sorted,
         )
         if spread.is_short:
             part = spread.whole()
@@ -198,6 +200,9 @@ class Updated:
         if spread.is_ignored:
             yield BoundsIgnored()
             yield Inline((partition.pages(partition.params()),))
+        elif spread.order.is_in_doubt:
+            yield OrderBroken()
+            yield Inline((self._pages(partition, Window(start.low, None)),))
 
     def _windows(self, partition: Partition, spread: Spread) -> Iterator[Item]:
         """What a range is spread over; each window waits for those that it depends on."""
@@ -303,6 +308,8 @@ class UpdatedProgress:
                 self._newest = max(self._newest or 0, self._newest_on(item))
         elif isinstance(item, BoundsIgnored):
             self._is_frozen = True
+        elif isinstance(item, OrderBroken):
+            self._is_frozen, self._value = True, None
         elif isinstance(item, WindowEnd) and not self._is_frozen:
             reached = self._reached(item.high)
             if reached is not None and reached > (self._start.resumed or -1):

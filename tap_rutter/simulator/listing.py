@@ -190,12 +190,15 @@ def _order(
         return "start_date", True
     text = params.get("sort")
     mode = switch("sort")
+    recent = "updated_at"
+    if place.endpoint.family == "commerce" and "created_at" in place.rows.columns:
+        recent = switch("commerce_order")
     if text is None or mode == "ignore":
-        return "updated_at", True
+        return recent, True
     if mode == "refuse":
         raise bad_request("INVALID_PARAMETER", f"{place.endpoint.path} cannot be sorted here")
     if place.endpoint.family == "commerce":
-        return "updated_at", text == "desc"
+        return recent, text == "desc"
     field, _, direction = text.partition(" ")
     if direction not in ("", "ASC", "DESC"):
         raise bad_request("INVALID_PARAMETER", f"sort: {direction!r} is neither ASC nor DESC")

@@ -17,6 +17,7 @@ _MODES = ("honour", "ignore", "refuse")
 SWITCHES: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     # Parameters of lists.
     "sort": ("honour", _MODES),
+    "commerce_order": ("updated_at", ("updated_at", "created_at")),  # "most recent first"
     "filter": ("honour", _MODES),
     "updated_at_bounds": ("honour", _MODES),
     "created_at_bounds": ("honour", _MODES),

@@ -71,6 +71,8 @@ class Transactions(CommerceStream):
     path = "/transactions"
     component = "CommerceTransaction"
     rutter_object = "transaction"
+    # "Most recent first", says the API, but not by which of its times.
+    replication = Updated(is_sorted=False)
 
 
 class Subscriptions(CommerceStream):
@@ -95,6 +97,7 @@ class Payouts(CommerceStream):
         low="created_at_min",
         high="created_at_max",
         again=("created_at_min", "arrival_at_min"),
+        is_sorted=False,  # they come newest updated_at first
     )
 
 

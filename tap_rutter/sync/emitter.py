@@ -29,6 +29,7 @@ from tap_rutter.replication.items import (
     End,
     ListItem,
     MonthsRead,
+    OrderBroken,
     ParentRead,
     ParentsRead,
     Unavailable,
@@ -345,7 +346,7 @@ class _Account:
                 self._move()
             case Page():
                 self._deliver(item)
-            case End() | Unsorted() | WindowEnd() | BoundsIgnored():
+            case End() | Unsorted() | WindowEnd() | BoundsIgnored() | OrderBroken():
                 self._see(item)
             case MonthsRead() | ParentRead() | ParentsRead():
                 self._see(item)
