@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from support.ledger import CONFIG, LedgerWorld
+from support.ledger import CONFIG, NIGHTLY, LedgerWorld
 
 from tap_rutter.fleet.model import Claim, ConnectionOutcome, Fault, Lane, Mark, RunResult
 
@@ -163,14 +163,14 @@ def test_a_full_read_of_which_a_stream_fails_is_not_made_again_before_the_next_n
 ) -> None:
     ledger_world.settled("a")
     ledger_world.later(30 * 3600)
-    ledger_world.ledger.make_due(CONFIG)
+    ledger_world.ledger.make_due(NIGHTLY)
     ledger_world.finish(ledger_world.claim(Lane.SWEEP))
     ledger_world.later(10)
     full = ledger_world.claim(Lane.BULK)
     assert full.full_read
     ledger_world.finish(full, partly(full, BILLS, rows=10**6))
     ledger_world.later(61)
-    ledger_world.ledger.make_due(CONFIG)
+    ledger_world.ledger.make_due(NIGHTLY)
     assert ledger_world.idle(Lane.BULK)
     assert told(ledger_world.claim(Lane.SWEEP)) == []
 

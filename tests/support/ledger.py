@@ -6,6 +6,7 @@ import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -17,8 +18,10 @@ from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger
 from tap_rutter.fleet.model import Claim, ConnectionOutcome, Fault, Lane, Listed, RunResult
 
-CONFIG = FleetConfig(ledger_url="postgresql:")
-"""All settings at their defaults."""
+NIGHTLY = FleetConfig(ledger_url="postgresql:")
+"""All settings at their defaults. Full reads are due at night, by the database's clock."""
+CONFIG = replace(NIGHTLY, full_read_hours=0)
+"""The same without full reads, so that nothing depends on the time of day."""
 PASSWORD = "a-word-that-nobody-may-see"
 _numbers = itertools.count()
 
