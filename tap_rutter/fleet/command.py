@@ -127,8 +127,13 @@ def migrate(config: FleetConfig, ledger: Ledger) -> None:  # noqa: ARG001 - done
 
 
 @fleet.command()
+@click.option(
+    "--new-api-version",
+    is_flag=True,
+    help="Then bring the fleet to this configuration's api_version, and read everything anew.",
+)
 @_with_ledger
-def prepare(config: FleetConfig, ledger: Ledger) -> None:
+def prepare(config: FleetConfig, ledger: Ledger, new_api_version: bool) -> None:
     """Have the target make its tables and columns now, as at a deployment.
 
     Workers do so by themselves before their first run; loads never change a table then.
@@ -137,12 +142,20 @@ def prepare(config: FleetConfig, ledger: Ledger) -> None:
 
     config.check_target()
     with asked(config) as config:
+        if not new_api_version:
+            ledger.check_api_version(config.api_version)
         place = TargetPlace(config, ledger)
         try:
             place.prepare()
         finally:
             place.close()
-    click.echo("The target's tables are prepared.")
+        click.echo("The target's tables are prepared.")
+        if new_api_version:
+            count = ledger.change_api_version(config.api_version)
+            click.echo(
+                f"The fleet reads API version {config.api_version}."
+                f" Connections to be read anew: {count}."
+            )
 
 
 @fleet.command()
@@ -172,7 +185,7 @@ def status(
 ) -> None:
     """Show what is due, what is running where, how far it is behind, and what is parked and why."""
     rows = ledger.status(connection_ids or None)
-    facts = ledger.due(), ledger.lag(), ledger.paused(), ledger.speed()
+    facts = ledger.due(), ledger.lag(), ledger.paused(), ledger.speed(), ledger.api_version()
     if as_json:
         click.echo(show.as_json(rows, *facts))
     else:

@@ -34,6 +34,7 @@ from typing import Any
 
 from tap_rutter.errors import ConfigError
 from tap_rutter.names import nearest
+from tap_rutter.versions import LATEST
 
 PREFIX = "RUTTER_FLEET_"
 
@@ -110,6 +111,11 @@ class FleetConfig:
     TAP_RUTTER_…"""
     meltano: MeltanoProject | None = field(default=None, repr=False)
     """Filled in by asking the project; this is not a setting."""
+
+    @property
+    def api_version(self) -> str:
+        """The API version that the tap is set to. A wrong one is refused by whoever uses it."""
+        return str(self.tap_config.get("api_version") or LATEST)
 
     @classmethod
     def load(cls, path: Path | None, environment: Mapping[str, str] = os.environ) -> FleetConfig:

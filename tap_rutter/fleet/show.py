@@ -24,11 +24,13 @@ def as_json(
     lag: Mapping[Lane, float],
     paused: str | None,
     speed: float,
+    api_version: str | None,
 ) -> str:
     """Everything that is known, as one JSON object; times in RFC 3339."""
     content = {
         "paused": paused,
         "speed": speed,
+        "api_version": api_version,
         "lanes": {
             str(lane): {"due": due.get(lane, 0), "lag_seconds": round(lag.get(lane, 0.0), 3)}
             for lane in Lane
@@ -49,6 +51,7 @@ def show(
     lag: Mapping[Lane, float],
     paused: str | None,
     speed: float,
+    api_version: str | None,
 ) -> None:
     """Print the connections, then the lanes; in a pipe each connection has one line."""
     columns = ("connection", "platform", "status", "due", "running at", "data are", "remarks")
@@ -65,6 +68,8 @@ def show(
     for lane in Lane:
         behind = f", the oldest for {duration(lag.get(lane, 0.0))}" if due.get(lane) else ""
         console.print(f"{lane}: {due.get(lane, 0)} due{behind}", soft_wrap=True)
+    if api_version:
+        console.print(f"API version: {api_version}", soft_wrap=True)
     if paused:
         console.print(f"Claiming is paused: {paused}", soft_wrap=True)
     if speed < 1:

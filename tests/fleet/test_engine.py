@@ -20,6 +20,7 @@ from tap_rutter.fleet.model import Claim, ConnectionOutcome, Fault, Lane, Mark, 
 from tap_rutter.fleet.work.connection_list import ConnectionList
 from tap_rutter.fleet.work.engine import Engine
 from tap_rutter.simulator import Simulator, standard_world
+from tap_rutter.versions import LATEST
 
 Run = Callable[["Call"], RunResult | None]
 
@@ -308,6 +309,28 @@ def test_an_exception_in_a_run_costs_no_slot(
         ledger_world.later(60)
         ((*lost,),) = broken
         until(lambda: runs.connections.count(lost[0]) >= 2)
+
+
+def test_a_worker_of_another_api_version_waits_until_the_fleet_is_brought_to_it(
+    simulator: Simulator, ledger_world: LedgerWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger_world.ledger.change_api_version("2024-04-30")
+    ledger_world.list("a")
+    lost = ledger_world.claim(
+        Lane.BULK, config=FleetConfig(tap_config={"api_version": "2024-04-30"}, lease_seconds=0)
+    )
+    runs, ended = Runs(), list[UUID]()
+    with working(config_of(simulator, ledger_world, look_seconds=0.02), runs, ended):
+        until(lambda: "This worker waits" in caplog.text)
+        time.sleep(0.5)
+        assert (runs.calls, ended) == ([], []), "it looks after nothing"
+        assert ledger_world.ledger.paused() is None
+        assert caplog.text.count("This worker waits") == 1
+        ledger_world.ledger.change_api_version(LATEST)
+        until(lambda: set(runs.connections) >= readable(simulator))
+        until(lambda: ended)
+    assert set(ended) == {lost.id}
+    assert "Traceback" not in caplog.text
 
 
 def test_settings_that_the_tap_does_not_take_are_refused_at_the_start(

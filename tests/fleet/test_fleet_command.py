@@ -16,11 +16,13 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from support.ledger import PASSWORD, LedgerWorld
+from support.runs import WELL, scripted
 
 from tap_rutter.cli import rutterctl
 from tap_rutter.demo.fleet_scene import catalog_of, until
 from tap_rutter.fleet.model import Mark
 from tap_rutter.simulator import Connection, Simulator, World
+from tap_rutter.versions import LATEST
 
 SECRET = "the-clients-secret-of-this-test"
 
@@ -282,6 +284,39 @@ def test_a_ledger_that_does_not_answer_is_one_line(operator: Operator) -> None:
 def test_credentials_that_rutter_refuses_are_said(operator: Operator) -> None:
     operator.tap["client_id"] = "somebody-else"
     assert "Rutter refuses" in operator.fails(3, "sweep")
+
+
+def test_another_api_version_is_refused_unless_it_is_asked_for(
+    operator: Operator, swept: list[Connection], tmp_path: Path
+) -> None:
+    operator.sections["target"]["command"] = [*scripted(tmp_path, WELL)]
+    operator.tap["api_version"] = "2024-04-30"
+    said = operator.says("prepare", "--new-api-version")
+    assert said.endswith(
+        "The fleet reads API version 2024-04-30. Connections to be read anew: 0.\n"
+    )
+    operator.tap["api_version"] = LATEST
+    said = operator.fails(1, "prepare")
+    assert f"reads API version 2024-04-30, and this configuration says {LATEST}" in said
+    assert "API version: 2024-04-30" in operator.says("status")
+    said = operator.says("prepare", "--new-api-version")
+    assert said.endswith(
+        f"reads API version {LATEST}. Connections to be read anew: {len(swept)}.\n"
+    )
+    assert operator.says("prepare") == "The target's tables are prepared.\n"
+    assert json.loads(operator.says("status", "--json"))["api_version"] == LATEST
+
+
+def test_an_api_version_for_which_tables_cannot_be_made_is_not_taken(
+    operator: Operator, swept: list[Connection], tmp_path: Path
+) -> None:
+    operator.sections["target"]["command"] = [*scripted(tmp_path, WELL)]
+    operator.says("prepare", "--new-api-version")
+    operator.tap["api_version"] = "2023-03-14"
+    operator.sections["target"]["command"] = [*scripted(tmp_path, "sys.exit(1)")]
+    assert "cannot be prepared" in operator.fails(1, "prepare", "--new-api-version")
+    assert json.loads(operator.says("status", "--json"))["api_version"] == LATEST
+    assert statuses(operator).keys() == {connection.id for connection in swept}
 
 
 def test_a_target_that_cannot_be_started_is_said(operator: Operator, tmp_path: Path) -> None:

@@ -320,5 +320,5 @@ def test_the_dag_waits_for_the_fleet_and_then_works_in_order(
         ("Rutter refuses", 0.0, False),
         (None, 1e5, False),
     ):
-        said[:] = [show.as_json([], {}, {Lane.SWEEP: lag}, paused, 1.0)]
+        said[:] = [show.as_json([], {}, {Lane.SWEEP: lag}, paused, 1.0, None)]
         assert functions["up_to_date"]() is due

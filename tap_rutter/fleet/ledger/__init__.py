@@ -9,14 +9,26 @@ connection, and how its runs went. Messages only say that it is worth a look.
   ``leases.py``: for how long. ``ending.py``: how claims end; ``verdicts.py``: whose fault a
   failure is (pure).
 - ``states.py``: a tap's state, cut by connection and joined (pure).
-- ``fleet_row.py``, ``prepare.py``: what holds for the whole fleet. ``operate.py``: what operators
-  do and see.
+- ``fleet_row.py``, ``api_version.py``, ``prepare.py``: what holds for the whole fleet.
+  ``operate.py``: what operators do and see.
 
 Only the database's clock counts here. Nothing secret is kept: no token comes in.
 """
 
-from tap_rutter.fleet.ledger.errors import ClaimLost, LedgerError, LedgerUnavailable
+from tap_rutter.fleet.ledger.errors import (
+    ClaimLost,
+    LedgerError,
+    LedgerUnavailable,
+    OtherApiVersion,
+)
 from tap_rutter.fleet.ledger.ledger import Ledger
 from tap_rutter.fleet.ledger.operate import ConnectionStatus
 
-__all__ = ["ClaimLost", "ConnectionStatus", "Ledger", "LedgerError", "LedgerUnavailable"]
+__all__ = [
+    "ClaimLost",
+    "ConnectionStatus",
+    "Ledger",
+    "LedgerError",
+    "LedgerUnavailable",
+    "OtherApiVersion",
+]

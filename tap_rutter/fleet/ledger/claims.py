@@ -18,9 +18,11 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from tap_rutter.fleet.config import FleetConfig
+from tap_rutter.fleet.ledger import api_version
 from tap_rutter.fleet.ledger import marks as marks_of
 from tap_rutter.fleet.ledger import states as states_of
 from tap_rutter.fleet.ledger.database import Transaction
+from tap_rutter.fleet.ledger.errors import OtherApiVersion
 from tap_rutter.fleet.model import Claim, ClaimedMark, Lane, Member
 
 # Before anything is known of it: a connection without changes takes a few tenths of a second.
@@ -195,12 +197,24 @@ def claim(
     """Take what is due longest, and what of its platform fits into the same run.
 
     Returns:
-        The claim; False if nothing is due; True if all that is due was locked just now.
+        The claim; False if nothing is due; True if all that is due was locked just now, or if this
+        is the fleet's first claim: then its version has been noted, and it is worth another look.
+
+    Raises:
+        OtherApiVersion: the fleet reads another version than the tap is set to.
     """
     fleet = transaction.execute(
-        "select paused_until > now() as paused, start_seconds from rutter_fleet.fleet"
+        "select paused_until > now() as paused, start_seconds, api_version from rutter_fleet.fleet"
     ).fetchone()
-    if fleet is None or fleet["paused"]:
+    if fleet is None:
+        return False
+    if fleet["api_version"] is None:
+        # Alone in its transaction: the fleet's row is locked last, not first.
+        api_version.begin(transaction, config.api_version)
+        return True
+    if fleet["api_version"] != config.api_version:
+        raise OtherApiVersion(fleet["api_version"], config.api_version)
+    if fleet["paused"]:
         return False
     waiting = [
         (row["due"] + queue.handicap, queue, row["platform"])

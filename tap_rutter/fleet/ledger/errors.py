@@ -13,6 +13,18 @@ class LedgerUnavailable(LedgerError):
     """The database does not answer, and went on not answering while the call was tried again."""
 
 
+class OtherApiVersion(LedgerError):
+    """Whoever asks is set to another API version than the fleet reads. Nothing was claimed."""
+
+    def __init__(self, reads: str | None, given: str) -> None:
+        super().__init__(
+            f"The fleet reads API version {reads}, and this configuration says {given}: with it,"
+            " nothing is claimed and no table is changed. Set 'api_version' of the tap to"
+            f" {reads}, or bring the whole fleet to {given}:"
+            " rutterctl fleet prepare --new-api-version"
+        )
+
+
 class ClaimLost(LedgerError):
     """The claim has ended: its lease ran out, or an operator took it. Nothing was written."""
 

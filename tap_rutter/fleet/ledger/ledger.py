@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import (
+    api_version,
     claims,
     ending,
     fleet_row,
@@ -157,6 +158,9 @@ class Ledger:
         """Take what is due longest in a lane, of one platform; None if there is nothing.
 
         ``claim_id``: what the claim is to be called, if that is still free.
+
+        Raises:
+            OtherApiVersion: the fleet reads another API version than ``config``'s tap.
         """
         for look in range(_LOOKS):
             found = self._claim_once(lane, worker, config, claim_id)
@@ -296,6 +300,25 @@ class Ledger:
     def speed(self) -> float:
         """The factor by which the fleet works, above 0 up to 1; it doubles each minute."""
         return self._run(fleet_row.speed)
+
+    def api_version(self) -> str | None:
+        """The API version that the fleet reads; None before its first claim."""
+        return self._run(api_version.known)
+
+    def check_api_version(self, version: str) -> None:
+        """Let pass who is set to the fleet's API version.
+
+        Raises:
+            OtherApiVersion: the fleet reads another.
+        """
+        self._run(lambda transaction: api_version.check(transaction, version))
+
+    def change_api_version(self, version: str) -> int:
+        """Let the fleet read this API version; gives how many connections are due to be read anew.
+
+        Workers that are set to another claim nothing from now on; their runs end as ever.
+        """
+        return self._run(lambda transaction: api_version.change(transaction, version))
 
     def prepared(self, schema_hash: str) -> bool:
         """Whether the target's tables have this form already."""

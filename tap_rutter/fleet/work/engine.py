@@ -13,7 +13,7 @@ from uuid import UUID
 
 from tap_rutter.errors import TapError
 from tap_rutter.fleet.config import FleetConfig
-from tap_rutter.fleet.ledger import ClaimLost, Ledger, LedgerError
+from tap_rutter.fleet.ledger import ClaimLost, Ledger, LedgerError, OtherApiVersion
 from tap_rutter.fleet.model import Claim, Fault, Lane, RunResult, State
 from tap_rutter.fleet.work.connection_list import ConnectionList
 from tap_rutter.fleet.work.heartbeat import Heartbeat, Held
@@ -25,6 +25,7 @@ logger = logging.getLogger("tap-rutter.fleet")
 
 _FLEET_PAUSE = 30.0
 _MARGIN = 5.0
+_SAY_EVERY = 60.0
 _REFUSED = frozenset({"unauthorized", "needs_reauth"})
 """Reasons that may mean no more than that this worker's token is an old one."""
 
@@ -112,6 +113,8 @@ class Engine:
             config, ledger, self.connections, end_sessions=end_sessions, ring=ring_all
         )
         self._stopping = threading.Event()
+        self._guard = threading.Lock()
+        self._said_at = float("-inf")
         self._bells = [threading.Event() for _ in range(config.slots)]
         self._threads = [
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True)
@@ -162,6 +165,8 @@ class Engine:
                 worked = False
                 try:
                     worked = self._turn(slot, place)
+                except OtherApiVersion as error:
+                    self._say_it_waits(error)
                 except LedgerError as error:
                     logger.warning("The ledger: %s", error)
                 except TapError as error:
@@ -173,6 +178,14 @@ class Engine:
                     bell.wait(self._config.look_seconds)
         finally:
             place.close()
+
+    def _say_it_waits(self, error: OtherApiVersion) -> None:
+        """Once a minute for all slots: it may take as long as a deployment."""
+        with self._guard:
+            if time.monotonic() - self._said_at < _SAY_EVERY:
+                return
+            self._said_at = time.monotonic()
+        logger.error("This worker waits. %s", error)
 
     def _turn(self, slot: int, place: Place) -> bool:
         """Claim and run once; whether there was something."""

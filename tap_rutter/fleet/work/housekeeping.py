@@ -66,6 +66,7 @@ class Housekeeping:
         self._copied_at = self._said_at = self._ended_at = self._removed_at = float("-inf")
         self._buried: dict[UUID, float] = {}
         self._ended = threading.Event()
+        self._anywhere = (self.remove_files,)  # what is of this machine alone
         # A list of thousands takes its time, and Rutter may not answer for minutes: what has to do
         # with lost workers and bells does not wait for that.
         first = (self.bury_lost, self.end_late_sessions, self.relay, self.remove_files)
@@ -89,7 +90,7 @@ class Housekeeping:
 
     def _loop(self, *tasks: Callable[[], None]) -> None:
         while True:
-            for task in tasks:
+            for task in tasks if self._is_of_the_fleet() else self._anywhere:
                 try:
                     task()
                 except LedgerError as error:
@@ -101,6 +102,18 @@ class Housekeeping:
                     logger.exception("A fault of the worker itself:")
             if self._ended.wait(self._config.look_seconds):
                 return
+
+    def _is_of_the_fleet(self) -> bool:
+        """Whether this worker's tap is set to the API version that the fleet reads.
+
+        While it is not, it looks after nothing: its target may be another one as well. Nor does it
+        while the ledger does not answer.
+        """
+        try:
+            return self._ledger.api_version() in (None, self._config.api_version)
+        except LedgerError as error:
+            logger.warning("The ledger: %s", error)
+            return False
 
     def _pause(self, reason: str) -> None:
         try:
