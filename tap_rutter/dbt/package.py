@@ -104,7 +104,7 @@ def _source(table: Table, *, has_report: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": table.name,
         "description": table.description,
-        "data_tests": [_unique(table.key)],
+        "data_tests": _unique(table.key),
         "columns": [_column(table, name) for name in table.columns],
     }
     if has_report:
@@ -138,8 +138,9 @@ def _column(table: Table, name: str) -> dict[str, Any]:
     return entry
 
 
-def _unique(key: Sequence[str]) -> dict[str, Any]:
-    return {"rutter_unique_key": {"arguments": {"columns": list(key)}}}
+def _unique(key: Sequence[str]) -> list[dict[str, Any]]:
+    """The test of a key; none where a stream map has taken the key away."""
+    return [{"rutter_unique_key": {"arguments": {"columns": list(key)}}}] if key else []
 
 
 # ---- models
@@ -156,14 +157,14 @@ def _staging_models(tables: Sequence[Table]) -> Iterator[dict[str, Any]]:
         yield {
             "name": staging.staging_name(table.name),
             "description": f"{table.description} Rows that are not deleted.",
-            "data_tests": [_unique(table.key)],
+            "data_tests": _unique(table.key),
             "columns": [_tested(table, name) for name in table.columns],
         }
         if table.line_fields:
             yield {
                 "name": staging.lines_name(table.name),
                 "description": f"The lines of {table.name}, a row each.",
-                "data_tests": [_unique(("connection_id", "parent_id", "line_number"))],
+                "data_tests": _unique(("connection_id", "parent_id", "line_number")),
                 "columns": [{"name": name} for name in staging.line_columns(table)],
             }
 
@@ -198,7 +199,7 @@ def _marts(marts: Sequence[Mart]) -> dict[str, Any]:
             {
                 "name": mart.name,
                 "description": mart.description,
-                "data_tests": [_unique(mart.key)],
+                "data_tests": _unique(mart.key),
                 "columns": [
                     {"name": name, "description": meaning}
                     | ({"data_tests": ["not_null"]} if name in mart.not_null else {})

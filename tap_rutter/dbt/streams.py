@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Any
+
+from singer_sdk.mapper import CustomStreamMap
 
 from tap_rutter.schema.document import Document, document
 from tap_rutter.schema.foreign_keys import target_of
@@ -29,7 +32,7 @@ class LineField:
 
 @dataclass(frozen=True)
 class Table:
-    """One stream as a table: its selected columns, and what can be tested of them."""
+    """One stream as a table: the columns that land, and what can be tested of them."""
 
     name: str
     description: str
@@ -54,35 +57,58 @@ def tables_of(tap: TapRutter) -> list[Table]:
     """The selected streams of a tap, in its order."""
     pinned = document(tap.settings.api_version)
     selected = {stream.name: stream for stream in tap.rutter_streams if stream.selected}
-    return [_table(stream, pinned, set(selected)) for stream in selected.values()]
+    maps = tap.config.get("stream_maps") or {}
+    return [
+        _table(stream, pinned, set(selected), _changed(stream.name, maps))
+        for stream in selected.values()
+    ]
 
 
-def _table(stream: RutterStream, pinned: Document, selected: set[str]) -> Table:
+def _changed(stream: str, maps: Mapping[str, Any]) -> set[str]:
+    """Columns that a stream map names: whose values may be others than Rutter's."""
+    definitions = [entry for name, entry in maps.items() if fnmatch(stream, name)]
+    return {column for entry in definitions if isinstance(entry, dict) for column in entry}
+
+
+def _landing(stream: RutterStream) -> tuple[tuple[str, ...], Mapping[str, JSONSchema]]:
+    """Key and columns of the stream's table: those selected, as its stream map leaves them."""
+    for entry in stream.stream_maps:
+        if isinstance(entry, CustomStreamMap) and not entry.flattening_enabled:
+            key = entry.transformed_key_properties or ()
+            return tuple(key), entry.transformed_schema["properties"]
     columns = {
         name: schema
         for name, schema in stream.schema["properties"].items()
         if name in stream.primary_keys or stream.mask.get(("properties", name), True)
     }
+    return tuple(stream.primary_keys), columns
+
+
+def _table(stream: RutterStream, pinned: Document, selected: set[str], changed: set[str]) -> Table:
+    key, columns = _landing(stream)
     described = pinned.components.get(stream.component, {}).get("properties", {})
     references = {
         name: target
         for name in columns
         if name not in stream.primary_keys[:1]
+        and name not in changed
         and (target := target_of(stream.name, name))
         and target in selected
     }
     return Table(
         name=stream.name,
         description=(type(stream).__doc__ or "").strip().partition("\n")[0],
-        key=tuple(stream.primary_keys),
+        key=key,
         columns=columns,
-        values={n: v for n, v in _values(described) if n in columns},
+        values={n: v for n, v in _values(described) if n in columns and n not in changed},
         references=references,
-        line_fields=tuple(_lines(pinned, described)) if LINES in columns else (),
+        line_fields=(
+            tuple(_lines(pinned, described)) if LINES in columns and LINES not in changed else ()
+        ),
         tells_deletions=(
             DELETED_OBJECTS in selected
             and stream.event_resource is not None
-            and tuple(stream.primary_keys) == ("connection_id", "id")
+            and key == ("connection_id", "id")
             and "last_synced_at" in columns
         ),
     )

@@ -76,6 +76,34 @@ def test_a_catalog_selects_streams_and_columns(tmp_path: Path) -> None:
     assert "rutter_open_items, which needs accounting_invoices" in done.output
 
 
+def test_only_columns_that_stream_maps_let_through_are_in_the_package(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    maps = {
+        "accounting_invoices": {"memo": "__NULL__", "status": "sha256(status)", "month": "id[:7]"},
+        "accounting_vendors": None,
+        "commerce_orders": {"line_items": "__NULL__"},
+        "hris_employees": {"__key_properties__": None, "id": "__NULL__"},
+    }
+    config.write_text(json.dumps({"stream_maps": maps}), encoding="utf-8")
+    out = tmp_path / "out"
+    done = run("--output", str(out), "--config", str(config))
+    assert done.exit_code == 0, done.output
+    invoices = (out / "models/staging/stg_rutter__accounting_invoices.sql").read_text("utf-8")
+    assert '"memo"' not in invoices
+    assert '"month"' in invoices
+    assert not written(out) & {
+        "models/staging/stg_rutter__accounting_vendors.sql",
+        "models/staging/stg_rutter__commerce_orders_lines.sql",
+    }
+    staging = yaml.safe_load((out / "models/staging/staging.yml").read_text(encoding="utf-8"))
+    models = {entry["name"]: entry for entry in staging["models"]}
+    assert all(isinstance(test, dict) for m in models.values() for test in m["data_tests"])
+    columns = {c["name"]: c for c in models["stg_rutter__accounting_invoices"]["columns"]}
+    # A hash is none of the values that Rutter describes.
+    assert "data_tests" not in columns["status"]
+    assert not models["stg_rutter__hris_employees"].get("data_tests")
+
+
 def test_an_api_version_without_the_columns_has_no_such_model(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"api_version": "2023-02-07"}), encoding="utf-8")
