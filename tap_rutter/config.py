@@ -148,8 +148,10 @@ def check_variables_are_replaced(config: Mapping[str, Any]) -> None:
 
 def notices_of(config: Mapping[str, Any], jsonschema: Mapping[str, Any]) -> list[str]:
     """Messages about settings and environment variables that have no effect."""
-    known = {*jsonschema["properties"], *REFUSED}
-    return [*_unknown_settings(config, known), *_unknown_variables(os.environ, known)]
+    declared = jsonschema["properties"]
+    known = {*declared, *REFUSED}
+    objects = [name for name, schema in declared.items() if "object" in schema.get("type", ())]
+    return [*_unknown_settings(config, known), *_unknown_variables(os.environ, known, objects)]
 
 
 def _unknown_settings(given: Iterable[str], known: Collection[str]) -> Iterator[str]:
@@ -159,17 +161,22 @@ def _unknown_settings(given: Iterable[str], known: Collection[str]) -> Iterator[
             yield f"'{name}' is not a setting of tap-rutter: it has no effect.{meant(name, known)}"
 
 
-def _unknown_variables(given: Iterable[str], known: Collection[str]) -> Iterator[str]:
+def _unknown_variables(
+    given: Iterable[str], known: Collection[str], objects: Iterable[str]
+) -> Iterator[str]:
     """Messages about variables that look like a misspelt setting, of the tap or of Meltano for it.
 
-    Other variables with the same prefix may belong to something else, such as a build.
+    Other variables with the same prefix may belong to something else, such as a build. Meltano sets
+    one for each entry of a setting that is an object: TAP_RUTTER_STREAM_MAP_CONFIG_HASH_KEY.
     """
+    entries = tuple(f"{name}_" for name in objects)
     for variable in sorted(given):
         name = variable.removeprefix(VARIABLE_PREFIX).lower()
         is_meltanos = name.startswith("_")  # they begin with two underscores
         if (
             not variable.startswith(VARIABLE_PREFIX)
             or is_meltanos
+            or name.startswith(entries)
             or name in known
             or name in _VARIABLES_OF_THE_SDK
         ):

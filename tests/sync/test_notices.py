@@ -93,7 +93,8 @@ def test_a_variable_that_is_misspelt_is_told_of(
         monkeypatch.setenv(f"TAP_RUTTER_{name.upper()}", str(value))
     monkeypatch.setenv("TAP_RUTTER_CONECTION_IDS", '["s3cret"]')
     # Of others: Meltano's, the SDK's, a build's.
-    for name in ("_SELECT", "__LOAD_SCHEMA", "LOGLEVEL", "IMAGE"):
+    names = ("_SELECT", "__LOAD_SCHEMA", "LOGLEVEL", "IMAGE", "STREAM_MAP_CONFIG_HASH_KEY")
+    for name in names:
         monkeypatch.setenv(f"TAP_RUTTER_{name}", "INFO")
     ended = run_here("--config=ENV")
     assert ended.code == 0, ended.stderr
