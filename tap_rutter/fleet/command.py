@@ -20,6 +20,7 @@ from tap_rutter.fleet import show
 from tap_rutter.fleet.config import FleetConfig
 from tap_rutter.fleet.ledger import Ledger, LedgerError
 from tap_rutter.fleet.runs import asked
+from tap_rutter.names import counted
 from tap_rutter.redact import SECRETS, guard_logging
 from tap_rutter.warehouse.command import days_kept
 
@@ -289,7 +290,7 @@ def prune(config: FleetConfig, days: int) -> None:
     except DatabaseError as error:
         raise TapError(str(error)) from None
     for stream, removed, kept in outcome.rows:
-        click.echo(f"{stream}: {removed} rows removed, {kept} kept.")
+        click.echo(f"{stream}: {counted(removed, 'row')} removed, {kept:,} kept.")
 
 
 @fleet.group()

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from tap_rutter.fleet.ledger import ConnectionStatus
 from tap_rutter.fleet.model import Lane, Status
+from tap_rutter.names import counted
 
 _NOTHING = "-"
 
@@ -99,12 +100,12 @@ def _remarks(row: ConnectionStatus) -> list[str]:
     if row.lease_ended:
         said.append("its worker is gone")
     if row.failures:
-        said.append(f"failed {row.failures} times in a row")
+        said.append(f"failed {counted(row.failures, 'time')} in a row")
     if row.last_fault or row.failures:
         what = "some streams fail" if row.last_fault == "stream" else None
         said.append(": ".join(part for part in (what, row.last_reason, row.last_message) if part))
     if row.marks:
-        said.append(f"{row.marks} streams marked by webhooks")
+        said.append(f"{counted(row.marks, 'stream')} marked by webhooks")
     return [entry for entry in said if entry]
 
 

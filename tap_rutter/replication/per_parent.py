@@ -10,6 +10,7 @@ from tap_rutter import times
 from tap_rutter.api.json_text import decode_value
 from tap_rutter.api.pages import Page, key_of
 from tap_rutter.errors import PartitionFailed, SortRefused, Unsupported
+from tap_rutter.names import counted
 from tap_rutter.replication.base import Partition
 from tap_rutter.replication.items import End, Inline, Item, ListItem, ParentsRead
 from tap_rutter.replication.run_context import REPLICATION_KEY, REPLICATION_KEY_VALUE
@@ -238,9 +239,9 @@ def check_named(nameless: int, path: str) -> None:
         PartitionFailed: if any had none. The rows of all other parents have been read by then.
     """
     if nameless:
-        rows = "1 row" if nameless == 1 else f"{nameless} rows"
         raise PartitionFailed(
-            f"{rows} of {path} came without a usable id: what belongs to them cannot be asked for",
+            f"{counted(nameless, 'row')} of {path} came without a usable id: what belongs to them"
+            " cannot be asked for",
             reason="bad_response",
         )
 

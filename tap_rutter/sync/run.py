@@ -15,6 +15,7 @@ from tap_rutter.api.clock import Clock
 from tap_rutter.api.throttle import Throttle
 from tap_rutter.connections.selection import REFUSING, Selection, select_connections
 from tap_rutter.errors import ConnectionUnusable, TapError, Terminated
+from tap_rutter.names import counted
 from tap_rutter.redact import SECRETS
 from tap_rutter.replication.after_sync import AfterSync
 from tap_rutter.replication.run_context import RunContext
@@ -78,8 +79,8 @@ class Run:
             try:
                 selection = select_connections(self.client, self._tap.settings)
                 logger.info(
-                    "%d connections chosen, API version %s.",
-                    len(selection.connections),
+                    "%s chosen, API version %s.",
+                    counted(len(selection.connections), "connection"),
                     self._tap.settings.api_version,
                 )
                 # The cutoff comes after the listing: its answer corrects the clock.

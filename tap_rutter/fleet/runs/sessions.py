@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 
 from tap_rutter.errors import TapError
+from tap_rutter.names import counted
 
 _NAME = "rutter-fleet"
 _CONNECT_SECONDS = 5
@@ -73,7 +74,7 @@ def terminate_sessions(
                 return len(ended)
             if time.monotonic() >= end:
                 raise SessionsRemain(
-                    f"{len(rows)} sessions of runs that were lost are still there after"
+                    f"{counted(len(rows), 'session')} of runs that were lost did not end within"
                     f" {timeout:.0f} seconds; see pg_stat_activity, application_name '{_NAME} …'."
                 )
             time.sleep(_BETWEEN_LOOKS)

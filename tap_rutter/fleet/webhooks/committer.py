@@ -17,6 +17,7 @@ from typing import Self
 
 from tap_rutter.fleet.model import Deletion, Mark
 from tap_rutter.fleet.webhooks.events import Told, merged
+from tap_rutter.names import counted
 from tap_rutter.redact import redact
 
 _logger = logging.getLogger(__name__)
@@ -155,8 +156,7 @@ class Committer:
             return
         self._said_at = time.monotonic()
         _logger.error(
-            "%d webhooks could not be kept and were answered 503, so that Rutter sends them again:"
-            " %s",
-            count,
+            "%s could not be kept. Rutter was answered 503, so that it sends them again: %s",
+            counted(count, "webhook"),
             redact(error),
         )

@@ -167,7 +167,7 @@ class Housekeeping:
             ("missing from Rutter's list", listing.unlisted),
         ):
             if names:
-                logger.info("%d connections %s.", len(names), what)
+                logger.info("Connections: %d %s.", len(names), what)
         return self._ledger.make_due(self._config)
 
     def renew_list(self) -> None:

@@ -18,6 +18,7 @@ from tap_rutter.fleet.runs import read_catalog, remove_leftovers
 from tap_rutter.fleet.work.engine import Engine
 from tap_rutter.fleet.work.metrics import LedgerMetrics, RunMetrics, serve_metrics
 from tap_rutter.fleet.work.place import TargetPlace, end_sessions_of
+from tap_rutter.names import counted
 from tap_rutter.redact import SECRETS
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ class Worker:
             serve_metrics(self._registry, port, host)
         self.engine.start()
         logger.info(
-            "Worker %s works with %d slots%s.",
+            "Worker %s works with %s%s.",
             self.engine.name,
-            self._config.slots,
+            counted(self._config.slots, "slot"),
             "" if self.app is not None else "; no broker: slots look in the ledger by themselves",
         )
 
