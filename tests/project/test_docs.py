@@ -44,6 +44,16 @@ def test_every_setting_and_stream_is_in_the_readme() -> None:
     assert not missing
 
 
+def test_sql_on_the_pages_names_the_schema_of_the_tables() -> None:
+    from tap_rutter.streams import name_of
+
+    tables = "|".join(name_of(stream) for stream in STREAMS)
+    bare = re.compile(rf"\b(?:from|join|update|into)\s+(?:{tables})\b")
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for block in re.findall(r"```sql\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            assert not bare.search(block), f"{page.name}: {block}"
+
+
 # ---- what generation does
 
 
