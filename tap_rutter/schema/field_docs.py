@@ -289,7 +289,7 @@ _STREAMS: Mapping[str, Mapping[str, str]] = {
         "batches": "What each stretch of history holds.",
         "expected_entity_counts": "How many rows the platform is expected to have; QuickBooks"
         " only.",
-        "synced_orders_count": "Rows that Rutter has synced; above a million an estimate.",
+        "synced_orders_count": "How many orders Rutter has synced; above a million an estimate.",
     },
     "connections": {
         "id": "Rutter's id of the connection: connection_id of all other streams.",
