@@ -16,7 +16,6 @@ from tap_rutter.replication.base import Endpoint, Partition
 from tap_rutter.replication.items import (
     Begin,
     Done,
-    Inline,
     PartitionItem,
     Unavailable,
     Unchanged,
@@ -122,14 +121,10 @@ def is_asked(connection: Connection, run: RunContext) -> bool:
 
 def items_of(partition: Partition) -> Iterator[PartitionItem]:
     """A partition from its beginning to its end; each step makes at most a few requests."""
-    scouting, spread = partition.run.scouting, False
     try:
-        for item in _read_items(partition):
-            spread = spread or isinstance(item, Inline)
-            yield item
+        yield from _read_items(partition)
     except Exception as error:
-        if not spread:  # lists that are read beside this one may be answered yet
-            scouting.note(partition.place, _answer_of(error))
+        partition.run.scouting.note(partition.place, _answer_of(error))
         raise
 
 

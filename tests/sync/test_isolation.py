@@ -173,6 +173,8 @@ def test_connections_in_trouble_fail_the_run_where_that_is_asked_for(
     for run in (lenient, strict):
         row = run.report("*", ill.id)
         assert (row["status"], row["reason"], row["requests"]) == ("skipped", status, 0)
+        # Nothing of it is begun.
+        assert "from here on" not in run.log
     assert not [entry for entry in simulator.requests if entry.connection_id == ill.id]
 
 
@@ -197,6 +199,24 @@ def test_the_bookmarks_of_a_connection_that_is_not_ready_stay(
     )
     run = read(simulator, state=before.state)
     assert run.code == 0
+    assert run.state == before.state
+
+
+def test_a_connection_that_no_listing_calls_not_ready_is_not_asked_for_data(
+    simulator: Simulator, ill: Connection
+) -> None:
+    """With access tokens given, only its own facts say that its first sync is not over."""
+    tokens = [connection.access_token for connection in simulator.world.connections.values()]
+    before = read(simulator, access_tokens=tokens)
+    ill.status = "not_ready"
+    simulator.requests.clear()
+    run = read(simulator, access_tokens=tokens, state=before.state)
+    assert run.code == 0
+    row = run.report("*", ill.id)
+    assert (row["status"], row["reason"]) == ("skipped", "not_ready")
+    assert f"{ill.id} is skipped from here on (not_ready): Its first sync is not over." in run.log
+    asked = [entry for entry in simulator.requests if entry.connection_id == ill.id]
+    assert {entry.path.split("/")[1] for entry in asked} == {"connections"}
     assert run.state == before.state
 
 

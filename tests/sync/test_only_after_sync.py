@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from collections import Counter
 from typing import Any
 
 import pytest
 from support.in_process import Run, sync
 from support.singer import Json
+from support.threads import HANG
 
 from tap_rutter.errors import ConfigError
 from tap_rutter.simulator import Connection, Simulator, World
+from tap_rutter.simulator.request import Request
 from tap_rutter.sync.state import check_shape
 
 pytestmark = pytest.mark.any_workers
@@ -33,11 +36,13 @@ def read(simulator: Simulator, *streams: str, **more: Any) -> Run:
     return sync(simulator, *(streams or STREAMS), **{"only_after_sync": True, **more})
 
 
-def ledgers(number: int = 1, platform: str = "NETSUITE") -> tuple[World, list[Connection]]:
+def ledgers(
+    number: int = 1, platform: str = "NETSUITE", *, with_bills: bool = True
+) -> tuple[World, list[Connection]]:
     """Connections with two bills and a vendor, whose changes show with syncs only."""
     world = World(5, history_days=200)
     world.immediate = False
-    counts = {BILLS_PATH: 2, VENDORS_PATH: 1, ORDERS_PATH: 2}
+    counts = {BILLS_PATH: 2 if with_bills else 0, VENDORS_PATH: 1, ORDERS_PATH: 2}
     made = [world.add_connection(platform, counts=counts) for _ in range(number)]
     # The first sync of each comes within the hour, so that no run below meets it by chance.
     world.advance(2 * HOUR)
@@ -290,6 +295,37 @@ def test_a_product_that_is_activated_is_read_without_a_sync() -> None:
     for each in (connection, third):
         assert len(after.ids(BILLS, each.id)) == 2
         assert told(after, VENDORS, each) == IDLE
+
+
+@pytest.mark.own_workers
+def test_a_connection_that_is_left_out_does_not_speak_for_its_platform() -> None:
+    """That its list was empty once does not mean that all others are asked for theirs."""
+    world, connections = ledgers(8, with_bills=False)
+    first, second, third, *_ = (connection.id for connection in connections)
+    with Simulator(world) as simulator:
+        state = read(simulator, BILLS, connection_ids=[first]).state
+        simulator.faults.add("respond", path=BILLS_PATH, status=404, body=GONE, times=None)
+        run = read(simulator, BILLS, state=state, concurrency=8)
+        bills = {entry.connection_id for entry in simulator.requests.to(BILLS_PATH)}
+    assert told(run, BILLS, connections[0]) == IDLE
+    assert bills == {second, third}
+
+
+@pytest.mark.own_workers
+def test_whether_there_was_a_sync_is_asked_of_many_at_once() -> None:
+    world, _ = ledgers(4)
+    together = threading.Barrier(4)
+
+    def hold(request: Request) -> None:
+        if request.path == "/connections/status":
+            together.wait(HANG)
+
+    with Simulator(world) as simulator:
+        state = read(simulator, BILLS).state
+        simulator.before_request = hold
+        run = read(simulator, BILLS, state=state, concurrency=4)
+    assert run.code == 0
+    assert {row["reason"] for row in run.reports} == {"not_synced_since"}
 
 
 def test_statements_are_read_when_a_month_begins_and_balances_at_every_run() -> None:

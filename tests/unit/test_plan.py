@@ -68,10 +68,12 @@ def test_what_is_not_read_is_not_kept() -> None:
     assert alive(plan) == len(chains) == len(listed)
 
 
-def test_a_stream_that_is_forgotten_has_no_chains_any_more() -> None:
+def test_a_stream_that_is_forgotten_has_no_chains_and_keeps_nobody_waiting() -> None:
     listed = streams(2)
-    plan = plan_of(listed, "c4")
-    plan.partitions(listed[0])
+    plan = plan_of(listed, "c4", "c5", "c6")
+    third = plan.partitions(listed[0])[6].place
+    assert list(plan._run.scouting.gates(third))
     plan.forget(listed[0])
-    assert [chain.owner.endpoint for chain in plan.chains()] == [listed[1]]
-    assert alive(plan) == 1
+    assert not list(plan._run.scouting.gates(third))
+    assert {chain.owner.endpoint.name for chain in plan.chains()} == {"s1"}
+    assert alive(plan) == 3
