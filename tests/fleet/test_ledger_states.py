@@ -200,6 +200,16 @@ def test_what_a_removed_connection_told_goes_with_it(ledger_world: LedgerWorld) 
     assert ledger_world.ledger.export_state() == {}
 
 
+def test_a_run_gets_what_was_learnt_of_its_own_platform(ledger_world: LedgerWorld) -> None:
+    ledger_world.list("a")
+    own, other = _asked("a", "QUICKBOOKS", "x"), _asked("c", "XERO", "y")
+    told = {"bookmarks": {"connections": {"partitions": [own, other]}}}
+    ledger_world.ledger.import_state(told)
+    assert ledger_world.claim(Lane.BULK).shared_state == {
+        "bookmarks": {"connections": {"partitions": [own]}}
+    }
+
+
 def test_a_state_is_not_imported_under_a_run(ledger_world: LedgerWorld) -> None:
     ledger_world.list("a")
     ledger_world.claim(Lane.BULK, config=CONFIG)

@@ -63,12 +63,12 @@ def expired(transaction: Transaction) -> list[UUID]:
     return [row["claim_id"] for row in rows]
 
 
-def ended(transaction: Transaction, claim_id: UUID) -> str | None:
-    """How the claim ended: finished, released or buried; None while it has not."""
+def has_ended(transaction: Transaction, claim_id: UUID, how: str) -> bool:
+    """Whether the claim has ended in this way: finished, released or buried."""
     row = transaction.execute(
-        "select ended from rutter_fleet.claims where claim_id = %s", [claim_id]
+        "select from rutter_fleet.claims where claim_id = %s and ended = %s", [claim_id, how]
     ).fetchone()
-    return row["ended"] if row else None
+    return row is not None
 
 
 def end(transaction: Transaction, claim_id: UUID, how: str) -> None:

@@ -258,7 +258,7 @@ class Ledger:
                 work(transaction)
             except ClaimLost:
                 # The connection may have broken after the commit of the try before.
-                if tries == 1 or leases.ended(transaction, claim_id) != how:
+                if tries == 1 or not leases.has_ended(transaction, claim_id, how):
                     raise
 
         self._run(once)
