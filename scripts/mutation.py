@@ -153,10 +153,7 @@ TARGETS = {
         needs_postgres=True,
     ),
     "verdicts": Target(
-        "tap_rutter/fleet/ledger/verdicts.py",
-        ("tests/fleet/test_ledger_failures.py", "tests/fleet/test_ledger_failed_streams.py"),
-        left_out=("five_hundred",),
-        needs_postgres=True,
+        "tap_rutter/fleet/ledger/verdicts.py", ("tests/fleet/test_ledger_verdicts.py",)
     ),
 }
 

@@ -259,29 +259,3 @@ def test_no_secret_is_kept_with_a_failure(ledger_world: LedgerWorld) -> None:
     assert len(said) <= 500
     ledger_world.ledger.pause(f"{secret} is not valid", 10)
     assert secret not in (ledger_world.ledger.paused() or secret)
-
-
-# ---- verdicts alone
-
-ROW = {"connection_id": "a", "failures": 2, "partial_runs": 0, "lost": 0, "crowd": 7}
-
-
-def test_a_lost_run_changes_nothing_but_how_often_it_was_lost() -> None:
-    assert verdicts.lost(ROW, 3, CONFIG) == verdicts.Verdict(
-        "a", failures=2, lost=1, crowd=7, fault="lost", message="The worker that ran it is gone."
-    )
-
-
-@pytest.mark.parametrize(
-    "result", [RunResult((), 1.0, stopped=True), RunResult((), 1.0, fault=Fault.FLEET)]
-)
-def test_what_is_nobodys_fault_leaves_all_as_it_was(result: RunResult) -> None:
-    row = {**ROW, "lost": 1}
-    expected = verdicts.Verdict("a", failures=2, lost=1, crowd=7)
-    assert verdicts.judge([row], result, CONFIG, 0.0) == [expected]
-
-
-def test_a_run_that_died_without_a_word_says_so() -> None:
-    (verdict,) = verdicts.judge([ROW], RunResult((), 1.0, fault=Fault.RUN), CONFIG, 0.0)
-    assert verdict.message == "The run ended without an outcome of it."
-    assert (verdict.fault, verdict.reason, verdict.crowd) == ("run", "run_failed", 1)
