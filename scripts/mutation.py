@@ -135,12 +135,17 @@ TARGETS = {
     ),
     "claims": Target(
         "tap_rutter/fleet/ledger/claims.py",
-        ("tests/fleet/test_ledger_claims.py",),
+        (
+            "tests/fleet/test_ledger_claims.py",
+            "tests/fleet/test_ledger_taking.py",
+            "tests/fleet/test_ledger_states.py",
+        ),
+        left_out=("learn_different_things",),
         needs_postgres=True,
     ),
     "leases": Target(
         "tap_rutter/fleet/ledger/leases.py",
-        ("tests/fleet/test_ledger_claims.py",),
+        ("tests/fleet/test_ledger_claims.py", "tests/fleet/test_ledger_taking.py"),
         needs_postgres=True,
     ),
     "ending": Target(
@@ -149,7 +154,9 @@ TARGETS = {
             "tests/fleet/test_ledger_claims.py",
             "tests/fleet/test_ledger_states.py",
             "tests/fleet/test_ledger_failed_streams.py",
+            "tests/fleet/test_ledger_failures.py",
         ),
+        left_out=("five_hundred", "learn_different_things"),
         needs_postgres=True,
     ),
     "verdicts": Target(

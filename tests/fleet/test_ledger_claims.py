@@ -279,7 +279,7 @@ def test_two_runs_of_a_platform_do_not_undo_what_each_has_learnt(
     ledger_world.later(10)
     ledger.put_webhooks([Mark("a", "commerce_orders")])
     assert ledger_world.claim().shared_state == remembered("y", "z")
-    with pytest.raises(LedgerError, match="shared by SHOPIFY"):
+    with pytest.raises(LedgerError, match=r"shared by SHOPIFY\. It was not kept\.$"):
         ledger.save_states(second.id, {}, {"SHOPIFY": {}})
 
 

@@ -210,6 +210,20 @@ def test_a_run_gets_what_was_learnt_of_its_own_platform(ledger_world: LedgerWorl
     }
 
 
+def test_what_a_run_learns_is_added_to_what_was_imported(ledger_world: LedgerWorld) -> None:
+    ledger_world.list("a", "b")
+    given, learnt = _asked("c", "QUICKBOOKS", "x"), _asked("a", "QUICKBOOKS", "y")
+
+    def shared(*told: dict[str, Any]) -> dict[str, Any]:
+        return {"bookmarks": {"connections": {"partitions": list(told)}}}
+
+    ledger_world.ledger.import_state(shared(given, _asked("d", "XERO", "z")))
+    claim = ledger_world.claim(Lane.BULK)
+    found = shared(given, learnt)
+    ledger_world.ledger.save_states(claim.id, {}, {"QUICKBOOKS": found})
+    assert ledger_world.claim(Lane.BULK).shared_state == found
+
+
 def test_a_state_is_not_imported_under_a_run(ledger_world: LedgerWorld) -> None:
     ledger_world.list("a")
     ledger_world.claim(Lane.BULK, config=CONFIG)
