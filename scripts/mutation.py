@@ -153,6 +153,7 @@ TARGETS = {
         (
             "tests/fleet/test_ledger_claims.py",
             "tests/fleet/test_ledger_states.py",
+            "tests/fleet/test_ledger_marks.py",
             "tests/fleet/test_ledger_failed_streams.py",
             "tests/fleet/test_ledger_failures.py",
         ),
