@@ -116,7 +116,9 @@ class Client:
             speaks = result.status in _SPEAKING
             is_parked = (result.wait or 0.0) > self.settings.max_retry_seconds
             is_patient = result.status != 429 and not is_parked
-            why = self.patience.failed(life, wait, speaks=speaks, is_patient=is_patient)
+            why = self.patience.failed(
+                life, wait, speaks=speaks, is_patient=is_patient, is_astray=result.is_astray
+            )
             if why is not None:
                 raise self._given_up(request, result, tries, why)
             counts.retries += 1
@@ -219,6 +221,7 @@ class Client:
             status,
             self._asked_wait(headers),
             code,
+            is_astray,
         )
 
     def _query(self, request: Request) -> Mapping[str, str]:
@@ -248,6 +251,8 @@ class _TransientFailure:
     """Seconds that the server asks to wait; None where it does not ask."""
     code: str | None = None
     """Rutter's error code; None where the answer had none."""
+    is_astray: bool = False
+    """Whether it is a 404 or 410 that is not Rutter's own."""
 
 
 def _unverified(path: str, error: UntrustedCertificate) -> PartitionFailed:

@@ -13,6 +13,8 @@ is down. So what one request finds out counts for the others too:
 * **A connection** gets one try for each further list once two of its lists in a row have used up
   their patience. **A path** gets one try for each further connection after four in a row. Any
   answer for the connection or the path ends this.
+* **A 404 or 410 from something else than Rutter** is tried again for a minute at most, if Rutter
+  has answered other requests since the first try: then it is not an outage.
 * **The first request of a run** gives up after half a minute if nothing answers at all.
 
 An answer is whatever comes from Rutter itself: data, a refusal, a 429, or a status about the
@@ -38,6 +40,8 @@ logger = logging.getLogger("tap-rutter")
 
 REACH_SECONDS = 30.0
 """Seconds after which the first request of a run gives up if nothing answers."""
+_ASTRAY_SECONDS = 60.0
+"""For how long a 404 that is not Rutter's own is tried again while Rutter answers others."""
 _CONNECTION_STRIKES = 2
 _PATH_STRIKES = 4
 _SILENT_LISTS = 2
@@ -170,7 +174,13 @@ class Patience:
                 self._strikes.pop(life.path, None)
 
     def failed(
-        self, life: Life, wait: float, *, speaks: bool, is_patient: bool = True
+        self,
+        life: Life,
+        wait: float,
+        *,
+        speaks: bool,
+        is_patient: bool = True,
+        is_astray: bool = False,
     ) -> str | None:
         """A try has failed.
 
@@ -180,6 +190,7 @@ class Patience:
             speaks: Whether Rutter itself answered, and asked to try later.
             is_patient: Whether to give up now would say something about the list. A 429, or a wait
                 longer than the whole patience, says nothing about it.
+            is_astray: Whether something else than Rutter answered that nothing is there.
 
         Returns:
             None if another try is to be made. Otherwise the reason why not, as the end of a
@@ -197,7 +208,10 @@ class Patience:
             if life.once:
                 return f"and is tried once only, since {life.once}"
             patience = self._patience_of(life)
-            if now + wait <= life.begun + patience:
+            # Another request was answered since this one's first try.
+            is_up = life.silent_from > life.begun
+            limit = min(patience, _ASTRAY_SECONDS) if is_astray and is_up else patience
+            if now + wait <= life.begun + limit:
                 return None
             if is_patient:
                 if not life.is_second:

@@ -27,9 +27,11 @@ class Watch:
         self.patience.admit(life)
         return life
 
-    def fail(self, life: Life, wait: float = 30.0, *, speaks: bool = False) -> str | None:
+    def fail(
+        self, life: Life, wait: float = 30.0, *, speaks: bool = False, is_astray: bool = False
+    ) -> str | None:
         """A try fails; then the wait passes."""
-        said = self.patience.failed(life, wait, speaks=speaks)
+        said = self.patience.failed(life, wait, speaks=speaks, is_astray=is_astray)
         if said is None:
             self.now += wait
             self.patience.admit(life)
@@ -92,6 +94,31 @@ def test_an_answer_of_rutters_own_ends_the_silence(watch: Watch, speaks: bool) -
     watch.use_up(BILLS, "x", speaks=speaks)
     watch.use_up(VENDORS, "y", speaks=speaks)
     assert watch.patience.is_down is not speaks
+
+
+def test_a_404_that_is_not_rutters_own_is_tried_for_a_minute_while_rutter_answers_others(
+    watch: Watch,
+) -> None:
+    life = watch.begin(BILLS)
+    watch.fail(life, 10.0, is_astray=True)
+    watch.answer(VENDORS)
+    while watch.fail(life, 10.0, is_astray=True) is None:
+        pass
+    assert watch.now - life.begun == 60
+    # Nothing else was left to read since: that says nothing of Rutter.
+    assert watch.use_up(ITEMS, "y") == P
+    assert not watch.patience.is_down
+
+
+def test_a_404_that_is_not_rutters_own_while_nothing_is_answered_may_be_an_outage(
+    watch: Watch,
+) -> None:
+    watch.answer(VENDORS)
+    watch.now += 1
+    life = watch.begin(BILLS)
+    while watch.fail(life, is_astray=True) is None:
+        pass
+    assert watch.now - life.begun == P
 
 
 def outage(watch: Watch) -> None:
