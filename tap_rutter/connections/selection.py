@@ -317,6 +317,13 @@ def _raise_refused(error: RequestFailed, settings: Settings) -> None:
             " environment (401). Check both, and that they belong to that environment: production"
             " and sandbox have keys of their own."
         ) from None
+    if isinstance(error, Unsupported):
+        raise PartitionFailed(
+            f"{error.message}. Rutter has this list at every address of its own: check api_url",
+            reason="refused",
+            status=error.status,
+            code=error.code,
+        ) from None
 
 
 def _as_text(value: object) -> str:

@@ -328,11 +328,12 @@ def test_a_gateways_404_for_a_list_or_a_name_fails_the_partition(stream: str, pa
     assert told(lasting, stream, connection) == ("failed", "retries_exhausted")
 
 
-def test_a_gateways_404_for_the_listing_is_a_wrong_address_and_said_at_once() -> None:
+@pytest.mark.parametrize("body", [PAGE, '{"error_type": "INVALID_REQUEST"}'])
+def test_a_404_for_the_listing_is_a_wrong_address_and_said_at_once(body: str) -> None:
     world = World(5)
     books(world)
     with Simulator(world) as simulator:
-        simulator.faults.add("respond", path="/connections", status=404, body=PAGE, times=None)
+        simulator.faults.add("respond", path="/connections", status=404, body=body, times=None)
         run = read(simulator, "accounting_bills")
         assert len(simulator.requests.to("/connections")) == 1
     assert (run.code, run.output) == (1, "")
