@@ -147,11 +147,14 @@ class _Load:
 
 
 @contextmanager
-def postgres(name: str = "postgres") -> Iterator[database.Database]:
-    """An embedded PostgreSQL with nothing in it, in a folder that no other case uses."""
+def postgres(name: str = "postgres", sessions: int = 0) -> Iterator[database.Database]:
+    """An embedded PostgreSQL with nothing in it, in a folder that no other case uses.
+
+    ``sessions``: how many it allows at once, where that is not its default.
+    """
     data = BENCH / name
     BENCH.mkdir(parents=True, exist_ok=True)
     database.remove(data)
-    with database.running(data) as warehouse:
+    with database.running(data, sessions) as warehouse:
         warehouse.prepare()
         yield warehouse

@@ -36,22 +36,31 @@ _COUNTED_SECONDS = 2.0
 """PostgreSQL counts insertions some time after they happened."""
 _SHARE = 0.03  # of the rows of the usual world's connections: some twenty orders
 _WORKERS = (1, 2, 4)
+_SESSIONS = 300
+"""Of PostgreSQL: a first read holds up to ten, and each slot can have one."""
+_BUSY = "while-busy"
+_AGAIN_SECONDS = 30
+"""How often all connections become due for a sweep, and the large one for a whole read."""
 _SETTINGS = {"slots": 4, "lease_seconds": 60.0, "full_read_hours": 0, "sweep_minutes": 100_000}
 
 
 def measure_fresh(bench: Bench) -> tuple[str, list[Row]]:
     """Webhook to row, over many connections."""
     connections, seconds = bench.size(200, 4), bench.size(120, 4)
-    changes = round(_PACE * seconds)
+    changes, orders = round(_PACE * seconds), bench.size(10_000, 200)
 
     def once(scene: Scene, row: Row) -> Cost:
         watch, dice = Watch(scene.database.uri), random.Random(5)
         made = []
+        large = _largest(scene)
+        changing = [each for each in scene.readable() if each.id != large]
         before, started = _spent(scene), time.monotonic()
         try:
             for number in range(changes):
                 time.sleep(max(0.0, started + number / _PACE - time.monotonic()))
-                made.append(change_something(scene.world, scene.readable(), PATHS, dice))
+                if row.key == _BUSY and number % (_PACE * _AGAIN_SECONDS) == 0:
+                    _make_busy(scene, large)
+                made.append(change_something(scene.world, changing, PATHS, dice))
                 watch.add(made[-1])
             until(lambda: not watch.waiting(), _END_SECONDS, "rows did not come")
         finally:
@@ -65,9 +74,11 @@ def measure_fresh(bench: Bench) -> tuple[str, list[Row]]:
 
     about = (
         f"{_PACE:.0f} changes a second for {seconds} s, over {connections} connections, each with"
-        " its webhook. CPU and memory are those of receiver, workers, taps and targets."
+        " its webhook. CPU and memory are those of receiver, workers, taps and targets. Once more"
+        f" while, every {_AGAIN_SECONDS} s, all connections become due for a sweep, and one more"
+        f" connection for a read of all its {orders:,} orders."
     )
-    return about, _measured(bench, "fresh", connections, changes, once)
+    return about, _measured(bench, "fresh", connections, changes, once, (2,), orders)
 
 
 def measure_idle(bench: Bench) -> tuple[str, list[Row]]:
@@ -129,26 +140,47 @@ def _measured(
     units: int,
     once: Callable[[Scene, Row], Cost],
     worker_counts: Sequence[int] = (2,),
+    orders: int = 0,
 ) -> list[Row]:
-    with postgres(f"postgres-fleet-{name}") as database:
+    """``orders``: those of one more connection; then all is measured once more while it is busy."""
+    with postgres(f"postgres-fleet-{name}", _SESSIONS) as database:
 
-        def entry(workers: int) -> Entry:
+        def entry(workers: int, key: str, doing: str = "") -> Entry:
             row = Row(
                 group="all",
-                key=_KEYS[workers],
-                label=f"{workers} worker{'s' if workers > 1 else ''}",
+                key=key,
+                label=f"{workers} worker{'s' if workers > 1 else ''}{doing}",
                 setting=f"{_SETTINGS['slots']} slots each, no broker",
                 units=units,
                 records=units,
             )
 
             def run(folder: Path) -> Cost:
-                with _fleet(database, folder, connections, workers) as scene:
+                with _fleet(database, folder, connections, workers, orders) as scene:
                     return once(scene, row)
 
             return Entry(row, run)
 
-        return bench.measure([entry(workers) for workers in worker_counts])
+        entries = [entry(workers, _KEYS[workers]) for workers in worker_counts]
+        if orders:
+            entries.append(entry(2, _BUSY, ", during sweeps and large reads"))
+        return bench.measure(entries)
+
+
+def _largest(scene: Scene) -> str:
+    """The connection with the most orders."""
+    return max(scene.readable(), key=lambda each: each.counts.get("/orders", 0)).id
+
+
+def _make_busy(scene: Scene, large: str) -> None:
+    """All connections become due for a sweep, and one for a read of everything it has."""
+    with psycopg.connect(scene.database.uri, autocommit=True) as connection:
+        connection.execute("update rutter_fleet.connections set sweep_at = clock_timestamp()")
+        connection.execute(
+            "update rutter_fleet.connections set full_at = clock_timestamp()"
+            " where connection_id = %s",
+            [large],
+        )
 
 
 def _runs(scene: Scene) -> int:
@@ -162,12 +194,16 @@ def _runs(scene: Scene) -> int:
 
 
 @contextmanager
-def _fleet(database: Database, folder: Path, connections: int, workers: int) -> Iterator[Scene]:
+def _fleet(
+    database: Database, folder: Path, connections: int, workers: int, orders: int = 0
+) -> Iterator[Scene]:
     """A fleet that has read everything once, and has nothing to do."""
     with psycopg.connect(database.uri, autocommit=True) as connection:
         for name in ("rutter_fleet", SCHEMA):
             connection.execute(f"drop schema if exists {name} cascade".encode())
     world = fleet_world(connections, share=_SHARE)
+    if orders:
+        world.add_connection("SHOPIFY", name="A large one", counts={"/orders": orders})
     scene = Scene(folder / "fleet", world, database, STREAMS, settings=_SETTINGS)
     try:
         scene.start(workers=workers)

@@ -144,10 +144,15 @@ def _read(connection: psycopg.Connection, name: str, key: list[str]) -> Table:
 
 
 @contextmanager
-def running(data: Path) -> Iterator[Database]:
-    """PostgreSQL on a data folder, created if it is missing. The server is stopped at the end."""
+def running(data: Path, sessions: int = 0) -> Iterator[Database]:
+    """PostgreSQL on a data folder, created if it is missing. The server is stopped at the end.
+
+    ``sessions``: how many it allows at once, where that is not its default of 100.
+    """
     server = pgserver().get_server(data, cleanup_mode=None)
     try:
+        if sessions:
+            _allow(server, sessions)
         yield Database(server)
     finally:
         _stop(server)
@@ -158,6 +163,18 @@ def remove(data: Path) -> None:
     if (data / "postmaster.pid").exists():
         _stop(pgserver().get_server(data, cleanup_mode=None, start=False))
     shutil.rmtree(data, ignore_errors=True)
+
+
+def _allow(server: PostgresServer, sessions: int) -> None:
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET max_connections = {sessions:d}".encode())
+    log = server.pgdata / "log"
+    subprocess.run(
+        [server.bin_path / "pg_ctl", "-D", server.pgdata, "-l", log, "-m", "fast", "-w", "restart"],
+        user=server.system_user,
+        check=True,
+        capture_output=True,
+    )
 
 
 def _stop(server: PostgresServer) -> None:
