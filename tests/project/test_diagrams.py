@@ -49,3 +49,21 @@ def test_what_the_tables_say_points_somewhere_is_in_the_diagram(page: Path) -> N
         source = section.partition("\n")[0]
         for target in set(re.findall(r"→ \[`(\w+)`\]", section)):
             assert (target, source) in pairs or f"`{source}`" in beside[target]
+
+
+_TEXT = r'"[^"\\]+"'
+_NODE = rf"\w+(?:\[{_TEXT}\]|\[\({_TEXT}\)\]|\(\[{_TEXT}\]\)|\(\({_TEXT}\)\))?"
+_EDGE = rf"(?:--> ?|-- (?:{_TEXT}|[\w ,]+) -->|-\.->|-\. {_TEXT} \.->)"
+_FLOW = re.compile(
+    rf"(?:{_NODE}(?: {_EDGE} {_NODE})+|{_NODE}|subgraph \w+ \[[\w ]+\]|end|flowchart (?:TB|LR))"
+)
+
+
+@pytest.mark.parametrize("page", ["fleet.md", "architecture.md"])
+def test_a_flowchart_has_only_forms_that_are_drawn(page: str) -> None:
+    """A form that does not exist leaves the page with the diagram's source in its place."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    (diagram,) = re.findall(r"```mermaid\n(flowchart.*?)```", text, re.DOTALL)
+    lines = [line.strip() for line in diagram.splitlines()]
+    assert len(lines) > 5
+    assert [line for line in lines if not _FLOW.fullmatch(line)] == []
