@@ -172,6 +172,7 @@ def readable_in(target: Target, stream: str, rows: list[Row]) -> list[Row]:
     return [without_empties(row) for row in rows] if target.empties_are_null else rows
 
 
+@pytest.mark.longer
 def test_target_csv_replaces_its_files_unless_their_names_have_the_time(tmp_path: Path) -> None:
     target = TargetCsv(tmp_path, lambda: pytest.fail("it needs no database"))
     options = {"output_path": str(tmp_path), "overwrite_behavior": "append_records"}
