@@ -86,8 +86,7 @@ def measure_idle(bench: Bench) -> tuple[str, list[Row]]:
     connections = bench.size(500, 4)
 
     def sweep(scene: Scene) -> None:
-        with psycopg.connect(scene.database.uri, autocommit=True) as connection:
-            connection.execute("update rutter_fleet.connections set sweep_at = clock_timestamp()")
+        _let_sweep(scene)
         until(lambda: _is_swept(scene), _END_SECONDS, "the sweep did not end")
 
     def once(scene: Scene, _: Row) -> Cost:
@@ -172,10 +171,16 @@ def _largest(scene: Scene) -> str:
     return max(scene.readable(), key=lambda each: each.counts.get("/orders", 0)).id
 
 
-def _make_busy(scene: Scene, large: str) -> None:
-    """All connections become due for a sweep, and one for a read of everything it has."""
+def _let_sweep(scene: Scene) -> None:
+    """All connections become due for a sweep."""
     with psycopg.connect(scene.database.uri, autocommit=True) as connection:
         connection.execute("update rutter_fleet.connections set sweep_at = clock_timestamp()")
+
+
+def _make_busy(scene: Scene, large: str) -> None:
+    """All connections become due for a sweep, and one for a read of everything it has."""
+    _let_sweep(scene)
+    with psycopg.connect(scene.database.uri, autocommit=True) as connection:
         connection.execute(
             "update rutter_fleet.connections set full_at = clock_timestamp()"
             " where connection_id = %s",

@@ -97,6 +97,21 @@ class Database:
                     )
                 )
 
+    def allow(self, sessions: int) -> None:
+        """Let so many sessions be open at once: the server is restarted with that."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET max_connections = {sessions:d}".encode())
+        self.restart("fast")
+
+    def restart(self, mode: str) -> None:
+        """Stop the server in one of PostgreSQL's modes, and start it again.
+
+        Raises:
+            CalledProcessError: when it does not start; ``restarted.log`` in its folder says why.
+        """
+        log = str(self._server.pgdata / "restarted.log")
+        _control(self._server, "-m", mode, "-l", log, "restart", check=True)
+
     def tables(self) -> dict[str, Table]:
         """All tables of the target's schema, by name."""
         with psycopg.connect(self.uri) as connection:
@@ -151,9 +166,10 @@ def running(data: Path, sessions: int = 0) -> Iterator[Database]:
     """
     server = pgserver().get_server(data, cleanup_mode=None)
     try:
+        database = Database(server)
         if sessions:
-            _allow(server, sessions)
-        yield Database(server)
+            database.allow(sessions)
+        yield database
     finally:
         _stop(server)
 
@@ -165,26 +181,20 @@ def remove(data: Path) -> None:
     shutil.rmtree(data, ignore_errors=True)
 
 
-def _allow(server: PostgresServer, sessions: int) -> None:
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute(f"ALTER SYSTEM SET max_connections = {sessions:d}".encode())
-    log = server.pgdata / "log"
-    subprocess.run(
-        [server.bin_path / "pg_ctl", "-D", server.pgdata, "-l", log, "-m", "fast", "-w", "restart"],
-        user=server.system_user,
-        check=True,
-        capture_output=True,
-    )
-
-
 def _stop(server: PostgresServer) -> None:
     # The package's own cleanup would leave the server running if its list of users still names a
     # process that was killed.
+    _control(server, "-m", "fast", "stop")
+
+
+def _control(server: PostgresServer, *arguments: str, check: bool = False) -> None:
+    # Not to a pipe: a server that is started would inherit it, and keep it open.
     subprocess.run(
-        [server.bin_path / "pg_ctl", "-D", server.pgdata, "-m", "fast", "-w", "stop"],
+        [str(server.bin_path / "pg_ctl"), "-D", str(server.pgdata), "-w", *arguments],
         user=server.system_user,
-        check=False,
-        capture_output=True,
+        check=check,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 

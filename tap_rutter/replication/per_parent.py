@@ -154,19 +154,19 @@ class PerParent:
         The published description of 2023-03-14 has the older list alone, later pages of the same
         version both.
         """
-        if not partition.reads_older_path:
-            params = partition.params(partition.endpoint.path)
-            params.pop("limit", None)
-            try:
-                pages = list(partition.pages(params, path=path, request_values=request_values))
-            except Unsupported:
-                older = self._older_pages(partition, parent, request_values)
-                if older is None:
-                    raise
-                return older
-            partition.reads_older_path = False
-            return pages
-        return list(self._at_older_path(partition, parent, request_values))
+        if partition.reads_older_path:
+            return list(self._at_older_path(partition, parent, request_values))
+        params = partition.params(partition.endpoint.path)
+        params.pop("limit", None)
+        try:
+            pages = list(partition.pages(params, path=path, request_values=request_values))
+        except Unsupported:
+            older = self._older_pages(partition, parent, request_values)
+            if older is None:
+                raise
+            return older
+        partition.reads_older_path = False
+        return pages
 
     def _older_pages(
         self, partition: Partition, parent: str, request_values: Mapping[str, Any]

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from tap_rutter.errors import MAP_FAILED, RequestFailed
+from tap_rutter.names import counted
 from tap_rutter.sync.partition_report import (
     ALL,
     ALL_STREAMS,
@@ -42,10 +43,6 @@ def _entity(name: str) -> str:
         if word.endswith(plural):
             return word.removesuffix(plural) + singular
     return word
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _add(totals: Counter[str], entry: PartitionReport) -> None:
@@ -169,17 +166,17 @@ class Report:
         failures = self.failures
         seconds = (now - self.started_ms) / 1000
         parts = [
-            _counted(len(streams), "stream"),
-            _counted(len(connections - {ALL}), "connection"),
-            *([f"{_counted(len(failures), 'list')} failed"] if failures else ()),
+            counted(len(streams), "stream"),
+            counted(len(connections - {ALL}), "connection"),
+            *([f"{counted(len(failures), 'list')} failed"] if failures else ()),
             *(
-                [f"{_counted(self._unserved, 'list')} that their platforms do not have"]
+                [f"{counted(self._unserved, 'list')} that their platforms do not have"]
                 if self._unserved
                 else ()
             ),
         ]
         lines = [
-            f"Read {_counted(totals['rows'], 'row')} with {_counted(requests, 'request')}"
+            f"Read {counted(totals['rows'], 'row')} with {counted(requests, 'request')}"
             f" ({totals['retries']:,} tried again) in {seconds:,.1f} s: {'; '.join(parts)}."
         ]
         if totals["repaired"]:
@@ -199,7 +196,7 @@ class Report:
         if self._unchanged:
             lines.append(
                 "Not synced by Rutter since they were last read:"
-                f" {_counted(len(self._unchanged), 'connection')}."
+                f" {counted(len(self._unchanged), 'connection')}."
             )
         told = list(self._partitions.told_in_words())
         closed = dict.fromkeys(

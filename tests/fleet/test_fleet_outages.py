@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,20 +41,6 @@ def own_server(folder: Path) -> Iterator[Database]:
         yield server
 
 
-def restart(server: Database) -> None:
-    """As after a crash: it ends at once, and whatever was not committed is gone."""
-    postgres = server._server
-    subprocess.run(
-        [
-            *(postgres.bin_path / "pg_ctl", "-D", postgres.pgdata, "-m", "immediate", "-w"),
-            *("-l", postgres.pgdata / "again.log", "restart"),
-        ],
-        user=postgres.system_user,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-
-
 @pytest.mark.longer
 def test_broker_and_ledger_go_and_come_under_load(tmp_path: Path) -> None:
     dice = random.Random(5)
@@ -74,7 +59,7 @@ def test_broker_and_ledger_go_and_come_under_load(tmp_path: Path) -> None:
         broker.start()
         bustle(scene, dice, SECONDS / 4)
         until(lambda: bool(broker.bells), 60, "no bell was rung")
-        restart(server)
+        server.restart("immediate")  # as after a crash: what was not committed is gone
         bustle(scene, dice, SECONDS / 4)
         # Whoever met the outage has paused the fleet for half a minute.
         with psycopg.connect(scene.database.uri, autocommit=True) as connection:

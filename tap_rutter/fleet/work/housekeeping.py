@@ -17,7 +17,7 @@ from uuid import UUID
 
 from tap_rutter.errors import TapError
 from tap_rutter.fleet.config import FleetConfig
-from tap_rutter.fleet.ledger import Ledger, LedgerError
+from tap_rutter.fleet.ledger import Ledger, LedgerError, OtherApiVersion
 from tap_rutter.fleet.model import Lane
 from tap_rutter.fleet.runs import remove_leftovers
 from tap_rutter.fleet.webhooks.deletions import WarehouseError, copy_deletions
@@ -110,10 +110,13 @@ class Housekeeping:
         while the ledger does not answer.
         """
         try:
-            return self._ledger.api_version() in (None, self._config.api_version)
+            self._ledger.check_api_version(self._config.api_version)
+        except OtherApiVersion:
+            return False  # the slots say it
         except LedgerError as error:
             logger.warning("The ledger: %s", error)
             return False
+        return True
 
     def _pause(self, reason: str) -> None:
         try:
