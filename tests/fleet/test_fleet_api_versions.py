@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.harm import (
+    CONNECTIONS,
     PATHS,
+    SECONDS,
     bustle,
     check_files,
     check_states,
+    config_with,
     harmed,
     parked,
     sweep_all,
@@ -23,28 +23,17 @@ from support.harm import (
 from support.ledger import own_database
 
 from tap_rutter.demo.database import SCHEMA, Database
-from tap_rutter.demo.fleet_scene import CONFIG, Scene, until
+from tap_rutter.demo.fleet_scene import Scene, until
 from tap_rutter.simulator.checks import check_version
 from tap_rutter.simulator.request import Request
 from tap_rutter.versions import LATEST
 
-SECONDS = float(os.environ.get("FLEET_SOAK_SECONDS", "4"))
-CONNECTIONS = int(os.environ.get("FLEET_SOAK_CONNECTIONS", "3"))
 OLD, OLDEST = "2024-04-30", "2023-02-07"
 
 
 def of_version(scene: Scene, version: str) -> str:
     """The configuration with a tap that is set to a version; its name in the scene's folder."""
-    tap = json.loads((scene.folder / "tap.json").read_text(encoding="utf-8"))
-    for name, text in {
-        f"tap-{version}.json": json.dumps({**tap, "api_version": version}),
-        f"fleet-{version}.toml": (scene.folder / CONFIG)
-        .read_text(encoding="utf-8")
-        .replace('"tap.json"', f'"tap-{version}.json"'),
-    }.items():
-        shutil.copy2(scene.folder / "tap.json", scene.folder / name)  # for the owner alone
-        (scene.folder / name).write_text(text, encoding="utf-8")
-    return f"fleet-{version}.toml"
+    return config_with(scene, version, {"api_version": version})
 
 
 def prepare(scene: Scene, version: str) -> subprocess.CompletedProcess[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from pathlib import Path
 
 import pytest
 from support.harm import (
+    CONNECTIONS,
     PATHS,
+    SECONDS,
+    WORKERS,
     bustle,
     check_files,
     check_kept,
@@ -28,10 +30,6 @@ from tap_rutter.demo.fleet_scene import Scene, until
 from tap_rutter.demo.fleet_watch import Watch, change_something
 from tap_rutter.fleet.model import Lane
 from tap_rutter.fleet.work.doorbells import queue_of
-
-SECONDS = float(os.environ.get("FLEET_SOAK_SECONDS", "4"))
-CONNECTIONS = int(os.environ.get("FLEET_SOAK_CONNECTIONS", "3"))
-WORKERS = int(os.environ.get("FLEET_SOAK_WORKERS", "2"))
 
 
 @pytest.mark.longer

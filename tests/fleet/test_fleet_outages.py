@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from support.harm import (
+    CONNECTIONS,
     PATHS,
+    SECONDS,
     bustle,
     check_files,
     check_kept,
@@ -28,9 +29,6 @@ from support.own_brokers import Redis, own_broker
 from tap_rutter.demo import database
 from tap_rutter.demo.database import Database
 from tap_rutter.demo.fleet_scene import until
-
-SECONDS = float(os.environ.get("FLEET_SOAK_SECONDS", "4"))
-CONNECTIONS = int(os.environ.get("FLEET_SOAK_CONNECTIONS", "3"))
 
 
 @contextmanager

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import shutil
 from pathlib import Path
 
 import psycopg
 import pytest
 from support.harm import (
+    CONNECTIONS,
     PATHS,
+    SECONDS,
     bustle,
     check_files,
     check_runs,
     check_states,
     claims_in,
+    config_with,
     harmed,
     parked,
     sweep_all,
@@ -24,10 +24,8 @@ from support.harm import (
 from support.ledger import own_database
 
 from tap_rutter.demo.database import SCHEMA, Database
-from tap_rutter.demo.fleet_scene import CONFIG, Scene, until
+from tap_rutter.demo.fleet_scene import Scene, until
 
-SECONDS = float(os.environ.get("FLEET_SOAK_SECONDS", "4"))
-CONNECTIONS = int(os.environ.get("FLEET_SOAK_CONNECTIONS", "3"))
 COLUMN = "of_the_next_version"
 
 # Who changes which table of the target's schema. Targets make temporary tables for each load.
@@ -45,17 +43,9 @@ _WATCH_TABLES = f"""
 
 def next_version(scene: Scene) -> str:
     """The configuration of workers whose tap has a column more; its name in the scene's folder."""
-    tap = json.loads((scene.folder / "tap.json").read_text(encoding="utf-8"))
-    tap["stream_maps"] = {"commerce_orders": {COLUMN: "record['id']"}}
-    file = scene.folder / "tap-next.json"
-    shutil.copy2(scene.folder / "tap.json", file)  # for the owner alone, as that one
-    file.write_text(json.dumps(tap), encoding="utf-8")
-    text = (scene.folder / CONFIG).read_text(encoding="utf-8")
-    shutil.copy2(scene.folder / CONFIG, scene.folder / "fleet-next.toml")
-    (scene.folder / "fleet-next.toml").write_text(
-        text.replace('"tap.json"', '"tap-next.json"'), encoding="utf-8"
+    return config_with(
+        scene, "next", {"stream_maps": {"commerce_orders": {COLUMN: "record['id']"}}}
     )
-    return "fleet-next.toml"
 
 
 @pytest.mark.longer

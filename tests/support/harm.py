@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,13 +19,16 @@ from urllib.request import urlopen
 from support.ledger import PASSWORD
 from support.runs import descendants
 from tap_rutter.demo.database import Database
-from tap_rutter.demo.fleet_scene import Scene
+from tap_rutter.demo.fleet_scene import CONFIG, Scene
 from tap_rutter.demo.fleet_watch import change_something
 from tap_rutter.simulator import World
 from tap_rutter.simulator.worlds import counts_for
 
 PATHS = {"commerce_orders": "/orders", "accounting_invoices": "/accounting/invoices"}
 STREAMS = [*PATHS, "deleted_objects", "connections", "sync_report"]
+SECONDS = float(os.environ.get("FLEET_SOAK_SECONDS", "4"))
+CONNECTIONS = int(os.environ.get("FLEET_SOAK_CONNECTIONS", "3"))
+WORKERS = int(os.environ.get("FLEET_SOAK_WORKERS", "2"))
 
 
 class Server(Database):
@@ -39,6 +44,19 @@ class Server(Database):
     @property
     def sqlalchemy_url(self) -> str:
         return self._uri.replace("postgresql:", "postgresql+psycopg:", 1)
+
+
+def config_with(scene: Scene, name: str, settings: Mapping[str, Any]) -> str:
+    """The scene's configuration with more settings of the tap; its name in the scene's folder."""
+    tap = json.loads((scene.folder / "tap.json").read_text(encoding="utf-8"))
+    config = (scene.folder / CONFIG).read_text(encoding="utf-8")
+    for file, text in {
+        f"tap-{name}.json": json.dumps({**tap, **settings}),
+        f"fleet-{name}.toml": config.replace('"tap.json"', f'"tap-{name}.json"'),
+    }.items():
+        shutil.copy2(scene.folder / "tap.json", scene.folder / file)  # for the owner alone
+        (scene.folder / file).write_text(text, encoding="utf-8")
+    return f"fleet-{name}.toml"
 
 
 def busy_world(connections: int) -> World:
